@@ -1,0 +1,49 @@
+# The front door. `make demo` and `make test` set up everything they need in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STUDIES := demo/studies
+OUT := demo/out
+
+.PHONY: help demo test check bench gpu-check fuzz setup chromium clean
+
+help:  ## what there is
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/pip: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/.installed: $(BIN)/pip pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.developed: $(VENV)/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[train]" --group dev
+	@touch $@
+
+setup: $(VENV)/.developed  ## the development environment
+
+demo: $(VENV)/.installed  ## makes DICOM studies, scores them on the CPU and prints where the report is
+	rm -rf demo
+	$(BIN)/mura-batch phantom $(STUDIES) --studies 14 --seed 7
+	$(BIN)/mura-batch score $(STUDIES) --out $(OUT) --truth $(STUDIES)/truth.csv --settle 0 || test $$? -eq 3
+	@echo "Report: $(OUT)/latest/report.html"
+
+test: $(VENV)/.developed chromium  ## all tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.developed  ## lint, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+chromium:  # the report is tested in a real browser: Debian's package, installed where we may
+	@command -v chromium >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	  echo "chromium is not installed: the browser tests will be skipped (apt-get install chromium)"
+
+clean:  ## removes what make made
+	rm -rf $(VENV) demo dist build

@@ -1,0 +1,133 @@
+"""The model folder: `model.json` (the card that machines read) and `model.onnx`, loaded only if every hash matches."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from mura_batch.errors import ModelError, PreprocessError
+from mura_batch.preprocess import InputSpec
+
+CARD_NAME = "model.json"
+ONNX_NAME = "model.onnx"
+REFERENCE_INPUTS_NAME = "reference_inputs.npz"  # array `images` uint8 [N, 1, S, S]: what parity gates are run on
+CARD_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """model.json. Free-form dictionaries hold what only people read; everything the program acts on is a field."""
+
+    name: str
+    version: str
+    input: InputSpec
+    threshold: float  # a study is abnormal if its score is greater
+    threshold_rule: str  # how it was chosen, in words
+    regions: tuple[str, ...]  # Region values that it was trained on
+    temperature: float  # the logit was divided by it; 1.0 is uncalibrated
+    temperature_rule: str
+    licence: str
+    attribution: str
+    intended_use: str
+    limits: tuple[str, ...]
+    training: dict[str, Any]  # data set, counts, recipe, seed, time, command
+    figures: dict[str, Any]  # each with value, low, high, method, n, and the split it was measured on
+    parity: dict[str, Any]  # FP16 graph against float32: max_abs, mean_abs, flips, n
+    hashes: dict[str, str] = field(default_factory=dict)  # file name -> SHA-256, hex
+    format: int = CARD_FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A verified model folder."""
+
+    folder: Path
+    card: ModelCard
+
+    @property
+    def onnx(self) -> Path:
+        return self.folder / ONNX_NAME
+
+    @property
+    def reference_inputs(self) -> Path:
+        return self.folder / REFERENCE_INPUTS_NAME
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the network, calibration included: it names the model in the ledger."""
+        return self.card.hashes[ONNX_NAME]
+
+
+def load_model(folder: Path) -> Model:
+    """Reads the card and checks every hash in it. Raises ModelError that says what is wrong and how to mend it."""
+    path = folder / CARD_NAME
+    if not path.is_file():
+        raise ModelError(f"{folder} is not a model folder: it has no {CARD_NAME}. Make one with: python -m train export")
+    card = parse_card(_read_json(path), path)
+    for required in (ONNX_NAME, REFERENCE_INPUTS_NAME):
+        if required not in card.hashes:
+            raise ModelError(f"{path} has no hash for {required}; export the model again")
+    for name, expected in card.hashes.items():
+        _verify(folder, name, expected)
+    return Model(folder=folder, card=card)
+
+
+def write_card(card: ModelCard, folder: Path, files: tuple[str, ...] = (ONNX_NAME, REFERENCE_INPUTS_NAME)) -> ModelCard:
+    """Hashes the files of the folder into the card and writes model.json; returns the card as written."""
+    values = {f.name: getattr(card, f.name) for f in fields(card)}
+    values["hashes"] = {name: sha256_of(folder / name) for name in files}
+    done = ModelCard(**values)
+    text = json.dumps(asdict(done), indent=2, ensure_ascii=False) + "\n"
+    (folder / CARD_NAME).write_text(text, encoding="utf-8")
+    return done
+
+
+def parse_card(values: dict[str, Any], path: Path) -> ModelCard:
+    """Strict: a missing or unknown field, or an impossible value, is a ModelError that names it."""
+    if values.get("format") != CARD_FORMAT:
+        raise ModelError(f"{path}: card format {values.get('format')!r}; this version reads format {CARD_FORMAT}")
+    known = {f.name for f in fields(ModelCard)}
+    if missing := sorted(known - values.keys()):
+        raise ModelError(f"{path}: missing {', '.join(missing)}; export the model again")
+    if unknown := sorted(values.keys() - known):
+        raise ModelError(f"{path}: unknown {', '.join(unknown)}; it was written by a newer version")
+    try:
+        spec = InputSpec(**values["input"])
+        card = ModelCard(**{**values, "input": spec, "regions": tuple(values["regions"]), "limits": tuple(values["limits"])})
+        in_range = 0 < float(card.threshold) < 1 and float(card.temperature) > 0
+    except (TypeError, ValueError, PreprocessError) as error:
+        raise ModelError(f"{path}: {error}") from error
+    if not in_range:
+        raise ModelError(f"{path}: threshold {card.threshold} or temperature {card.temperature} is out of range")
+    return card
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise ModelError(f"{path} is not a JSON object")
+    return values
+
+
+def _verify(folder: Path, name: str, expected: str) -> None:
+    if Path(name).name != name:
+        raise ModelError(f"{folder / CARD_NAME}: {name!r} is not a plain file name")
+    path = folder / name
+    if not path.is_file():
+        raise ModelError(f"{path} is missing; copy the whole model folder again")
+    if (actual := sha256_of(path)) != expected:
+        raise ModelError(
+            f"{path} is not the file its card describes (SHA-256 {actual[:12]}..., expected {expected[:12]}...); "
+            "copy the model folder again, or export the model again"
+        )

@@ -1,0 +1,61 @@
+"""Display image -> model input: the one function that training and scoring share.
+
+A model was trained on pictures that went through this function; it is scored on pictures that go through this
+function. Nothing else in the project resizes a picture for the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mura_batch.errors import PreprocessError
+
+MAX_INPUT_SIZE = 1024  # a card that asks for more is a typing error: DenseNet169 needs 140 GFLOP an image there
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """How a display image becomes a model input; stored in the model card, so a model carries its own rule.
+
+    size: the model input is size x size pixels. pad_value: grey level of the letterbox bars, 0 to 255.
+    """
+
+    size: int = 320
+    pad_value: int = 0
+
+    def __post_init__(self) -> None:
+        if not 32 <= self.size <= MAX_INPUT_SIZE:
+            raise PreprocessError(f"input size {self.size} is outside 32..{MAX_INPUT_SIZE}")
+        if not 0 <= self.pad_value <= 255:
+            raise PreprocessError(f"pad value {self.pad_value} is outside 0..255")
+
+
+def fitted_size(rows: int, columns: int, size: int, pixel_aspect: float = 1.0) -> tuple[int, int]:
+    """(rows, columns) of the picture inside the letterbox; the longer side is `size`, neither is under 1.
+
+    pixel_aspect: height of a pixel over its width (PS3.3 C.7.6.3.1.7 Pixel Aspect Ratio), 1 for square pixels.
+    """
+    height, width = rows * pixel_aspect, float(columns)
+    scale = size / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def preprocess(display: NDArray[np.uint8], spec: InputSpec, pixel_aspect: float = 1.0) -> NDArray[np.uint8]:
+    """Letterbox: the whole picture, antialiased to fit size x size, centred on bars of pad_value.
+
+    display: [H, W] uint8, bone bright. Returns [size, size] uint8. Nothing is cropped: a fracture at the end of a
+    long bone is still in the picture. Raises PreprocessError on an empty or wrongly typed picture.
+    """
+    if display.ndim != 2 or display.dtype != np.uint8 or 0 in display.shape:
+        raise PreprocessError(f"a display image is [H, W] uint8 and not empty, not {display.shape} {display.dtype}")
+    rows, columns = fitted_size(display.shape[0], display.shape[1], spec.size, pixel_aspect)
+    # Pillow's bilinear filter widens with the scale: an area filter when it shrinks, plain bilinear when it grows.
+    fitted = Image.fromarray(display).resize((columns, rows), Image.Resampling.BILINEAR)
+    canvas = np.full((spec.size, spec.size), spec.pad_value, dtype=np.uint8)
+    top, left = (spec.size - rows) // 2, (spec.size - columns) // 2
+    canvas[top : top + rows, left : left + columns] = np.asarray(fitted)
+    return canvas

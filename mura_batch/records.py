@@ -1,0 +1,261 @@
+"""The records that travel from folder to report, and their closed vocabularies. Standard library only.
+
+    SourceFile -> Instance | Skipped -> (Decoded beside its pixels) | Skipped -> InstanceScore -> StudyScore
+
+Records are frozen and hold values and tuples, never arrays: pixels travel beside them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+SCHEMA_VERSION = "1"  # of the CSV files and run.json; raised when a column changes its meaning or goes away
+
+
+class Region(StrEnum):
+    """MURA's seven regions, and the two answers for everything else."""
+
+    ELBOW = "elbow"
+    FINGER = "finger"
+    FOREARM = "forearm"
+    HAND = "hand"
+    HUMERUS = "humerus"
+    SHOULDER = "shoulder"
+    WRIST = "wrist"
+    OTHER = "other"  # known, and none of the seven
+    UNKNOWN = "unknown"  # not told, or not told unambiguously
+
+
+MURA_REGIONS = (
+    Region.ELBOW, Region.FINGER, Region.FOREARM, Region.HAND, Region.HUMERUS, Region.SHOULDER, Region.WRIST,
+)  # fmt: skip
+
+
+class Laterality(StrEnum):
+    """PS3.3 C.7.3.1 Laterality and C.8.3.1 Image Laterality; `unpaired` and `unknown` are told apart."""
+
+    LEFT = "L"
+    RIGHT = "R"
+    BOTH = "B"
+    UNPAIRED = "U"
+    UNKNOWN = ""
+
+
+class Stage(StrEnum):
+    """Where on its way a file was skipped."""
+
+    DISCOVER = "discover"
+    HEADER = "header"
+    STUDY = "study"  # grouping: duplicates, conflicts, mixed regions
+    PIXELS = "pixels"
+    SCORE = "score"
+
+
+class Reason(StrEnum):
+    """Why a file was not scored: the closed set. `mura_batch.reasons.ADVICE` has a sentence for each."""
+
+    # discover
+    UNREADABLE_FILE = "unreadable_file"
+    UNREADABLE_FOLDER = "unreadable_folder"
+    SYMLINK = "symlink"
+    SPECIAL_FILE = "special_file"
+    TOO_YOUNG = "too_young"
+    SAME_FILE = "same_file"  # a hard link to a file already seen
+    CHANGED_WHILE_READ = "changed_while_read"
+    # header
+    EMPTY_FILE = "empty_file"
+    NOT_DICOM = "not_dicom"
+    DICOMDIR = "dicomdir"
+    TRUNCATED = "truncated"
+    DAMAGED_HEADER = "damaged_header"
+    NOT_AN_IMAGE = "not_an_image"  # report, presentation state, key object, ...
+    NO_PIXEL_DATA = "no_pixel_data"
+    NOT_A_RADIOGRAPH = "not_a_radiograph"  # SOP class or modality
+    FOR_PROCESSING = "for_processing"
+    DERIVED = "derived"
+    SCREEN_CAPTURE = "screen_capture"
+    LOCALIZER = "localizer"
+    BURNED_IN_ANNOTATION = "burned_in_annotation"
+    COLOUR = "colour"
+    MULTI_FRAME = "multi_frame"
+    ANIMAL = "animal"
+    PHANTOM_OR_TEST = "quality_control"
+    NO_STUDY_UID = "no_study_uid"
+    NO_SOP_UID = "no_sop_uid"
+    OTHER_REGION = "other_region"
+    UNKNOWN_REGION = "unknown_region"
+    AMBIGUOUS_REGION = "ambiguous_region"
+    REGION_NOT_CHOSEN = "region_not_chosen"  # --regions leaves it out
+    TOO_LARGE = "too_large"
+    # study
+    DUPLICATE = "duplicate"  # same SOP Instance UID, same bytes: one is kept
+    CONFLICTING_DUPLICATE = "conflicting_duplicate"  # same SOP Instance UID, other bytes: all set aside
+    CONFLICTING_PATIENT = "conflicting_patient"  # one StudyInstanceUID under two patients: all set aside
+    # pixels
+    UNSUPPORTED_SYNTAX = "unsupported_transfer_syntax"
+    BAD_PIXEL_DESCRIPTION = "bad_pixel_description"  # Rows, Bits, Photometric ... missing or impossible
+    PIXEL_SIZE_MISMATCH = "pixel_size_mismatch"  # header and pixel data or codestream disagree
+    UNDECODABLE_PIXELS = "undecodable_pixels"
+    BLANK_IMAGE = "blank_image"
+    WORKER_CRASHED = "worker_crashed"
+    WORKER_TIMEOUT = "worker_timeout"
+    WORKER_MEMORY = "worker_memory"
+    # score
+    NOT_FINITE = "not_finite"
+
+
+# Reasons that mean "this input should have been readable": they turn exit code 0 into 3. The rest are what an
+# export normally holds beside radiographs.
+UNREADABLE = frozenset({
+    Reason.UNREADABLE_FILE, Reason.UNREADABLE_FOLDER, Reason.CHANGED_WHILE_READ, Reason.EMPTY_FILE, Reason.TRUNCATED,
+    Reason.DAMAGED_HEADER, Reason.NO_STUDY_UID, Reason.NO_SOP_UID, Reason.TOO_LARGE, Reason.CONFLICTING_DUPLICATE,
+    Reason.CONFLICTING_PATIENT, Reason.UNSUPPORTED_SYNTAX, Reason.BAD_PIXEL_DESCRIPTION, Reason.PIXEL_SIZE_MISMATCH,
+    Reason.UNDECODABLE_PIXELS, Reason.WORKER_CRASHED, Reason.WORKER_TIMEOUT, Reason.WORKER_MEMORY, Reason.NOT_FINITE,
+})  # fmt: skip
+
+
+class StudyStatus(StrEnum):
+    """One for every study found."""
+
+    SCORED = "scored"  # every scorable instance of it was scored
+    PARTIAL = "partial"  # scored, but some of its radiographs could not be read
+    UNCHANGED = "unchanged"  # nothing new since an earlier run; the score is that run's
+    SKIPPED = "skipped"  # nothing of it was scorable
+    SET_ASIDE = "set_aside"  # conflicting identity: a person must look
+    FAILED = "failed"  # it had scorable radiographs and none could be read
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file found under the studies folder. path: relative to that folder, as the file system spells it."""
+
+    path: str
+    size: int  # bytes
+    mtime_ns: int
+    device: int
+    inode: int
+
+    @property
+    def key(self) -> str:
+        """What logs may call it: paths carry patient data."""
+        return short_key(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionFinding:
+    """A region and how it was found. source: 'site', 'code', 'body_part', 'procedure', 'protocol', 'study_description',
+    'series_description' or 'none'. evidence: the value that told. confidence: 'high', 'medium', 'low' or 'none'.
+    disagreement: another source told another region."""
+
+    region: Region
+    source: str = "none"
+    evidence: str = ""
+    confidence: str = "none"
+    disagreement: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A radiograph that may be scored: what its header told. Holds no name and no birth date."""
+
+    source: SourceFile
+    sop_instance_uid: str
+    sop_class_uid: str
+    study_uid: str
+    series_uid: str
+    patient_key: str  # short hash of PatientID and its issuer; "" where the file names no patient
+    accession: str
+    study_date: str  # DICOM DA, YYYYMMDD, or ""
+    modality: str
+    region: RegionFinding
+    laterality: Laterality
+    view_position: str
+    transfer_syntax: str
+    photometric: str
+    rows: int
+    columns: int
+    bits_stored: int
+    flags: tuple[str, ...] = ()  # oddities a reader should know of, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that is not scored: where, why, and the detail in words. The identity is known from the header stage on."""
+
+    source: SourceFile
+    stage: Stage
+    reason: Reason
+    detail: str = ""
+    study_uid: str = ""
+    sop_instance_uid: str = ""
+    accession: str = ""
+    region: Region = Region.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class PixelDecisions:
+    """Every decision between stored values and model input, recorded beside the score."""
+
+    decoder: str  # e.g. 'native', 'pillow:jpeg2000', 'imagecodecs:jpegls'
+    reduction: int  # the frame was decoded at 1/reduction of its size: 1, 2, 4, 8
+    modality_transform: str  # 'none', 'rescale', 'lut', 'ignored: ...'
+    voi: str  # 'window linear', 'window linear_exact', 'window sigmoid', 'voi lut', 'percentiles', 'full range'
+    window_center: float | None
+    window_width: float | None
+    polarity: str  # 'as stored' or 'inverted'
+    polarity_reason: str
+    pixel_aspect: float  # pixel height over pixel width
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An instance whose model input travels beside this record. content_hash: SHA-256 of the file, hex."""
+
+    instance: Instance
+    content_hash: str
+    decisions: PixelDecisions
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceScore:
+    """probability: of abnormality, 0 to 1. reused: taken from the ledger, not computed in this run."""
+
+    decoded: Decoded
+    probability: float
+    reused: bool = False
+
+    @property
+    def instance(self) -> Instance:
+        return self.decoded.instance
+
+
+@dataclass(frozen=True, slots=True)
+class StudyScore:
+    """One row of studies.csv. score: arithmetic mean over its scored instances, None where there is none; abnormal
+    if greater than the threshold. (study_uid, region) is the row's key: a study of two regions has two rows."""
+
+    study_uid: str
+    accession: str
+    patient_key: str
+    study_date: str
+    region: Region
+    laterality: Laterality
+    instances: int  # radiographs of this row, scorable or not
+    scored: int
+    score: float | None
+    abnormal: bool | None
+    threshold: float
+    status: StudyStatus
+    reason: str = ""  # Reason values, ';' between them, and flags
+
+    @property
+    def key(self) -> str:
+        return short_key(self.study_uid)
+
+
+def short_key(text: str) -> str:
+    """Ten hexadecimal digits that name a study, a patient or a path in logs without telling it."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:10]

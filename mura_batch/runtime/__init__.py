@@ -1,0 +1,50 @@
+"""Runs a model on a device. `open_runner` picks the device once; everything after it sees the Runner protocol only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a model says of one batch, by the names of its contract; arrays the receiver owns."""
+
+    probability: NDArray[np.float32]  # [N] of abnormality
+    cam: NDArray[np.float32]  # [N, h, w] class activation map, in logits
+    features: NDArray[np.float32]  # [N, 1664] pooled features
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerInfo:
+    """What the manifest records of a runner; known once it is entered."""
+
+    name: str  # 'openvino' or 'tensorrt'
+    device: str  # the processor's or GPU's own name
+    precision: str  # 'float32', 'bf16' or 'fp16'
+    reason: str  # why this device and this precision
+    version: str  # of the library that runs it
+    parity_max_abs_error: float | None  # against float32 on the model's reference inputs; None where it is float32
+
+
+class Runner(Protocol):
+    """A context manager; nothing touches the device before `__enter__`."""
+
+    @property
+    def info(self) -> RunnerInfo: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def run(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Outputs]:
+        """batches: [N, 1, S, S] uint8, N >= 1, of any length. Yields in order, one Outputs for each batch, with batches
+        in flight: it may take several batches before it gives the first. Raises RunnerError when the device fails."""
+        ...

@@ -1,0 +1,73 @@
+"""Random views of a model input: one affine resampling and one grey-level curve a picture, seeded per picture.
+
+The seed of a picture depends on (seed, epoch, index) alone, so a resumed run, another batch size or another number
+of loader processes sees the same pictures.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Ranges of the random view; zeros switch a part off. Angles in degrees, the rest as fractions."""
+
+    flip: float = 0.5  # probability of a left-right flip: a left hand mirrored is a right hand
+    rotate: float = 0.0
+    scale: float = 0.0
+    shift: float = 0.0
+    shear: float = 0.0
+    gamma: float = 0.0  # exponent drawn log-uniformly from 1/(1+g) .. 1+g
+    contrast: float = 0.0
+    brightness: float = 0.0
+    erase: float = 0.0  # probability that one rectangle of 2 % to 15 % of the area is filled with grey
+
+
+def augment(image: NDArray[np.uint8], how: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """[S, S] uint8 -> [S, S] uint8."""
+    size = image.shape[0]
+    warped = np.asarray(
+        Image.fromarray(image).transform(
+            (size, size), Image.Transform.AFFINE, _inverse_affine(size, how, rng), Image.Resampling.BILINEAR
+        )
+    )
+    curved = _grey_curve(how, rng)[warped]
+    if rng.random() < how.erase:
+        _erase(curved, rng)
+    return curved
+
+
+def _inverse_affine(size: int, how: Augmentation, rng: np.random.Generator) -> tuple[float, ...]:
+    """Output pixel -> input pixel, about the centre, as Pillow wants it (a, b, c, d, e, f)."""
+    angle = math.radians(rng.uniform(-how.rotate, how.rotate))
+    shear = math.tan(math.radians(rng.uniform(-how.shear, how.shear)))
+    zoom = math.exp(rng.uniform(-1, 1) * math.log1p(how.scale))
+    flip = -1.0 if rng.random() < how.flip else 1.0
+    cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
+    a, b, d, e = flip * cos, flip * (shear * cos - sin), sin, shear * sin + cos
+    centre = (size - 1) / 2 + 0.5
+    dx, dy = rng.uniform(-how.shift, how.shift, 2) * size
+    return a, b, centre - a * (centre + dx) - b * (centre + dy), d, e, centre - d * (centre + dx) - e * (centre + dy)
+
+
+def _grey_curve(how: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A 256-entry table: gamma, then contrast about the middle, then brightness."""
+    x = np.linspace(0, 1, 256) ** math.exp(rng.uniform(-1, 1) * math.log1p(how.gamma))
+    x = (x - 0.5) * (1 + rng.uniform(-how.contrast, how.contrast)) + 0.5 + rng.uniform(-how.brightness, how.brightness)
+    curve = np.clip(x * 255, 0, 255).round().astype(np.uint8)
+    curve[0] = 0  # the letterbox bars stay black, as they are when scoring
+    return curve
+
+
+def _erase(image: NDArray[np.uint8], rng: np.random.Generator) -> None:
+    size = image.shape[0]
+    area, ratio = rng.uniform(0.02, 0.15) * size * size, math.exp(rng.uniform(-1, 1) * math.log(2.5))
+    h, w = min(size, round(math.sqrt(area * ratio))), min(size, round(math.sqrt(area / ratio)))
+    top, left = rng.integers(0, size - h + 1), rng.integers(0, size - w + 1)
+    image[top : top + h, left : left + w] = rng.integers(0, 256)
