@@ -65,7 +65,9 @@ def load_model(folder: Path) -> Model:
     """Reads the card and checks every hash in it. Raises ModelError that says what is wrong and how to mend it."""
     path = folder / CARD_NAME
     if not path.is_file():
-        raise ModelError(f"{folder} is not a model folder: it has no {CARD_NAME}. Make one with: python -m train export")
+        raise ModelError(
+            f"{folder} is not a model folder: it has no {CARD_NAME}. Make one with: python -m train export"
+        )
     card = parse_card(_read_json(path), path)
     for required in (ONNX_NAME, REFERENCE_INPUTS_NAME):
         if required not in card.hashes:
@@ -96,7 +98,9 @@ def parse_card(values: dict[str, Any], path: Path) -> ModelCard:
         raise ModelError(f"{path}: unknown {', '.join(unknown)}; it was written by a newer version")
     try:
         spec = InputSpec(**values["input"])
-        card = ModelCard(**{**values, "input": spec, "regions": tuple(values["regions"]), "limits": tuple(values["limits"])})
+        card = ModelCard(
+            **{**values, "input": spec, "regions": tuple(values["regions"]), "limits": tuple(values["limits"])}
+        )
         in_range = 0 < float(card.threshold) < 1 and float(card.temperature) > 0
     except (TypeError, ValueError, PreprocessError) as error:
         raise ModelError(f"{path}: {error}") from error

@@ -81,7 +81,7 @@ class Reason(StrEnum):
     COLOUR = "colour"
     MULTI_FRAME = "multi_frame"
     ANIMAL = "animal"
-    PHANTOM_OR_TEST = "quality_control"
+    QUALITY_CONTROL = "quality_control"
     NO_STUDY_UID = "no_study_uid"
     NO_SOP_UID = "no_sop_uid"
     OTHER_REGION = "other_region"
@@ -109,10 +109,11 @@ class Reason(StrEnum):
 # Reasons that mean "this input should have been readable": they turn exit code 0 into 3. The rest are what an
 # export normally holds beside radiographs.
 UNREADABLE = frozenset({
-    Reason.UNREADABLE_FILE, Reason.UNREADABLE_FOLDER, Reason.CHANGED_WHILE_READ, Reason.EMPTY_FILE, Reason.TRUNCATED,
-    Reason.DAMAGED_HEADER, Reason.NO_STUDY_UID, Reason.NO_SOP_UID, Reason.TOO_LARGE, Reason.CONFLICTING_DUPLICATE,
-    Reason.CONFLICTING_PATIENT, Reason.UNSUPPORTED_SYNTAX, Reason.BAD_PIXEL_DESCRIPTION, Reason.PIXEL_SIZE_MISMATCH,
-    Reason.UNDECODABLE_PIXELS, Reason.WORKER_CRASHED, Reason.WORKER_TIMEOUT, Reason.WORKER_MEMORY, Reason.NOT_FINITE,
+    Reason.NO_PIXEL_DATA, Reason.UNREADABLE_FILE, Reason.UNREADABLE_FOLDER, Reason.CHANGED_WHILE_READ,
+    Reason.EMPTY_FILE, Reason.TRUNCATED, Reason.DAMAGED_HEADER, Reason.NO_STUDY_UID, Reason.NO_SOP_UID,
+    Reason.TOO_LARGE, Reason.CONFLICTING_DUPLICATE, Reason.CONFLICTING_PATIENT, Reason.UNSUPPORTED_SYNTAX,
+    Reason.BAD_PIXEL_DESCRIPTION, Reason.PIXEL_SIZE_MISMATCH, Reason.UNDECODABLE_PIXELS, Reason.WORKER_CRASHED,
+    Reason.WORKER_TIMEOUT, Reason.WORKER_MEMORY, Reason.NOT_FINITE,
 })  # fmt: skip
 
 
@@ -182,7 +183,8 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that is not scored: where, why, and the detail in words. The identity is known from the header stage on."""
+    """A file that is not scored: where, why, and the detail in words. The identity is known from the header stage
+    on."""
 
     source: SourceFile
     stage: Stage
@@ -192,6 +194,20 @@ class Skipped:
     sop_instance_uid: str = ""
     accession: str = ""
     region: Region = Region.UNKNOWN
+
+
+def skip_instance(instance: Instance, stage: Stage, reason: Reason, detail: str) -> Skipped:
+    """The record of a radiograph that is not scored after all, with its identity."""
+    return Skipped(
+        source=instance.source,
+        stage=stage,
+        reason=reason,
+        detail=detail,
+        study_uid=instance.study_uid,
+        sop_instance_uid=instance.sop_instance_uid,
+        accession=instance.accession,
+        region=instance.region.region,
+    )
 
 
 @dataclass(frozen=True, slots=True)
