@@ -1,0 +1,98 @@
+"""Studies folder -> source files: any depth, names and extensions; nothing is opened, only looked at."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.records import Reason, Skipped, SourceFile, Stage
+
+# Seconds: how far a file server's clock may be ahead. A file from further in the future has a wrong date, and would be
+# left for the next run for ever.
+CLOCK_SKEW = 3600.0
+
+
+def discover(root: Path, policy: IntakePolicy, now: float | None = None) -> Iterator[SourceFile | Skipped]:
+    """Every file under root, sorted within its folder, one at a time.
+
+    Symbolic links are not followed: they would list a file many times or leave the folder. A file reached by two hard
+    links is given once, and so is a folder reached by two mounts. now: seconds since the epoch, for the settle time.
+    """
+    now = time.time() if now is None else now
+    young = (now - policy.settle_seconds, now + CLOCK_SKEW) if policy.settle_seconds > 0 else (math.inf, math.inf)
+    seen: set[tuple[int, int]] = set()  # of files with several links only: it does not grow with the export
+    for item in _walk(root, ""):
+        if isinstance(item, Skipped):
+            yield item
+            continue
+        path, info = item
+        yield _judge(path, info, young, seen)
+
+
+def _walk(root: Path, folder: str) -> Iterator[tuple[str, os.stat_result] | Skipped]:
+    pending = [folder]
+    entered: set[tuple[int, int]] = set()
+    while pending:
+        here = pending.pop()
+        try:
+            if _again(root / here, entered):
+                continue
+            with os.scandir(root / here) as scan:
+                names = sorted(entry.name for entry in scan)  # names alone: a folder may hold a million
+        except OSError as error:
+            yield _skipped(here or ".", None, Reason.UNREADABLE_FOLDER, error.strerror or "cannot be listed")
+            continue
+        below = []
+        for name in names:
+            path = os.path.join(here, name)
+            try:
+                info = os.stat(os.path.join(root, path), follow_symlinks=False)
+            except OSError as error:
+                yield _skipped(path, None, Reason.UNREADABLE_FILE, error.strerror or "cannot be looked at")
+                continue
+            if stat.S_ISDIR(info.st_mode):
+                below.append(path)
+            else:
+                yield path, info
+        pending.extend(reversed(below))
+
+
+def _again(folder: Path, entered: set[tuple[int, int]]) -> bool:
+    """Whether a folder was entered before, under another name: a bind mount may hold its own parent."""
+    info = folder.stat()
+    identity = (info.st_dev, info.st_ino)
+    known = identity in entered
+    entered.add(identity)
+    return known
+
+
+def _judge(
+    path: str, info: os.stat_result, young: tuple[float, float], seen: set[tuple[int, int]]
+) -> SourceFile | Skipped:
+    if stat.S_ISLNK(info.st_mode):
+        return _skipped(path, info, Reason.SYMLINK, "symbolic links are not followed")
+    if not stat.S_ISREG(info.st_mode):
+        return _skipped(path, info, Reason.SPECIAL_FILE, "not a regular file")
+    if info.st_nlink > 1:
+        identity = (info.st_dev, info.st_ino)
+        if identity in seen:
+            return _skipped(path, info, Reason.SAME_FILE, "a hard link to a file already met")
+        seen.add(identity)
+    if young[0] < info.st_mtime <= young[1]:
+        return _skipped(path, info, Reason.TOO_YOUNG, "changed within the settle time: left for the next run")
+    return _source(path, info)
+
+
+def _source(path: str, info: os.stat_result | None) -> SourceFile:
+    if info is None:
+        return SourceFile(path, 0, 0, 0, 0)
+    return SourceFile(path, info.st_size, info.st_mtime_ns, info.st_dev, info.st_ino)
+
+
+def _skipped(path: str, info: os.stat_result | None, reason: Reason, detail: str) -> Skipped:
+    return Skipped(_source(path, info), Stage.DISCOVER, reason, detail)

@@ -1,0 +1,23 @@
+"""The exception that never leaves this package: it becomes a `Skipped` record."""
+
+from __future__ import annotations
+
+from mura_batch.records import Reason, Region
+
+
+class Refused(Exception):  # noqa: N818 - it is no error: most of what an export holds is refused
+    """Why a file, its header or its pixels cannot be used."""
+
+    def __init__(self, reason: Reason, detail: str, region: Region = Region.UNKNOWN) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.region = region
+
+
+def damaged(detail: str) -> Refused:
+    return Refused(Reason.DAMAGED_HEADER, detail)
+
+
+def truncated(where: str) -> Refused:
+    return Refused(Reason.TRUNCATED, f"the file ends inside {where}")

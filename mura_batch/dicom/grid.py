@@ -1,0 +1,37 @@
+"""A frame decoded at a fraction of its size, put where the whole one lies: so that what the model sees depends neither
+on the codec nor on the fraction. docs/intake.md has the figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+FINE = 3.0  # times the model's size: on a coarser grid than this the resize that follows has too few samples to average
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where samples lie. reduction: pixels of the whole frame from one to the next. first: centre of the first one, in
+    pixels from the edge: reduction / 2 where each is the mean of a block, 0.5 where it sits on a pixel."""
+
+    reduction: int = 1
+    first: float = 0.5
+
+
+WHOLE = Grid()
+
+
+def restored(reduced: NDArray[np.uint8], grid: Grid, rows: int, columns: int, target: int) -> NDArray[np.uint8]:
+    """reduced: display image on the grid. rows, columns: of the whole frame. Returns a display image that spans the
+    whole frame exactly, of the same number of samples, or of twice as many a side where they are few for `target`."""
+    if grid.reduction == 1:
+        return reduced
+    height, width = reduced.shape
+    finer = 1 if max(height, width) >= FINE * target else 2
+    edge = 0.5 - grid.first / grid.reduction  # the frame's edge, in samples from the edge of the first sample
+    box = (edge, edge, edge + columns / grid.reduction, edge + rows / grid.reduction)
+    padded = Image.fromarray(np.pad(reduced, ((0, 1), (0, 1)), mode="edge"))  # the box may reach beyond the last sample
+    return np.asarray(padded.resize((finer * width, finer * height), Image.Resampling.BICUBIC, box))

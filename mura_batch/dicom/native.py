@@ -1,0 +1,68 @@
+"""Frames that no library needs to decode: native pixel data, and the fragments of encapsulated ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mura_batch.dicom.errors import Refused, truncated
+from mura_batch.dicom.header import Header
+from mura_batch.dicom.layout import Layout
+from mura_batch.dicom.sources import Bytes
+from mura_batch.dicom.syntax import EXPLICIT_BE
+from mura_batch.records import Reason
+
+Stored = NDArray[Any]  # [H, W] of an integer type, as the file or the codec gives it
+_ITEM = b"\xfe\xff\x00\xe0"  # (FFFE,E000), always little endian where pixel data are encapsulated (PS3.5 A.4)
+
+
+def native_frame(header: Header, layout: Layout) -> Stored:
+    """[H, W] without a copy where the data are in memory."""
+    length = layout.frame_bytes + layout.frame_bytes % 2  # padded to even length (PS3.5 8.1.1)
+    body = header.body.read(header.elements.end, length)
+    if len(body) < layout.frame_bytes:
+        raise truncated("Pixel Data (7FE0,0010)")
+    if header.syntax == EXPLICIT_BE and (layout.bits_allocated == 16 or header.elements.pixel_vr == b"OW"):
+        body = (
+            np.frombuffer(body, "<u2").byteswap().tobytes()
+        )  # a row of words, also where each holds two samples (A.3)
+    pixels = layout.rows * layout.columns
+    frame = np.frombuffer(body, f"<u{layout.bits_allocated // 8}", pixels)
+    return frame.reshape(layout.rows, layout.columns)
+
+
+def fragments(body: Bytes, at: int) -> bytes:
+    """The codestream of a single-frame image: all its fragments but the Basic Offset Table (PS3.5 A.4)."""
+    parts: list[bytes] = []
+    first = True
+    while (head := body.read(at, 8))[:4] == _ITEM:
+        length = int.from_bytes(head[4:8], "little")
+        if at + 8 + length > body.size:
+            raise truncated("a fragment of Pixel Data (7FE0,0010)")
+        if not first:
+            parts.append(body.read(at + 8, length))
+        at, first = at + 8 + length, False
+    if len(head) < 8:
+        raise truncated("Pixel Data (7FE0,0010): the sequence of fragments has no end")
+    if not any(parts):
+        raise Refused(Reason.UNDECODABLE_PIXELS, "encapsulated Pixel Data without a fragment")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def stored_bits(stored: Stored, layout: Layout, shifted: bool) -> NDArray[np.integer[Any]]:
+    """Bit patterns of Bits Stored bits, an index into the display table: bits above High Bit (overlays, garbage)
+    masked.
+
+    shifted: whether High Bit (0028,0102) tells where they lie; in a codestream they are always the lowest.
+    """
+    size = stored.dtype.itemsize
+    if stored.dtype.kind not in "iu" or size > 2:
+        raise Refused(Reason.UNDECODABLE_PIXELS, f"the decoder gave {stored.dtype}")
+    patterns = stored.view(stored.dtype.str.replace("i", "u"))
+    if shifted and (shift := layout.high_bit + 1 - layout.bits_stored):
+        patterns = patterns >> shift
+    if layout.bits_stored < 8 * size:
+        patterns = patterns & ((1 << layout.bits_stored) - 1)
+    return patterns
