@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mura_batch.model_card import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +51,27 @@ class Runner(Protocol):
         """batches: [N, 1, S, S] uint8, N >= 1, of any length. Yields in order, one Outputs for each batch, with batches
         in flight: it may take several batches before it gives the first. Raises RunnerError when the device fails."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerOptions:
+    """How to run. Checked when a runner is opened: a wrong value is an InputError that lists the right ones."""
+
+    device: str = "auto"  # 'auto', 'gpu' or 'cpu'
+    precision: str = "auto"  # 'auto', 'float32' or 'bf16': the CPU runner's; a plan has its own, from the graph
+    batch_size: int = 8  # images in one piece of work on the device; larger batches are split
+    gpu: str = "0"  # index as CUDA counts, or UUID ('GPU-...' or 'MIG-...')
+    cache_dir: Path | None = None  # where the CPU runner keeps its parity figures from start to start; None keeps none
+    threads: int | None = None  # of the CPU runner; None leaves it to OpenVINO, which takes every core it may
+
+
+def open_runner(model: Model, options: RunnerOptions) -> Runner:
+    """Decides the device once and gives its runner, not yet entered; `info.reason` says why this one.
+
+    auto: the GPU when CUDA, pycuda and TensorRT are there, and then a plan that matches must lie beside the model;
+    the CPU only where no usable GPU is found. Raises RunnerError or PlanError that says how to mend it, InputError on
+    a wrong option.
+    """
+    from mura_batch.runtime.choose import choose_runner
+
+    return choose_runner(model, options)

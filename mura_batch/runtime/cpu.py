@@ -1,0 +1,217 @@
+"""The embedded default: the model on the processor through OpenVINO, the only importer of openvino."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mura_batch.errors import ModelError, RunnerError
+from mura_batch.model_card import Model
+from mura_batch.runtime import Outputs, RunnerInfo, RunnerOptions
+from mura_batch.runtime.cache import ParityCache
+from mura_batch.runtime.graph import read_graph
+from mura_batch.runtime.parity import BF16_GATE, Parity, compare, concatenate, load_reference_inputs
+from mura_batch.runtime.stream import stream
+
+PRECISIONS = {"float32": "f32", "bf16": "bf16"}  # ours -> OpenVINO's INFERENCE_PRECISION_HINT
+MAX_REQUESTS = 4  # batches in flight: each holds its own activations, some 500 MB at 8 images of 320 px
+OUTPUT_NAMES = ("probability", "cam", "features")
+
+
+class OpenVinoRunner:
+    """Runner protocol. The graph is compiled for one batch size and the last piece is filled up with black: a picture's
+    score then never depends on what it was batched with."""
+
+    def __init__(self, model: Model, options: RunnerOptions, reason: str) -> None:
+        self._model = model
+        self._options = options
+        self._reason = reason
+        self._lanes: tuple[_Lane, ...] = ()
+        self._info: RunnerInfo | None = None
+
+    @property
+    def info(self) -> RunnerInfo:
+        if self._info is None:
+            raise RunnerError("the runner has not been entered: what it runs on is not known yet")
+        return self._info
+
+    def __enter__(self) -> Self:
+        processor = Processor(self._model, self._options)
+        precision, reason, parity = choose_precision(processor, self._model, self._options)
+        self._lanes = processor.compile(precision)
+        self._info = RunnerInfo(
+            name="openvino",
+            device=processor.openvino.processor,
+            precision=precision,
+            reason=f"{self._reason}; {reason}",
+            version=processor.openvino.version,
+            parity_max_abs_error=parity.max_abs if parity else None,
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lanes = ()  # the requests hold the compiled model and its memory
+
+    def run(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Outputs]:
+        if not self._lanes:
+            raise RunnerError("the runner is not open")
+        return stream(batches, self._lanes, self._options.batch_size, self._model.card.input.size)
+
+
+class OpenVino:
+    """OpenVINO's CPU device. Raises RunnerError where OpenVINO is not usable."""
+
+    def __init__(self) -> None:
+        try:
+            import openvino
+
+            self.core: Any = openvino.Core()
+            self.processor = str(self.core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
+            self.capabilities = tuple(sorted(self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")))
+        except (ImportError, RuntimeError) as error:
+            raise RunnerError(f"OpenVINO cannot be started ({error}); install mura-batch again") from error
+        self.version = str(openvino.__version__)
+
+    @property
+    def has_bf16(self) -> bool:
+        return "BF16" in self.capabilities
+
+
+class Processor:
+    """The model on OpenVINO's CPU device."""
+
+    def __init__(self, model: Model, options: RunnerOptions) -> None:
+        self._model = model
+        self._options = options
+        self._graph = read_graph(model.onnx)
+        self.openvino = OpenVino()
+
+    def compile(self, precision: str) -> tuple[_Lane, ...]:
+        """One lane for each request that OpenVINO would like in flight."""
+        from io import BytesIO
+
+        size, batch = self._model.card.input.size, self._options.batch_size
+        try:
+            network = self.openvino.core.read_model(BytesIO(self._graph))
+            network.reshape({"images": [batch, 1, size, size]})
+            compiled = self.openvino.core.compile_model(network, "CPU", self._settings(precision))
+            count = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+            shapes = {name: tuple(compiled.output(name).get_shape()) for name in OUTPUT_NAMES}
+        except RuntimeError as error:
+            raise ModelError(f"OpenVINO cannot run {self._model.onnx}: {_first_line(error)}") from error
+        check_outputs(self._model.onnx, shapes, batch)
+        return tuple(_Lane(compiled.create_infer_request(), batch) for _ in range(min(count, MAX_REQUESTS)))
+
+    def _settings(self, precision: str) -> dict[str, Any]:
+        settings: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],  # by itself OpenVINO takes the lowest the CPU has
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "PERFORMANCE_HINT_NUM_REQUESTS": MAX_REQUESTS,
+            "ENABLE_CPU_PINNING": False,  # decoding runs beside this: a pinned thread waits for its own core
+        }
+        if self._options.threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = self._options.threads
+        return settings
+
+
+class _Lane:
+    """One OpenVINO request. images are read where they lie, so they are held until the work is done."""
+
+    def __init__(self, request: Any, size: int) -> None:
+        self._request = request
+        self._size = size
+        self._count = 0
+        self._images: NDArray[np.uint8] | None = None
+
+    def start(self, images: NDArray[np.uint8]) -> None:
+        self._count = len(images)
+        self._images = _filled(images, self._size)
+        try:
+            self._request.start_async({"images": self._images}, share_inputs=True)
+        except RuntimeError as error:
+            raise RunnerError(f"OpenVINO refused a batch: {_first_line(error)}") from error
+
+    def finish(self) -> Outputs:
+        try:
+            self._request.wait()
+            arrays = [self._request.get_tensor(name).data[: self._count].copy() for name in OUTPUT_NAMES]
+        except RuntimeError as error:
+            raise RunnerError(f"OpenVINO failed on a batch: {_first_line(error)}") from error
+        self._images = None
+        return Outputs(*arrays)
+
+    def abandon(self) -> None:
+        from contextlib import suppress
+
+        with suppress(RuntimeError):  # what went wrong was told already, or the consumer no longer wants to know
+            self._request.wait()
+
+
+def choose_precision(processor: Processor, model: Model, options: RunnerOptions) -> tuple[str, str, Parity | None]:
+    """(precision, why, its parity). auto takes bf16 only where the processor has it and the gate holds.
+
+    Asked for by name, bf16 that cannot be had or is past the gate is a RunnerError, never float32 instead.
+    """
+    if options.precision == "float32":
+        return "float32", "float32 as asked for", None
+    if not processor.openvino.has_bf16:
+        why, parity = "the processor has no bf16 instructions", None
+    else:
+        parity = measured_parity(processor, model, options)
+        failures = parity.failures(BF16_GATE)
+        if not failures:
+            return "bf16", f"bf16 holds the parity gate: {parity}", parity
+        why = f"bf16 is past the parity gate ({'; '.join(failures)}) on {parity.n} reference images"
+    if options.precision == "bf16":
+        raise RunnerError(f"bf16 cannot be used: {why}; use --precision auto or float32")
+    return "float32", f"float32, since {why}", None
+
+
+def measured_parity(processor: Processor, model: Model, options: RunnerOptions) -> Parity:
+    """bf16 against float32 on the model's reference inputs, here or remembered from an earlier start."""
+    from dataclasses import astuple
+
+    openvino = processor.openvino
+    basis = (
+        model.hash, model.card.hashes["reference_inputs.npz"], openvino.version, openvino.processor,
+        openvino.capabilities, options.batch_size, model.card.threshold, astuple(BF16_GATE),
+    )  # fmt: skip
+    cache = ParityCache(options.cache_dir, basis)
+    if (known := cache.read()) is not None:
+        return known
+    images = load_reference_inputs(model)
+    full, low = (
+        concatenate(list(stream([images], processor.compile(precision), options.batch_size, model.card.input.size)))
+        for precision in ("float32", "bf16")
+    )
+    parity = compare(full, low, model.card.threshold, BF16_GATE)
+    cache.write(parity)
+    return parity
+
+
+def check_outputs(onnx: Path, shapes: dict[str, tuple[int, ...]], batch: int) -> None:
+    """Holds the graph to the model's contract: probability [N], cam [N, h, w], features [N, C]."""
+    for name, dimensions in {"probability": 1, "cam": 3, "features": 2}.items():
+        if len(shapes[name]) != dimensions or shapes[name][0] != batch:
+            raise ModelError(f"{onnx}: output {name} has shape {shapes[name]}; export the model again")
+
+
+def _filled(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    if len(images) == size:
+        return np.ascontiguousarray(images)
+    full = np.zeros((size, *images.shape[1:]), dtype=np.uint8)
+    full[: len(images)] = images
+    return full
+
+
+def _first_line(error: Exception) -> str:
+    """OpenVINO's messages run over many lines; the last that is not empty says what went wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,173 @@
+"""The CUDA side of the GPU runner: one thread that owns the device, its primary context, and page-locked and device
+buffers. The only importer of pycuda besides `devices`, which probes; imported only after that probe."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import pycuda.driver as cuda
+from numpy.typing import DTypeLike, NDArray
+
+from mura_batch.errors import RunnerError
+
+T = TypeVar("T")
+
+STREAM_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING; pycuda has no name for it
+ANSWER_SECONDS = 300.0  # a batch takes under a second: after this the GPU is gone and did not say so
+GOODBYE_SECONDS = 30.0
+
+
+class OutOfDeviceMemory(RunnerError):  # noqa: N818  # the name says what is wrong, as MemoryError does
+    """The GPU has no room for a buffer or an execution context."""
+
+
+@contextmanager
+def told(doing: str) -> Iterator[None]:
+    """Turns pycuda's errors into RunnerErrors that say what was being done and how to mend it."""
+    try:
+        yield
+    except cuda.MemoryError as error:
+        raise OutOfDeviceMemory(f"{doing}: the GPU's memory is full ({error}). {MEMORY_MEND}") from error
+    except cuda.Error as error:  # pycuda's RuntimeError is a child of this, not of the builtin
+        raise RunnerError(f"{doing}: {error}. {LOST_MEND}") from error
+
+
+MEMORY_MEND = "Use a smaller --batch-size, another --gpu, or end what else runs there (nvidia-smi lists it)."
+LOST_MEND = "The GPU failed or was lost; nvidia-smi and dmesg (Xid) tell more. Then run again."
+
+
+class GpuThread:
+    """One thread that makes, uses and frees everything on the GPU; work is done in the order in which it was given.
+
+    A daemon: a GPU that never answers must not keep the process from ending.
+    """
+
+    def __init__(self) -> None:
+        self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="mura-batch-gpu", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        future: Future[T] = Future()
+        self._work.put((future, work))
+        return future
+
+    def call(self, work: Callable[[], T]) -> T:
+        return wait_for(self.submit(work))
+
+    def close(self) -> None:
+        self._work.put(None)
+        self._thread.join(GOODBYE_SECONDS)
+
+    def _serve(self) -> None:
+        while (item := self._work.get()) is not None:
+            future, work = item
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001  # it travels to the waiting thread, whatever it is
+                forget_frames(error)
+                future.set_exception(error)
+            del item, future, work  # the loop's names must not keep a TensorRT object alive
+
+
+def wait_for(future: Future[T]) -> T:
+    try:
+        return future.result(timeout=ANSWER_SECONDS)
+    except TimeoutError as error:
+        if future.done():
+            raise
+        raise RunnerError(f"the GPU has not answered for {ANSWER_SECONDS:g} s. {LOST_MEND}") from error
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Frames of a traceback keep their local variables alive, TensorRT objects among them; those must go on the GPU
+    thread, before the CUDA context does, or the process dies when the traceback does."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+class PrimaryContext:
+    """The primary CUDA context of one GPU (the one TensorRT uses), current on the thread that made this until close."""
+
+    def __init__(self, index: int) -> None:
+        with told(f"GPU {index} cannot be opened"):
+            cuda.init()
+            self._context: Any = cuda.Device(index).retain_primary_context()
+            self._context.push()
+
+    def close(self) -> None:
+        context, self._context = self._context, None
+        if context is None:
+            return
+        try:
+            cuda.Context.pop()
+        finally:
+            # By hand: pycuda's destructor of a primary context calls cuCtxDetach, not cuDevicePrimaryCtxRelease.
+            context.detach()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        forget_frames(error)  # what they hold goes while the context is still there
+        self.close()
+
+
+class Buffer:
+    """Page-locked memory and its twin on the device. `host` is [size, ...]; the first n rows travel."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        self._device: Any = None
+        self.host: NDArray[Any] = cuda.pagelocked_empty(shape, dtype)
+        try:
+            self._device = cuda.mem_alloc(self.host.nbytes)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def address(self) -> int:
+        return int(self._device)
+
+    def to_device(self, count: int, stream: Any) -> None:
+        cuda.memcpy_htod_async(self._device, self.host[:count], stream)
+
+    def to_host(self, count: int, stream: Any) -> None:
+        cuda.memcpy_dtoh_async(self.host[:count], self._device, stream)
+
+    def close(self) -> None:
+        device, self._device = self._device, None
+        base: Any = self.host.base  # PagelockedHostAllocation: freed now, not when the last view goes
+        self.host = np.empty(0, self.host.dtype)
+        try:
+            if device is not None:
+                device.free()
+        finally:
+            if base is not None:
+                base.free()
+
+
+def new_stream() -> Any:
+    """Never the default stream: it waits for all others."""
+    return cuda.Stream(STREAM_NON_BLOCKING)
+
+
+def new_event() -> Any:
+    """Waiting for it sleeps instead of spinning: decoding needs the core."""
+    return cuda.Event(cuda.event_flags.BLOCKING_SYNC | cuda.event_flags.DISABLE_TIMING)
+
+
+def allocate(size: int) -> Any:
+    """Device memory, aligned to 256 bytes or more; free it with `.free()`."""
+    return cuda.mem_alloc(size)

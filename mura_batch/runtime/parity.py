@@ -1,0 +1,115 @@
+"""Parity: how far a runner's answers are from float32's on the model's reference inputs, and how far is too far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mura_batch.errors import ModelError
+from mura_batch.model_card import Model
+from mura_batch.runtime import Outputs, Runner
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Past any of these a lower precision is not used. All in units of probability."""
+
+    max_abs: float
+    mean_abs: float
+    flip_margin: float  # a decision may change only for an image this near to the threshold
+
+
+# FP16 keeps 11 significant bits. Measured on DenseNet169 with a half body and a float32 head: max 2e-4 to 3e-4; the
+# gate is 20 times that, and still a tenth of the smallest difference between two studies that a reader would act on.
+FP16_GATE = Gate(max_abs=5e-3, mean_abs=5e-4, flip_margin=5e-3)
+
+# bfloat16 keeps 8 significant bits, 8 times fewer than FP16: the gate is looser by about that, but a score must stay
+# right to the second decimal, which is what the tables and the report show.
+BF16_GATE = Gate(max_abs=2e-2, mean_abs=5e-3, flip_margin=1e-2)
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """Differences of probability against float32 over n images. flips: decisions that changed though float32 was
+    further than the gate's flip_margin from the threshold. finite: every output of both was a number."""
+
+    n: int
+    max_abs: float
+    mean_abs: float
+    flips: int
+    finite: bool
+
+    def failures(self, gate: Gate) -> tuple[str, ...]:
+        """What is past the gate, in words; empty where it holds."""
+        found = []
+        if not self.finite:
+            found.append("an output is not a finite number")
+        if not self.max_abs <= gate.max_abs:
+            found.append(f"max |dp| {self.max_abs:.2g} is over {gate.max_abs:g}")
+        if not self.mean_abs <= gate.mean_abs:
+            found.append(f"mean |dp| {self.mean_abs:.2g} is over {gate.mean_abs:g}")
+        if self.flips:
+            found.append(f"{self.flips} decisions changed further than {gate.flip_margin:g} from the threshold")
+        return tuple(found)
+
+    def __str__(self) -> str:
+        return f"max |dp| {self.max_abs:.2g}, mean {self.mean_abs:.2g}, {self.flips} flips on {self.n} reference images"
+
+
+def compare(expected: Outputs, actual: Outputs, threshold: float, gate: Gate) -> Parity:
+    """expected: float32's answers. Only `probability` is held to the gate; all three outputs must be finite."""
+    difference = np.abs(actual.probability.astype(np.float64) - expected.probability.astype(np.float64))
+    changed = (actual.probability > threshold) != (expected.probability > threshold)
+    far = np.abs(expected.probability - threshold) > gate.flip_margin
+    return Parity(
+        n=difference.size,
+        max_abs=float(difference.max()),
+        mean_abs=float(difference.mean()),
+        flips=int(np.count_nonzero(changed & far)),
+        finite=is_finite(expected) and is_finite(actual),
+    )
+
+
+def is_finite(outputs: Outputs) -> bool:
+    return all(bool(np.isfinite(array).all()) for array in (outputs.probability, outputs.cam, outputs.features))
+
+
+def load_reference_inputs(model: Model) -> NDArray[np.uint8]:
+    """[N, 1, S, S] uint8, N >= 1. Raises ModelError where the file is not that."""
+    size = model.card.input.size
+    try:
+        with np.load(model.reference_inputs, allow_pickle=False) as arrays:
+            images = arrays["images"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{model.reference_inputs} has no readable array `images`; export the model again") from error
+    if images.dtype != np.uint8 or images.shape[1:] != (1, size, size) or not len(images):
+        raise ModelError(
+            f"{model.reference_inputs}: images are {images.dtype} {images.shape}, not uint8 [N, 1, {size}, {size}]; "
+            "export the model again"
+        )
+    return np.ascontiguousarray(images)
+
+
+def answers(runner: Runner, images: NDArray[np.uint8], batch_size: int) -> Outputs:
+    """What an entered runner says of all images, as one Outputs."""
+    return concatenate(list(runner.run(split(images, batch_size))))
+
+
+def split(images: NDArray[np.uint8], size: int) -> Iterator[NDArray[np.uint8]]:
+    """Consecutive pieces of at most `size` images; views, in order."""
+    for start in range(0, len(images), size):
+        yield images[start : start + size]
+
+
+def concatenate(parts: list[Outputs]) -> Outputs:
+    """The pieces of one batch, in order, as the batch's own answer."""
+    if len(parts) == 1:
+        return parts[0]
+    return Outputs(
+        probability=np.concatenate([part.probability for part in parts]),
+        cam=np.concatenate([part.cam for part in parts]),
+        features=np.concatenate([part.features for part in parts]),
+    )

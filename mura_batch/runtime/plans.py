@@ -1,0 +1,221 @@
+"""Plans beside a model: what each was built from and for (its sidecar), which fits this machine.
+
+Standard library only: no TensorRT, no GPU.
+
+A plan fits one TensorRT version and one GPU model, and nothing in it tells: `NAME.plan` is worth what `NAME.plan.json`
+beside it says. The sidecar is written last, so a plan without one was never finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import tempfile
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from mura_batch.errors import OutputError, PlanError
+from mura_batch.model_card import Model
+from mura_batch.runtime.parity import Parity
+
+SIDECAR_FORMAT = 1
+PLAN_SUFFIX = ".plan"
+SIDECAR_SUFFIX = ".plan.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a plan depends on besides the graph and the options. The driver is not part of it: plans outlive drivers."""
+
+    tensorrt: str
+    gpu: str  # its name as CUDA tells it
+    compute_capability: str
+    sm_count: int  # two GPUs of one name may differ in it (MIG instances do)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """What a plan was built with."""
+
+    opt_batch: int
+    max_batch: int
+    workspace_mib: int
+    optimization_level: int
+    version_compatible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """NAME.plan.json. parity: against the CPU runner in float32, on the model's reference inputs."""
+
+    model_name: str
+    model_hash: str
+    target: Target
+    options: PlanOptions
+    driver: str
+    cuda: str
+    plan_sha256: str
+    plan_bytes: int
+    build_seconds: float
+    built_at: str  # UTC, ISO 8601
+    program: str  # version of mura-batch
+    parity: Parity | None
+    format: int = SIDECAR_FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    path: Path
+    sidecar: Sidecar
+
+
+def plan_name(model_hash: str, target: Target, options: PlanOptions) -> str:
+    """File name without suffix: readable, and another one whenever anything that the plan depends on changes."""
+    basis = json.dumps([model_hash, asdict(target), asdict(options)], sort_keys=True)
+    key = hashlib.sha256(basis.encode()).hexdigest()[:12]
+    return f"{slug(target.gpu)}.trt{target.tensorrt}.b{options.max_batch}.{key}"
+
+
+def slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "gpu"
+
+
+def select_plan(model: Model, target: Target, gpu_index: int = 0) -> Plan:
+    """The newest plan beside the model that matches it and this machine.
+
+    Raises PlanError that lists what is there, why each does not fit, and the command that builds one.
+    """
+    fitting, refused = [], []
+    for path in sorted(model.folder.glob(f"*{PLAN_SUFFIX}")):
+        try:
+            plan = Plan(path, read_sidecar(path))
+            reason = mismatch(plan.sidecar, model.hash, target)
+        except PlanError as error:
+            reason = str(error)
+        if reason:
+            refused.append(f"  {path.name}: {reason}")
+        else:
+            fitting.append(plan)
+    if not fitting:
+        there = "\n".join(["Not used:", *refused]) if refused else "There is none beside the model."
+        raise PlanError(
+            f"no TensorRT plan fits {target.gpu} with TensorRT {target.tensorrt}. {there}\n"
+            f"Build one with: {compile_command(model, gpu_index)}"
+        )
+    return max(fitting, key=lambda plan: plan.sidecar.built_at)
+
+
+def mismatch(sidecar: Sidecar, model_hash: str, target: Target) -> str:
+    """Why the plan does not fit, in words; '' if it does."""
+    built_for = sidecar.target
+    if sidecar.model_hash != model_hash:
+        return f"it was built from another model ({sidecar.model_name} {sidecar.model_hash[:12]})"
+    if not _version_fits(sidecar, target.tensorrt):
+        return f"it was built by TensorRT {built_for.tensorrt}, here is {target.tensorrt}"
+    if built_for.gpu != target.gpu:
+        return f"it was built for {built_for.gpu}"
+    for name, ours, its in (
+        ("compute capability", target.compute_capability, built_for.compute_capability),
+        ("number of multiprocessors", target.sm_count, built_for.sm_count),
+    ):
+        if ours != its:
+            return f"it was built for {name} {its}, here it is {ours}"
+    return ""
+
+
+def compile_command(model: Model, gpu_index: int = 0) -> str:
+    command = f"mura-batch compile {shlex.quote(str(model.folder))}"
+    return f"{command} --gpu {gpu_index}" if gpu_index else command
+
+
+def read_plan(plan: Plan) -> bytes:
+    """The plan's bytes, which are those that its sidecar was written for. Raises PlanError."""
+    try:
+        data = plan.path.read_bytes()
+    except OSError as error:
+        raise PlanError(f"{plan.path} cannot be read: {error.strerror}") from error
+    if len(data) != plan.sidecar.plan_bytes:
+        raise PlanError(
+            f"{plan.path} is {len(data)} bytes long and should be {plan.sidecar.plan_bytes}: it is truncated or was "
+            "replaced. Build it again with mura-batch compile"
+        )
+    if hashlib.sha256(data).hexdigest() != plan.sidecar.plan_sha256:
+        raise PlanError(f"{plan.path} is not the plan its sidecar describes. Build it again with mura-batch compile")
+    return data
+
+
+def read_sidecar(plan_path: Path) -> Sidecar:
+    """Raises PlanError where it is missing, unreadable or of another format."""
+    path = sidecar_path(plan_path)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PlanError(f"it has no sidecar {path.name}: its build was not finished") from None
+    except (OSError, ValueError) as error:
+        raise PlanError(f"its sidecar {path.name} cannot be read: {error}") from error
+    if not isinstance(values, dict) or values.get("format") != SIDECAR_FORMAT:
+        raise PlanError(f"its sidecar {path.name} is not of format {SIDECAR_FORMAT}")
+    try:
+        return _sidecar_of(values)
+    except (TypeError, KeyError) as error:
+        raise PlanError(f"its sidecar {path.name} is incomplete: {error}") from error
+
+
+def sidecar_path(plan_path: Path) -> Path:
+    return plan_path.with_name(plan_path.name.removesuffix(PLAN_SUFFIX) + SIDECAR_SUFFIX)
+
+
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
+    """A reader sees the old file or the whole new one. Raises OutputError and leaves nothing behind."""
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror}; give a folder that can be with --out"
+        ) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def publish(staged: Path, path: Path, sidecar: Sidecar) -> None:
+    """The old sidecar goes first and the new one comes last: at no moment does a sidecar describe another plan."""
+    sidecar_path(path).unlink(missing_ok=True)
+    os.replace(staged, path)
+    write_atomically(sidecar_path(path), (json.dumps(asdict(sidecar), indent=2) + "\n").encode())
+
+
+def _sidecar_of(values: dict[str, Any]) -> Sidecar:
+    if unknown := values.keys() - {field.name for field in fields(Sidecar)}:
+        raise TypeError(f"unknown {', '.join(sorted(unknown))}")
+    parity = values["parity"]
+    made = {
+        **values,
+        "target": Target(**values["target"]),
+        "options": PlanOptions(**values["options"]),
+        "parity": Parity(**parity) if parity is not None else None,
+    }
+    return Sidecar(**made)
+
+
+def _version_fits(sidecar: Sidecar, here: str) -> bool:
+    """Exactly the same, or built version-compatible and then the same major version, not older."""
+    built_by = sidecar.target.tensorrt
+    if built_by == here:
+        return True
+    theirs, ours = _numbers(built_by), _numbers(here)
+    return sidecar.options.version_compatible and theirs[:1] == ours[:1] and theirs <= ours
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))

@@ -1,0 +1,107 @@
+"""Checks on a real NVIDIA GPU (`make gpu-check`). Without one every test here is skipped, and the table says so.
+
+The outcome goes to the terminal as a table and to the file that MURA_BATCH_GPU_CHECK names as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mura_batch.model_card import Model, load_model
+from mura_batch.runtime.devices import Gpu, NoGpu, find_gpu, list_gpus
+
+HERE = Path(__file__).parent
+REFERENCE = HERE.parents[1] / "engines" / "reference"
+RESULTS: dict[str, dict[str, Any]] = {}  # test -> outcome, reason, figures
+
+
+@pytest.fixture
+def gpu() -> Gpu:
+    """The first GPU, by pycuda alone."""
+    found = list_gpus()
+    if isinstance(found, NoGpu):
+        pytest.skip(f"no NVIDIA GPU: {found.reason}")
+    return found[0]
+
+
+@pytest.fixture
+def tensorrt_gpu(gpu: Gpu) -> Gpu:
+    found = find_gpu(str(gpu.index))
+    if isinstance(found, NoGpu):
+        pytest.skip(f"not run: {found.reason}")
+    return found
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Model:
+    """The reference model in a folder where plans may be put."""
+    if not (REFERENCE / "model.onnx").is_file():
+        pytest.skip("there is no reference model in this checkout")
+    folder = tmp_path / "reference"
+    folder.mkdir()
+    for name in ("model.json", "model.onnx", "reference_inputs.npz"):
+        shutil.copy(REFERENCE / name, folder)
+    return load_model(folder)
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
+    """figure(name, value): put into the table and the JSON beside the test's outcome."""
+
+    def put(name: str, value: object) -> None:
+        entry(request.node.nodeid)["figures"][name] = value
+
+    return put
+
+
+def entry(nodeid: str) -> dict[str, Any]:
+    name = nodeid.rsplit("/", 1)[-1]
+    return RESULTS.setdefault(name, {"outcome": "not run", "reason": "", "figures": {}})
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if HERE.name not in Path(report.nodeid.split("::")[0]).parts:
+        return
+    if report.when == "call" or report.outcome != "passed":
+        told = entry(report.nodeid)
+        told["outcome"] = report.outcome
+        if report.skipped and isinstance(report.longrepr, tuple):
+            told["reason"] = report.longrepr[2].removeprefix("Skipped: ")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    target = os.environ.get("MURA_BATCH_GPU_CHECK")
+    if not target or not RESULTS:
+        return
+    terminalreporter.section("GPU check")
+    for name, told in RESULTS.items():
+        figures = ", ".join(f"{key} {value}" for key, value in told["figures"].items())
+        terminalreporter.write_line(f"{told['outcome']:8} {name}  {figures or told['reason']}")
+    path = Path(target)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"date": datetime.now(UTC).isoformat(timespec="seconds"), **machine(), "tests": RESULTS},
+                               indent=2) + "\n")  # fmt: skip
+    terminalreporter.write_line(f"written to {path}")
+
+
+def machine() -> dict[str, Any]:
+    """What it ran on, for the evidence."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    def number(name: str) -> str:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return "not installed"
+
+    found = list_gpus()
+    gpus = [] if isinstance(found, NoGpu) else [f"{gpu.name}, driver {gpu.driver}, CUDA {gpu.cuda}" for gpu in found]
+    return {"gpus": gpus, **{name: number(name) for name in ("pycuda", "tensorrt", "mura-batch")}}

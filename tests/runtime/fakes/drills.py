@@ -1,0 +1,287 @@
+"""What the GPU runner and the build must do, as functions that raise when they do not.
+
+Run by test_trt.py on the modules as they are, and by test_mutations.py on modules with one call made wrong.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mura_batch.errors import MuraBatchError, PlanError, RunnerError
+from mura_batch.model_card import Model
+from mura_batch.runtime import Outputs, RunnerOptions, open_runner
+from mura_batch.runtime.plans import read_sidecar
+
+TOLERANCE = 2e-3  # the fake computes halves in float32, the CPU runner everything: rounding of the weights is shared
+
+
+@dataclass
+class Kit:
+    machine: Any
+    model: Model  # in a folder of its own
+    pictures: np.ndarray  # [20, 1, S, S] uint8
+    expected: Outputs  # of the CPU runner, float32
+
+    def compile(self, **options: Any) -> Path:
+        from mura_batch.runtime.build import BuildOptions, compile_plan
+
+        return compile_plan(self.model, BuildOptions(**{"opt_batch": 4, "max_batch": 8, **options}))
+
+    def open(self, batch_size: int = 4) -> Any:
+        return open_runner(self.model, RunnerOptions(device="gpu", batch_size=batch_size))
+
+    def batches(self, *sizes: int) -> Iterator[np.ndarray]:
+        start = 0
+        for size in sizes:
+            yield self.pictures[start : start + size]
+            start += size
+
+    def score(self, runner: Any, *sizes: int) -> list[Outputs]:
+        """Runs, and holds every number to the CPU runner's."""
+        outputs = list(runner.run(self.batches(*sizes)))
+        assert [len(output.probability) for output in outputs] == list(sizes), "one Outputs for each batch, in order"
+        count = sum(sizes)
+        for name in ("probability", "cam", "features"):
+            ours = np.concatenate([getattr(output, name) for output in outputs])
+            theirs = getattr(self.expected, name)[:count]
+            assert np.allclose(ours, theirs, atol=TOLERANCE, rtol=2e-2), f"{name} differs"
+        return outputs
+
+    def at_rest(self) -> None:
+        """Nothing unreleased, nothing released wrongly."""
+        assert not self.machine.crimes, self.machine.crimes
+        assert not self.machine.live, list(self.machine.live.values())
+        assert not self.machine.memory, "device memory left"
+
+
+def refused(kind: type[Exception], work: Callable[[], Any], *words: str) -> str:
+    """The message of the error that must come."""
+    try:
+        work()
+    except kind as error:
+        text = str(error)
+        assert all(word in text for word in words), text
+        return text
+    raise AssertionError(f"no {kind.__name__} came")
+
+
+def scores_in_order_whatever_the_batches(kit: Kit) -> None:
+    kit.compile()
+    with kit.open() as runner:
+        kit.score(runner, 3, 1, 9, 2)
+        kit.score(runner, 4, 4, 4)
+        assert runner.info.name == "tensorrt"
+        assert runner.info.precision == "fp16"
+        assert runner.info.parity_max_abs_error is not None
+    kit.at_rest()
+
+
+def fifty_cycles_leave_nothing(kit: Kit) -> None:
+    kit.compile()
+    for _ in range(50):
+        with kit.open() as runner:
+            kit.score(runner, 2, 5)
+        kit.at_rest()
+
+
+def everything_is_freed_in_order(kit: Kit) -> None:
+    kit.compile()
+    kit.machine.events.clear()
+    with kit.open() as runner:
+        kit.score(runner, 4)
+    kit.at_rest()
+    freed = [event.removeprefix("freed ") for event in kit.machine.events if event.startswith("freed")]
+    assert freed[-3:] == ["engine", "runtime", "CUDA context"], freed
+    assert freed[0] == "execution context", freed
+
+
+def early_stop_waits_for_what_is_in_flight(kit: Kit) -> None:
+    kit.compile()
+    with kit.open() as runner:
+        answers = runner.run(kit.batches(4, 4, 4, 4))
+        next(answers)
+        answers.close()
+        assert not any(stream.queue for stream in kit.machine.streams.values()), "the GPU still works for nobody"
+        kit.score(runner, 4, 4, 3)
+    kit.at_rest()
+
+
+def plan_comes_with_its_sidecar(kit: Kit) -> None:
+    path = kit.compile()
+    sidecar = read_sidecar(path)
+    assert sidecar.model_hash == kit.model.hash
+    assert sidecar.target.gpu == kit.machine.gpus[0].name
+    assert sidecar.parity is not None
+    assert sidecar.parity.max_abs < TOLERANCE
+    assert {entry.suffix for entry in kit.model.folder.iterdir()} == {".plan", ".json", ".onnx", ".npz", ".timing"}
+    (flags, _), = kit.machine.built  # fmt: skip
+    assert flags == set(), "TF32 would round the float32 head"
+    kit.at_rest()
+
+
+def timings_are_kept_and_foreign_ones_left(kit: Kit) -> None:
+    kit.compile()
+    kit.compile()
+    (timings,) = kit.model.folder.glob("*.timing")
+    timings.write_bytes(b"timings of another GPU")
+    kit.compile()
+    seen = [data for _, data in kit.machine.built]
+    assert seen[0] == b""
+    assert seen[1].startswith(b"timings of")
+    assert seen[2] == b""
+
+
+def refused_batch_is_told(kit: Kit) -> None:
+    kit.compile()
+    kit.machine.fail("execute_async_v3")
+    with kit.open() as runner:
+        refused(RunnerError, lambda: list(runner.run(kit.batches(4))), "enqueueV3 failed")
+    kit.at_rest()
+
+
+def refused_shape_is_told(kit: Kit) -> None:
+    kit.compile()
+    with kit.open() as runner:
+        kit.machine.fail("set_input_shape")
+        refused(RunnerError, lambda: list(runner.run(kit.batches(3))), "outside the profile")
+    kit.at_rest()
+
+
+def refused_address_is_told(kit: Kit) -> None:
+    kit.compile()
+    kit.machine.fail("set_tensor_address")
+    refused(RunnerError, lambda: kit.open().__enter__(), "refuses the address")
+    kit.at_rest()
+
+
+def unknown_shapes_are_told(kit: Kit) -> None:
+    kit.compile()
+    kit.machine.fail("infer_shapes")
+    refused(RunnerError, lambda: kit.open().__enter__(), "images")
+    kit.at_rest()
+
+
+def not_a_number_is_told(kit: Kit) -> None:
+    kit.compile()
+    kit.machine.fail("nan")
+    with kit.open() as runner:
+        refused(RunnerError, lambda: list(runner.run(kit.batches(4))), "not numbers")
+    kit.at_rest()
+
+
+def full_memory_halves_the_batch_once(kit: Kit) -> None:
+    kit.compile()
+    for call in ("create_execution_context", "mem_alloc", "pagelocked_empty"):
+        kit.machine.fail(call, on=2)
+        with kit.open(batch_size=4) as runner:
+            assert "halved from 4 to 2" in runner.info.reason
+            kit.score(runner, 5, 3)
+        kit.at_rest()
+        kit.machine.fail(call)
+        refused(RunnerError, lambda: kit.open().__enter__(), "memory is full" if "empty" in call else "emory")
+        kit.machine.faults.clear()
+        kit.at_rest()
+
+
+def lost_gpu_keeps_what_was_scored(kit: Kit) -> None:
+    kit.compile()
+    done: list[Outputs] = []
+
+    def batches() -> Iterator[np.ndarray]:
+        for number, batch in enumerate(kit.batches(4, 4, 4, 4)):
+            kit.machine.is_lost = number == 3
+            yield batch
+
+    def run() -> None:
+        with kit.open() as runner:
+            done.extend(runner.run(batches()))
+
+    text = refused(RunnerError, run, "nvidia-smi")
+    assert "unspecified launch failure" in text
+    assert done
+    assert np.allclose(done[0].probability, kit.expected.probability[:4], atol=TOLERANCE)
+    assert not kit.machine.live, kit.machine.live
+
+
+def refused_plan_is_told(kit: Kit) -> None:
+    from mura_batch.runtime.gpu import GpuThread
+    from mura_batch.runtime.trt import Session
+
+    data = kit.compile().read_bytes()
+    for bad in (data[:-100], data.replace(b"Simulated 1", b"Simulated 2", 1), b"nothing"):
+        thread = GpuThread()
+        session = Session(0, 32)
+        work = partial(session.open, bad, 4, False)
+        refused(PlanError, partial(thread.call, work), "Build it again")
+        thread.close()
+        kit.at_rest()
+
+
+def failed_build_leaves_nothing(kit: Kit) -> None:
+    before = sorted(kit.model.folder.iterdir())
+    for call, words in (
+        ("parse", "Frobnicate"),
+        ("add_optimization_profile", "refuses batches"),
+        ("build_serialized_network", "any implementation"),
+        ("wrong", "is not kept"),
+    ):
+        kit.machine.fail(call)
+        refused(PlanError, kit.compile, words)
+        kit.machine.faults.clear()
+        assert sorted(kit.model.folder.iterdir()) == before
+        kit.at_rest()
+
+
+def cancelled_build_leaves_nothing(kit: Kit) -> None:
+    from mura_batch.runtime.gpu import GpuThread, PrimaryContext
+    from mura_batch.runtime.plans import PlanOptions
+    from mura_batch.runtime.trt_build import Job, serialize
+
+    cancelled = threading.Event()
+    phases: list[tuple[str, float]] = []
+
+    def report(phase: str, part: float) -> None:
+        phases.append((phase, part))
+        if part > 0:
+            cancelled.set()
+
+    job = Job(kit.model.onnx.read_bytes(), 32, PlanOptions(4, 8, 64, 3, False), Path("/nonexistent"))
+
+    def work() -> None:
+        with PrimaryContext(0):
+            serialize(job, report, cancelled)
+
+    thread = GpuThread()
+    refused(PlanError, lambda: thread.call(work), "cancelled")
+    thread.close()
+    kit.at_rest()
+    assert phases[0] == ("Building Engine", 0.0)
+    assert {phase for phase, _ in phases} == {"Building Engine"}
+
+
+DRILLS: tuple[Callable[[Kit], None], ...] = (
+    scores_in_order_whatever_the_batches,
+    plan_comes_with_its_sidecar,
+    refused_batch_is_told,
+    refused_shape_is_told,
+    refused_address_is_told,
+    unknown_shapes_are_told,
+    refused_plan_is_told,
+    not_a_number_is_told,
+    failed_build_leaves_nothing,
+    cancelled_build_leaves_nothing,
+    full_memory_halves_the_batch_once,
+    everything_is_freed_in_order,
+    early_stop_waits_for_what_is_in_flight,
+    timings_are_kept_and_foreign_ones_left,
+    lost_gpu_keeps_what_was_scored,
+    fifty_cycles_leave_nothing,
+)
+__all__ = ["DRILLS", "Kit", "MuraBatchError", "refused"]

@@ -1,0 +1,50 @@
+"""The checks of tests/gpu run over the fakes, so that they are known to be sound before a GPU is at hand."""
+
+from __future__ import annotations
+
+from importlib.util import module_from_spec, spec_from_file_location
+from inspect import signature
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from mura_batch.model_card import Model
+from mura_batch.runtime.devices import find_gpu
+
+GPU_TESTS = Path(__file__).parents[1] / "gpu"
+NOT_HERE = {
+    "test_the_gpu_is_described_as_nvidia_smi_describes_it",  # there is no nvidia-smi
+    "test_copies_from_page_locked_memory_are_measured",  # gigabytes through a fake
+    "test_speed_and_parity_of_every_runner_here_are_measured",  # seconds of measuring a fake
+}
+
+
+def module(name: str) -> ModuleType:
+    spec = spec_from_file_location(f"gpu_{name}", GPU_TESTS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+CHECKS = [
+    (name, check)
+    for name in ("test_cuda", "test_tensorrt")
+    for check in sorted(vars(module(name)))
+    if check.startswith("test_") and check not in NOT_HERE
+]
+
+
+@pytest.mark.parametrize(("name", "check"), CHECKS, ids=[check for _, check in CHECKS])
+def test_a_gpu_check_passes_on_the_simulated_machine(name: str, check: str, simulation: Any, own_model: Model) -> None:
+    simulation.start("11.4.0.106")
+    gpu = find_gpu("0")
+    figures: dict[str, object] = {}
+    given = {"gpu": gpu, "tensorrt_gpu": gpu, "model": own_model, "figure": figures.__setitem__}
+    function = getattr(module(name), check)
+    function(**{parameter: given[parameter] for parameter in signature(function).parameters})
+    assert not simulation.machine.crimes, simulation.machine.crimes
+    assert not simulation.machine.live
