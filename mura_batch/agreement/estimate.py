@@ -1,0 +1,34 @@
+"""A number with its interval and the name of the method that gave it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+Z95 = NormalDist().inv_cdf(0.975)  # 1.959964: two-sided 95 %
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """value with its 95 % interval [low, high]; all three are NaN where it is undefined, and reason says why.
+
+    method: the interval's method. n: the number of units it was computed on. se: standard error, NaN where the method
+    has none. reason: also a warning where the value stands but its interval deserves doubt.
+    """
+
+    value: float
+    low: float
+    high: float
+    method: str
+    n: int
+    se: float = math.nan
+    reason: str = ""
+
+    @property
+    def is_defined(self) -> bool:
+        return not math.isnan(self.value)
+
+
+def undefined(method: str, n: int, reason: str) -> Estimate:
+    return Estimate(math.nan, math.nan, math.nan, method, n, reason=reason)

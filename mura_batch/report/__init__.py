@@ -1,0 +1,1 @@
+"""Results on paper: CSV tables, the manifest, the audit report."""

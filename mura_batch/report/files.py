@@ -1,0 +1,86 @@
+"""Atomic writes: a reader sees the old file or the new one, never a part. Files are their owner's only (0600)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from mura_batch.errors import OutputError
+
+# A file name that is no UTF-8 reaches us with surrogates (PEP 383), which UTF-8 cannot hold: written as \udcXX.
+SURROGATES = "backslashreplace"
+
+
+@contextmanager
+def atomic_writer(path: Path) -> Iterator[TextIO]:
+    """A UTF-8 text file that appears at path when the block ends well, and leaves nothing when it does not.
+
+    Temporary name in the same folder, fsync, rename, fsync of the folder. Raises OutputError where the disk is full or
+    the folder cannot be written. Line ends are written as given.
+    """
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp makes it 0600
+    except OSError as error:
+        raise _output_error(path, error) from error
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors=SURROGATES, newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _output_error(path, error) from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """All of data, or nothing, as `atomic_writer` does it. Raises OutputError."""
+    try:
+        _write_and_rename(path, data, durable=True)
+    except OSError as error:
+        raise _output_error(path, error) from error
+
+
+def write_plain(path: Path, data: bytes) -> None:
+    """A small file inside a folder that is published as a whole: renamed into place, but not flushed to the disk, which
+    would cost more than the file. Raises OutputError."""
+    try:
+        _write_and_rename(path, data, durable=False)
+    except OSError as error:
+        raise _output_error(path, error) from error
+
+
+def _write_and_rename(path: Path, data: bytes, *, durable: bool) -> None:
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    if durable:
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _output_error(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{path} cannot be written ({error.strerror or error}): free space or mend the permissions of its folder, and "
+        "run again; what was scored is kept"
+    )

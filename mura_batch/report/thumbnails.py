@@ -1,0 +1,58 @@
+"""Small pictures of what the model saw, and of where it looked: written as a run streams, read by the report."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mura_batch.records import short_key
+from mura_batch.report.files import write_plain
+
+SIZE = 224  # pixels: what a report shows of an image
+_QUALITY = 72  # JPEG: about 8 kB a picture
+
+
+def thumbnail_paths(folder: Path, sop_instance_uid: str) -> tuple[Path, Path]:
+    """(picture, picture with activation map). Named by a hash: a UID from a file is never a file name."""
+    key = short_key(sop_instance_uid)
+    return folder / f"{key}.jpg", folder / f"{key}-map.jpg"
+
+
+def save_thumbnail(
+    folder: Path, sop_instance_uid: str, image: NDArray[np.uint8], cam: NDArray[np.float32], probability: float
+) -> None:
+    """image: [S, S] uint8; cam: [h, w], in logits. The map is drawn as strong as the probability it belongs to: a
+    normal image does not glow. Raises OutputError."""
+    picture = Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+    plain, mapped = thumbnail_paths(folder, sop_instance_uid)
+    _save(picture, plain)
+    _save(Image.composite(_colours(cam), picture.convert("RGB"), _opacity(cam, probability)), mapped)
+
+
+def _positive(cam: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What speaks for abnormal, 0 to 1 of its own maximum."""
+    positive: NDArray[np.float32] = np.maximum(np.nan_to_num(cam), 0).astype(np.float32)
+    return np.asarray(positive / max(float(positive.max()), 1e-6), dtype=np.float32)
+
+
+def _opacity(cam: NDArray[np.float32], probability: float) -> Image.Image:
+    alpha = (_positive(cam) * 165 * min(1.0, 0.25 + probability)).astype(np.uint8)
+    return Image.fromarray(alpha).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+
+
+def _colours(cam: NDArray[np.float32]) -> Image.Image:
+    """Amber to red: warm on grey is told apart with every kind of colour vision."""
+    heat = Image.fromarray((_positive(cam) * 255).astype(np.uint8)).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    level = np.asarray(heat, dtype=np.float32) / 255
+    rgb = np.stack([np.full_like(level, 255), 200 - 150 * level, 40 + 0 * level], axis=2)
+    return Image.fromarray(rgb.astype(np.uint8))
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=_QUALITY)
+    write_plain(path, buffer.getvalue())

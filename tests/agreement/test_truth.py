@@ -1,0 +1,131 @@
+"""Truth files as people write them, and what they are matched with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mura_batch.agreement.truth import match, read_truth
+from mura_batch.errors import TruthError
+from mura_batch.records import Region, StudyScore
+
+StudyMaker = Callable[..., StudyScore]
+TruthWriter = Callable[..., Path]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "study_uid,label\n1.2,1\n1.3,0\n",
+        "\ufeffstudy_uid,label\r\n1.2,1\r\n1.3,0\r\n",  # Excel's 'CSV UTF-8'
+        "study_uid;label\n1.2;abnormal\n1.3;normal\n",  # Excel where the comma is the decimal sign
+        "StudyInstanceUID\tLabel\n 1.2 \t Positive \n1.3\tnegative\n",
+        'label,study_uid,remark\n1.0,1.2,"old, healed"\n0.0,\'1.3,\n\n',
+    ],
+)
+def test_truth_is_read_as_people_save_it(truth_file: TruthWriter, text: str) -> None:
+    truth = read_truth(truth_file(text))
+    assert dict(truth.labels) == {("1.2", ""): 1, ("1.3", ""): 0}
+    assert truth.names("1.2", "")
+    assert not truth.names("1.4", "")
+
+
+def test_accession_numbers_keep_their_leading_zeros(truth_file: TruthWriter) -> None:
+    truth = read_truth(truth_file("accession,label\n00012,1\n"))
+    assert truth.by == "accession"
+    assert truth.names("any", "00012")
+    assert not truth.names("any", "12")
+
+
+def test_an_empty_accession_is_named_by_no_truth(truth_file: TruthWriter) -> None:
+    assert not read_truth(truth_file("accession,label\n7,1\n")).names("1.2", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "header line"),
+        ("study_uid,label\n", "no label"),
+        ("study,label\n1.2,1\n", "header line"),
+        ("study_uid,label\n1.2,1\n1.3,maybe\n", "line 3: label 'maybe'"),
+        ("study_uid,label\n1.2,1\n1.2,0\n", "line 3: the study was labelled above"),
+        ("study_uid,label\n1.2,1\n1.2,1\n", "line 3: the study was labelled above"),
+        ("study_uid,region,label\n1.2,hand,1\n1.2,hand,0\n", "line 3: this region"),
+        ("study_uid,region,label\n1.2,knee,1\n", "line 2: region 'knee'"),
+        ("study_uid,region,label\n1.2,hand,1\n1.2,,0\n", "keep one kind"),
+        ("study_uid,label\n1.2\n", "line 2: has 1 values"),
+        ("study_uid,label\n,1\n", "line 2: names no study"),
+        ("study_uid,label,label\n1.2,1,1\n", "more than once"),
+        ('study_uid,label\n1.2,"1\n', "not a CSV"),
+        ("study_uid,reader_1,reader_2\n1.2,1,0\n", "line 2: its readers give no majority"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(truth_file: TruthWriter, text: str, told: str) -> None:
+    with pytest.raises(TruthError, match=r"truth\.csv") as error:
+        read_truth(truth_file(text))
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_another_encoding_and_a_missing_file_are_told(truth_file: TruthWriter, tmp_path: Path) -> None:
+    with pytest.raises(TruthError, match="CSV UTF-8"):
+        read_truth(truth_file("study_uid,label,who\n1.2,1,Müller\n", encoding="latin-1"))
+    with pytest.raises(TruthError, match="cannot be read"):
+        read_truth(tmp_path / "nowhere.csv")
+
+
+def test_labels_are_matched_and_the_rest_is_counted(truth_file: TruthWriter, study: StudyMaker) -> None:
+    truth = read_truth(truth_file("study_uid,label\n1,1\n2,0\n3,1\n4,1\n"))
+    matched = match(truth, [study("1", 0.9), study("2", 0.8), study("3", None), study("9", 0.1), study("8", None)])
+    assert [(c.study_uid, c.label, c.abnormal) for c in matched.cases] == [("1", 1, True), ("2", 0, True)]
+    assert (matched.unscored, matched.absent, matched.unlabelled) == (1, 1, 1)
+
+
+def test_a_label_of_a_region_goes_with_that_regions_row(truth_file: TruthWriter, study: StudyMaker) -> None:
+    truth = read_truth(truth_file("study_uid,region,label\n1,hand,1\n1,wrist,0\n"))
+    rows = [study("1", 0.9, Region.WRIST), study("1", 0.2, Region.HAND)]
+    assert {(c.region, c.label, c.score) for c in match(truth, rows).cases} == {("hand", 1, 0.2), ("wrist", 0, 0.9)}
+
+
+def test_a_label_without_region_goes_with_the_studys_highest_row(truth_file: TruthWriter, study: StudyMaker) -> None:
+    truth = read_truth(truth_file("study_uid,label\n1,1\n"))
+    rows = [study("1", 0.2, Region.WRIST), study("1", 0.9, Region.HAND), study("1", None, Region.ELBOW)]
+    (case,) = match(truth, rows).cases
+    assert (case.region, case.score) == ("hand", 0.9)
+
+
+def test_one_row_and_one_label_belong_together_whatever_region_they_name(
+    truth_file: TruthWriter, study: StudyMaker
+) -> None:
+    """A reader writes 'wrist' where the header said 'hand'."""
+    truth = read_truth(truth_file("study_uid,region,label\n1,wrist,1\n"))
+    (case,) = match(truth, [study("1", 0.9, Region.HAND)]).cases
+    assert case.region == "hand"
+
+
+def test_a_truth_of_other_studies_is_refused(truth_file: TruthWriter, study: StudyMaker) -> None:
+    with pytest.raises(TruthError, match="no study"):
+        match(read_truth(truth_file("study_uid,label\n9.9.9,1\n")), [study("1")])
+
+
+def test_studies_are_matched_by_accession_too(truth_file: TruthWriter, study: StudyMaker) -> None:
+    truth = read_truth(truth_file("Accession Number;label\nX1;1\n"))
+    matched = match(truth, [study("1", 0.4, accession="X1"), study("2", 0.4, accession="")])
+    assert [(c.study_uid, c.label) for c in matched.cases] == [("1", 1)]
+    assert matched.unlabelled == 1
+
+
+def test_readers_columns_give_the_majority_and_each_readers_labels(truth_file: TruthWriter, study: StudyMaker) -> None:
+    truth = read_truth(truth_file("study_uid,reader_1,reader_2,reader_3\n1,1,1,0\n2,0,,\n"))
+    matched = match(truth, [study("1"), study("2")])
+    assert matched.readers == ("reader_1", "reader_2", "reader_3")
+    assert [(c.label, c.readers) for c in matched.cases] == [(1, (1, 1, 0)), (0, (0, None, None))]
+
+
+def test_a_patient_without_key_is_told_apart_by_study(truth_file: TruthWriter, study: StudyMaker) -> None:
+    """Else every study without Patient ID would count as one patient in the bootstrap."""
+    truth = read_truth(truth_file("study_uid,label\n1,1\n2,0\n"))
+    matched = match(truth, [study("1", patient_key=""), study("2", patient_key="")])
+    assert len({c.patient for c in matched.cases}) == 2

@@ -1,0 +1,102 @@
+"""Records and whole run folders for the tests of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mura_batch.records import (
+    Decoded,
+    Instance,
+    InstanceScore,
+    Laterality,
+    PixelDecisions,
+    Reason,
+    Region,
+    RegionFinding,
+    Skipped,
+    SourceFile,
+    Stage,
+    StudyScore,
+    StudyStatus,
+)
+
+ScoreMaker = Callable[..., InstanceScore]
+SkipMaker = Callable[..., Skipped]
+StudyMaker = Callable[..., StudyScore]
+
+
+def _source(path: str) -> SourceFile:
+    return SourceFile(path=path, size=1, mtime_ns=1, device=1, inode=1)
+
+
+@pytest.fixture
+def image() -> ScoreMaker:
+    """Makes the score of one radiograph; keyword arguments replace fields of its Instance."""
+
+    def make(path: str = "a/1.dcm", probability: float = 0.25, *, reused: bool = False, **other: Any) -> InstanceScore:
+        values: dict[str, Any] = {
+            "source": _source(path),
+            "sop_instance_uid": f"1.2.{path}",
+            "sop_class_uid": "1.2.840.10008.5.1.4.1.1.1.1",
+            "study_uid": "1.2.3",
+            "series_uid": "1.2.3.1",
+            "patient_key": "0123456789",
+            "accession": "00042",
+            "study_date": "20240131",
+            "modality": "DX",
+            "region": RegionFinding(Region.WRIST, "code", "T-15460", "high"),
+            "laterality": Laterality.RIGHT,
+            "view_position": "PA",
+            "transfer_syntax": "1.2.840.10008.1.2.1",
+            "photometric": "MONOCHROME2",
+            "rows": 2000,
+            "columns": 1600,
+            "bits_stored": 12,
+        }
+        decisions = PixelDecisions(
+            decoder="native", reduction=1, modality_transform="none", voi="window linear", window_center=-500.0,
+            window_width=2000.5, polarity="as stored", polarity_reason="Photometric Interpretation MONOCHROME2",
+            pixel_aspect=1.0, flags=("window from the first of two",),
+        )  # fmt: skip
+        instance = Instance(**{**values, **other})
+        return InstanceScore(Decoded(instance, "ab" * 32, decisions), probability, reused)
+
+    return make
+
+
+@pytest.fixture
+def skip() -> SkipMaker:
+    """Makes the record of a skipped file."""
+
+    def make(path: str = "b/2.dcm", reason: Reason = Reason.TRUNCATED, **other: Any) -> Skipped:
+        return Skipped(**{"source": _source(path), "stage": Stage.HEADER, "reason": reason, "detail": "why", **other})
+
+    return make
+
+
+@pytest.fixture
+def study() -> StudyMaker:
+    """Makes a row of studies.csv; keyword arguments replace its fields."""
+
+    def make(**other: Any) -> StudyScore:
+        values: dict[str, Any] = {
+            "study_uid": "1.2.3",
+            "accession": "00042",
+            "patient_key": "0123456789",
+            "study_date": "20240131",
+            "region": Region.WRIST,
+            "laterality": Laterality.RIGHT,
+            "instances": 2,
+            "scored": 1,
+            "score": 0.25,
+            "abnormal": False,
+            "threshold": 0.5,
+            "status": StudyStatus.PARTIAL,
+            "reason": "truncated",
+        }
+        return StudyScore(**{**values, **other})
+
+    return make
