@@ -1,0 +1,122 @@
+"""Folder -> ledger: every source file judged by its header, then conflicts of identity settled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import chain, islice
+from pathlib import Path
+
+from mura_batch import __version__
+from mura_batch.agreement.truth import Truth
+from mura_batch.dicom.discover import discover
+from mura_batch.dicom.header import read_header
+from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.errors import InputError, StrictError, TruthError
+from mura_batch.model_card import Model
+from mura_batch.progress import Observer
+from mura_batch.records import UNREADABLE, Instance, Reason, Skipped, SourceFile, Stage, skip_instance
+from mura_batch.scoring.ledger import Key, Ledger
+from mura_batch.scoring.studies import settle_patients, settle_same_sop
+
+PIXELS_VERSION = 1  # raised when the same file gives another model input than before: everything is scored again
+HEADERS_PER_COMMIT = 1000  # a commit costs a disk flush; a crash costs at most this many headers read again
+
+
+def intake_key(policy: IntakePolicy) -> str:
+    """Names the settings under which headers are judged; another version judges again."""
+    return _digest({"policy": asdict(policy), "version": __version__})
+
+
+def score_key(model: Model, policy: IntakePolicy, precision: str) -> Key:
+    """Names what a score depends on besides the file: the model, how pictures are made for it, and the arithmetic."""
+    settings = {"input": asdict(model.card.input), "voi": policy.voi, "precision": precision, "pixels": PIXELS_VERSION}
+    return Key(model.hash, _digest(settings))
+
+
+def check_truth(truth: Truth, ledger: Ledger) -> None:
+    """Raises TruthError when no study of the run is named by it: before time is spent on scoring."""
+    if not any(truth.names(study_uid, accession) for study_uid, accession in ledger.identities()):
+        raise TruthError("the truth file names no study of this run: are its study_uid or accession values from here?")
+
+
+def scan(root: Path, policy: IntakePolicy, ledger: Ledger, observer: Observer) -> int:
+    """Judges every file under root that is new or changed; returns the number of source files found.
+
+    Raises InputError where there is no file at all: an empty folder in a nightly job is a mount that failed.
+    """
+    found = discover(root, policy)
+    first = next(found, None)
+    if first is None:
+        raise InputError(f"no files under {root}: is the export there, and the disk mounted?")
+    intake, count = intake_key(policy), 0
+    observer.begin("reading headers", None)
+    for group in _batched(chain([first], found)):
+        with ledger.intake():
+            for item in group:
+                _judge(root, item, policy, intake, ledger)
+        count += len(group)
+        observer.advance(len(group))
+    return count
+
+
+def _batched(items: Iterator[SourceFile | Skipped]) -> Iterator[tuple[SourceFile | Skipped, ...]]:
+    while group := tuple(islice(items, HEADERS_PER_COMMIT)):  # itertools.batched is Python 3.12's
+        yield group
+
+
+def _judge(root: Path, item: SourceFile | Skipped, policy: IntakePolicy, intake: str, ledger: Ledger) -> None:
+    if isinstance(item, Skipped):
+        ledger.put_header(item, "")  # what discovery skips, it judges anew every time
+    elif not ledger.recall(item, intake):
+        record = read_header(root, item, policy)
+        # A file that could not be opened may be readable tomorrow, with the same size and time.
+        opened = not (isinstance(record, Skipped) and record.reason is Reason.UNREADABLE_FILE)
+        ledger.put_header(record, intake if opened else "")
+
+
+def refuse_unreadable(ledger: Ledger) -> None:
+    """--strict: raises StrictError at the first input that should have been readable, before time is spent on
+    decoding."""
+    for skip in ledger.skipped_before_decoding():
+        if skip.reason in UNREADABLE:
+            raise StrictError(f"file {skip.source.key}: {skip.reason}: {skip.detail} (--strict)")
+
+
+def settle_identity(root: Path, ledger: Ledger, key: Key) -> None:
+    """Duplicates, conflicts, and files that were only moved or touched since they were scored."""
+    for copies in ledger.same_sop():
+        hashed = _hashed(root, copies, ledger)
+        ledger.set_aside(settle_same_sop(hashed))
+    for instances in ledger.studies_of_two_patients():
+        ledger.set_aside(settle_patients(instances))
+    for instance in ledger.met_elsewhere(key):
+        _hashed(root, [instance], ledger)
+
+
+def _hashed(root: Path, instances: list[Instance], ledger: Ledger) -> list[tuple[Instance, str]]:
+    """Content hashes, remembered in the ledger; a file that cannot be read any more is set aside."""
+    known = [(i, ledger.content_hash(i) or _hash_file(root / i.source.path)) for i in instances]
+    gone = [i for i, content in known if not content]
+    ledger.set_aside(
+        skip_instance(i, Stage.STUDY, Reason.UNREADABLE_FILE, "the file went away while the run read it") for i in gone
+    )
+    readable = [(i, content) for i, content in known if content]
+    ledger.put_content_hashes(readable)
+    return readable
+
+
+def _hash_file(path: Path) -> str:
+    """SHA-256, hex; '' where the file cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _digest(values: object) -> str:
+    text = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

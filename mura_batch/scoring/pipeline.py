@@ -1,0 +1,189 @@
+"""One run, from STUDIES to OUT/runs/<UTC time>/: takes the lock, opens the ledger and the runner, joins the parts.
+
+    scan headers -> settle identity -> decode, batch, run, commit -> CSV, manifest, report -> rename
+
+A run's folder is built under a hidden name and renamed when it is whole: `runs/` and `latest` never show a half-written
+one. What was scored is in the ledger before that, so a crash at any point loses no score.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mura_batch import DISCLAIMER, __version__
+from mura_batch.agreement.truth import Truth
+from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.dicom.worker import DecodePool
+from mura_batch.errors import ExitCode, InputError
+from mura_batch.model_card import Model
+from mura_batch.progress import Observer
+from mura_batch.records import SCHEMA_VERSION
+from mura_batch.report.manifest import RunManifest, check_identity, write_manifest
+from mura_batch.report.render import render_report_file
+from mura_batch.runtime import Runner, RunnerInfo, RunnerOptions, open_runner
+from mura_batch.scoring.folder import THUMBNAILS, RunFolder
+from mura_batch.scoring.intake import check_truth, refuse_unreadable, scan, score_key, settle_identity
+from mura_batch.scoring.ledger import Key, Ledger
+from mura_batch.scoring.lock import locked
+from mura_batch.scoring.results import Tally, write_tables
+from mura_batch.scoring.stream import Stopwatch, Stream
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """What `mura-batch score` was asked. workers: None for one a core. options: as given, for the manifest."""
+
+    studies: Path
+    out: Path
+    model: Model
+    policy: IntakePolicy
+    runner: RunnerOptions
+    workers: int | None
+    truth: Truth | None
+    strict: bool
+    options: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreResult:
+    """manifest: what run.json holds. summary: one line for a person."""
+
+    manifest: RunManifest
+    exit_code: ExitCode
+    summary: str
+
+
+def run_score(request: ScoreRequest, observer: Observer) -> ScoreResult:
+    """Raises MuraBatchError; whatever it raises, what was scored is kept."""
+    _refuse_bad_folders(request)
+    with (
+        locked(request.out),
+        Ledger(request.out / "ledger.sqlite") as ledger,
+        open_runner(request.model, request.runner) as runner,
+        RunFolder(request.out, datetime.now(UTC)) as folder,
+    ):
+        run = _Run(request, ledger, runner, folder, observer, Stopwatch())
+        found = run.score()
+        return run.write(found)
+
+
+def _refuse_bad_folders(request: ScoreRequest) -> None:
+    """Before anything is written."""
+    if not request.studies.is_dir():
+        raise InputError(f"{request.studies} is not there, or is no folder: name the folder of exported studies")
+    studies, out = request.studies.resolve(), request.out.resolve()
+    if out == studies or studies in out.parents:
+        raise InputError(f"--out {request.out} lies inside {request.studies}: its files would be read as studies")
+    with os.scandir(studies) as entries:
+        if next(entries, None) is None:
+            raise InputError(f"no files under {request.studies}: is the export there, and the disk mounted?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The parts of one run, joined."""
+
+    request: ScoreRequest
+    ledger: Ledger
+    runner: Runner
+    folder: RunFolder
+    observer: Observer
+    watch: Stopwatch
+
+    @property
+    def key(self) -> Key:
+        return score_key(self.request.model, self.request.policy, self.runner.info.precision)
+
+    def score(self) -> int:
+        """Returns the number of source files found."""
+        request, ledger = self.request, self.ledger
+        ledger.begin_run(self.folder.name)
+        with self.watch.measuring("headers"):
+            found = scan(request.studies, request.policy, ledger, self.observer)
+            settle_identity(request.studies, ledger, self.key)
+        if request.strict:
+            refuse_unreadable(ledger)
+        if request.truth is not None:
+            check_truth(request.truth, ledger)
+        if pending := ledger.count_pending(self.key):
+            self.observer.begin("scoring", pending)
+            self._stream(pending)
+        return found
+
+    def _stream(self, pending: int) -> None:
+        request = self.request
+        workers = min(request.workers or len(os.sched_getaffinity(0)), pending)
+        with DecodePool(request.studies, request.policy, request.model.card.input, workers) as pool:
+            Stream(
+                ledger=self.ledger,
+                key=self.key,
+                pool=pool,
+                runner=self.runner,
+                batch_size=request.runner.batch_size,
+                thumbnails=self.folder.path / THUMBNAILS,
+                observer=self.observer,
+                strict=request.strict,
+                watch=self.watch,
+            ).run()
+
+    def write(self, found: int) -> ScoreResult:
+        with self.watch.measuring("tables"):
+            tally = write_tables(self.ledger, self.key, self.request.model, self.folder)
+        code = ExitCode.INPUT_UNREADABLE if tally.new_unreadable else ExitCode.OK
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        manifest = self._manifest(found, tally, code, finished)
+        check_identity(manifest)
+        write_manifest(self.folder.path, manifest)
+        render_report_file(self.folder.path, self.request.truth)
+        final = self.folder.publish()
+        self.ledger.finish_run(finished)
+        return ScoreResult(manifest, code, _summary(tally, final))
+
+    def _manifest(self, found: int, tally: Tally, code: ExitCode, finished: str) -> RunManifest:
+        request, card = self.request, self.request.model.card
+        return RunManifest(
+            schema_version=SCHEMA_VERSION,
+            tool_version=__version__,
+            run=self.folder.name,
+            started=self.folder.started.isoformat(timespec="seconds"),
+            finished=finished,
+            studies_folder=str(request.studies),
+            options=request.options,
+            settings_hash=self.key.settings,
+            model={
+                "name": card.name,
+                "version": card.version,
+                "hash": request.model.hash,
+                "input_size": card.input.size,
+                "threshold": card.threshold,
+            },
+            runner=_plain(self.runner.info),
+            counts={
+                "found": found,
+                "scored": tally.scored,
+                "unchanged": tally.unchanged,
+                "skipped": tally.skipped.total(),
+            },
+            skipped_by_reason=dict(sorted(tally.skipped.items())),
+            studies_by_status=dict(sorted(tally.studies.items())),
+            seconds={part: round(seconds, 3) for part, seconds in self.watch.seconds.items()},
+            exit_code=int(code),
+            disclaimer=DISCLAIMER,
+        )
+
+
+def _plain(info: RunnerInfo) -> dict[str, str | float | None]:
+    return asdict(info)
+
+
+def _summary(tally: Tally, final: Path) -> str:
+    line = (
+        f"mura-batch: {tally.scored} images scored, {tally.unchanged} unchanged, {tally.skipped.total()} skipped, "
+        f"{sum(tally.studies.values())} study rows: {final / 'report.html'}"
+    )
+    if tally.new_unreadable:
+        line += f"; {tally.new_unreadable} files could not be read: see {final / 'skipped.csv'}"
+    return line

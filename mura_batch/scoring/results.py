@@ -1,0 +1,89 @@
+"""Ledger -> CSV, manifest, report: one pass over the studies of the run, in flat memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mura_batch.model_card import CARD_NAME, Model
+from mura_batch.records import UNREADABLE, InstanceScore, Skipped, StudyScore
+from mura_batch.report.tables import TableWriter
+from mura_batch.report.thumbnails import thumbnail_paths
+from mura_batch.scoring.folder import THUMBNAILS, RunFolder
+from mura_batch.scoring.ledger import Key, Ledger
+from mura_batch.scoring.studies import aggregate
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counts that the accounting identity holds together."""
+
+    scored: int = 0
+    unchanged: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)  # 'stage/reason' -> files
+    studies: Counter[str] = field(default_factory=Counter)  # status -> rows
+    new_unreadable: int = 0  # files that this run was the first to fail on
+
+    def image(self, score: InstanceScore) -> None:
+        if score.reused:
+            self.unchanged += 1
+        else:
+            self.scored += 1
+
+    def skip(self, skip: Skipped, *, is_new: bool) -> None:
+        self.skipped[f"{skip.stage}/{skip.reason}"] += 1
+        self.new_unreadable += skip.reason in UNREADABLE and is_new
+
+    def study(self, row: StudyScore) -> None:
+        self.studies[row.status] += 1
+
+
+def write_tables(ledger: Ledger, key: Key, model: Model, folder: RunFolder) -> Tally:
+    """studies.csv, images.csv and skipped.csv of the run; every file of it is in exactly one of the last two."""
+    tally = Tally()
+    with TableWriter(folder.path, model.card.name) as tables:
+        for study in ledger.studies(key):
+            for row in aggregate(study, model.card.threshold):
+                tables.study(row)
+                tally.study(row)
+            for score in study.scored:
+                tables.image(score)
+                tally.image(score)
+                _keep_thumbnail(ledger, key, score, folder)
+            _write_skips([*(skip for _, skip in study.failed), *study.skipped], tables, tally, ledger)
+        _write_skips(ledger.skipped_without_study(key), tables, tally, ledger)
+    shutil.copyfile(model.folder / CARD_NAME, folder.path / CARD_NAME)
+    return tally
+
+
+def _write_skips(skips: Iterator[Skipped] | list[Skipped], tables: TableWriter, tally: Tally, ledger: Ledger) -> None:
+    for skip in skips:
+        tables.skip(skip)
+        tally.skip(skip, is_new=ledger.is_new(skip))
+
+
+def _keep_thumbnail(ledger: Ledger, key: Key, score: InstanceScore, folder: RunFolder) -> None:
+    """A picture that an earlier run made is linked into this one's folder: it costs no space and no time."""
+    if not score.reused:
+        return
+    run = ledger.run_that_scored(score.decoded.content_hash, key)
+    if run is None:
+        return
+    uid = score.instance.sop_instance_uid
+    for old, new in zip(
+        thumbnail_paths(folder.thumbnails_of(run), uid), thumbnail_paths(folder.path / THUMBNAILS, uid), strict=True
+    ):
+        _link(old, new)
+
+
+def _link(old: Path, new: Path) -> None:
+    if not old.is_file() or new.exists():
+        return
+    try:
+        os.link(old, new)
+    except OSError:  # a file system without hard links, or the limit of links to one file
+        shutil.copyfile(old, new)

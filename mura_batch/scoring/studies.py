@@ -1,0 +1,150 @@
+"""Grouping instances into studies, settling conflicts of identity, and aggregating scores: pure functions.
+
+Rules, in the order in which they apply:
+1. Same SOP Instance UID, same bytes: the first path is kept, the others are duplicates.
+2. Same SOP Instance UID, other bytes: all are set aside; nobody can know which one is the radiograph.
+3. One Study Instance UID under two patients: all its radiographs are set aside; a mean over two people is no score.
+4. A study of several regions gets a row for each region; a region imaged on both sides gets a row for each side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from mura_batch.records import (
+    UNREADABLE,
+    Instance,
+    InstanceScore,
+    Laterality,
+    Reason,
+    Region,
+    Skipped,
+    Stage,
+    StudyScore,
+    StudyStatus,
+    skip_instance,
+)
+
+Part = tuple[Region, Laterality]  # what separates the rows of one study
+_SET_ASIDE = frozenset({Reason.CONFLICTING_DUPLICATE, Reason.CONFLICTING_PATIENT})
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFiles:
+    """What became of every file of one study."""
+
+    study_uid: str
+    scored: tuple[InstanceScore, ...]
+    failed: tuple[tuple[Instance, Skipped], ...]  # radiographs by their header that were not scored
+    skipped: tuple[Skipped, ...]  # the rest: skipped by their header
+
+
+def settle_same_sop(copies: Sequence[tuple[Instance, str]]) -> tuple[Skipped, ...]:
+    """copies: instances of one SOP Instance UID with their content hashes. Returns the ones not to score."""
+    ordered = sorted(copies, key=lambda copy: copy[0].source.path)
+    contents = {content for _, content in ordered}
+    if len(contents) > 1:
+        detail = f"{len(ordered)} files with {len(contents)} different contents share SOP Instance UID (0008,0018)"
+        return tuple(skip_instance(i, Stage.STUDY, Reason.CONFLICTING_DUPLICATE, detail) for i, _ in ordered)
+    kept = ordered[0][0]
+    detail = f"same bytes as file {kept.source.key}"
+    return tuple(skip_instance(i, Stage.STUDY, Reason.DUPLICATE, detail) for i, _ in ordered[1:])
+
+
+def settle_patients(instances: Sequence[Instance]) -> tuple[Skipped, ...]:
+    """instances: of one study. Returns all of them when they name more than one patient, else none."""
+    patients = {i.patient_key for i in instances if i.patient_key}
+    if len(patients) < 2:
+        return ()
+    detail = f"Study Instance UID (0020,000D) stands under {len(patients)} Patient IDs (0010,0020)"
+    return tuple(skip_instance(i, Stage.STUDY, Reason.CONFLICTING_PATIENT, detail) for i in instances)
+
+
+def aggregate(study: StudyFiles, threshold: float) -> tuple[StudyScore, ...]:
+    """The rows of one study: one for each region (and side) with radiographs, or one that says why there is none."""
+    radiographs = [score.instance for score in study.scored] + [instance for instance, _ in study.failed]
+    if not radiographs:
+        return (_row_without_radiographs(study, threshold),)
+    parts = _parts(radiographs)
+    keys = sorted({parts[i.source.path] for i in radiographs})
+    return tuple(_row(study, region, side, parts, threshold) for region, side in keys)
+
+
+def _parts(radiographs: Iterable[Instance]) -> dict[str, Part]:
+    """path -> (region, side): the side separates rows only where a region was imaged on both sides."""
+    ordered = sorted(radiographs, key=lambda i: i.region.region)
+    parts: dict[str, Part] = {}
+    for region, group in groupby(ordered, key=lambda i: i.region.region):
+        members = list(group)
+        sides = {i.laterality for i in members}
+        both = {Laterality.LEFT, Laterality.RIGHT} <= sides
+        common = _common_side(sides)
+        for i in members:
+            parts[i.source.path] = (region, i.laterality if both else common)
+    return parts
+
+
+def _common_side(sides: set[Laterality]) -> Laterality:
+    known = sides - {Laterality.UNKNOWN}
+    return known.pop() if len(known) == 1 else Laterality.UNKNOWN
+
+
+def _row(study: StudyFiles, region: Region, side: Laterality, parts: dict[str, Part], threshold: float) -> StudyScore:
+    scored = [s for s in study.scored if parts[s.instance.source.path] == (region, side)]
+    failed = [pair for pair in study.failed if parts[pair[0].source.path] == (region, side)]
+    # MURA's rule: the arithmetic mean over the study's images (arXiv 1712.06957, section 3).
+    score = sum(s.probability for s in scored) / len(scored) if scored else None
+    first = scored[0].instance if scored else failed[0][0]
+    lost = [skip for _, skip in failed if skip.reason is not Reason.DUPLICATE]
+    return StudyScore(
+        study_uid=study.study_uid,
+        accession=first.accession,
+        patient_key=first.patient_key,
+        study_date=first.study_date,
+        region=region,
+        laterality=side,
+        instances=len(scored) + len(lost),
+        scored=len(scored),
+        score=score,
+        abnormal=None if score is None else score > threshold,
+        threshold=threshold,
+        status=_status(scored, lost),
+        reason=_reasons(lost),
+    )
+
+
+def _status(scored: Sequence[InstanceScore], lost: Sequence[Skipped]) -> StudyStatus:
+    if any(skip.reason in _SET_ASIDE for skip in lost) and not scored:
+        return StudyStatus.SET_ASIDE
+    if not scored:
+        unreadable = any(skip.reason in UNREADABLE for skip in lost)
+        return StudyStatus.FAILED if unreadable else StudyStatus.SKIPPED
+    if any(skip.reason in UNREADABLE for skip in lost):
+        return StudyStatus.PARTIAL
+    return StudyStatus.UNCHANGED if all(s.reused for s in scored) else StudyStatus.SCORED
+
+
+def _row_without_radiographs(study: StudyFiles, threshold: float) -> StudyScore:
+    unreadable = any(skip.reason in UNREADABLE for skip in study.skipped)
+    regions = {skip.region for skip in study.skipped} - {Region.UNKNOWN}
+    return StudyScore(
+        study_uid=study.study_uid,
+        accession=next((skip.accession for skip in study.skipped if skip.accession), ""),
+        patient_key="",
+        study_date="",
+        region=regions.pop() if len(regions) == 1 else Region.UNKNOWN,
+        laterality=Laterality.UNKNOWN,
+        instances=0,
+        scored=0,
+        score=None,
+        abnormal=None,
+        threshold=threshold,
+        status=StudyStatus.FAILED if unreadable else StudyStatus.SKIPPED,
+        reason=_reasons(study.skipped),
+    )
+
+
+def _reasons(skips: Iterable[Skipped]) -> str:
+    return ";".join(sorted({skip.reason.value for skip in skips}))

@@ -1,0 +1,116 @@
+"""From folder to ledger."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mura_batch.agreement.truth import read_truth
+from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.errors import InputError, StrictError, TruthError
+from mura_batch.phantom import PhantomOptions, make_phantoms
+from mura_batch.progress import Silent
+from mura_batch.records import Reason, Skipped, SourceFile, Stage
+from mura_batch.scoring.intake import check_truth, refuse_unreadable, scan, score_key, settle_identity
+from mura_batch.scoring.ledger import Key, Ledger
+
+KEY = Key("model", "settings")
+POLICY = IntakePolicy(settle_seconds=0)
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("intake") / "studies"
+    make_phantoms(out, PhantomOptions(studies=3, seed=5, small=True))
+    return out
+
+
+def skipped(ledger: Ledger) -> dict[str, Reason]:
+    return {skip.source.path: skip.reason for skip in ledger.skipped_before_decoding()}
+
+
+def test_a_scan_meets_every_file_and_a_second_one_opens_none(studies: Path, tmp_path: Path) -> None:
+    files = sum(path.is_file() for path in studies.rglob("*"))
+    with Ledger(tmp_path / "l") as ledger:
+        ledger.begin_run("one")
+        assert scan(studies, POLICY, ledger, Silent()) == files
+        first = ledger.count_pending(KEY)
+        assert first + len(skipped(ledger)) == files
+        ledger.begin_run("two")
+        before = {path: path.stat().st_atime_ns for path in studies.rglob("*") if path.is_file()}
+        for path in before:
+            os.utime(path, ns=(1, path.stat().st_mtime_ns))  # an access time that any read would change
+        scan(studies, POLICY, ledger, Silent())
+        assert ledger.count_pending(KEY) == first
+        assert {path.stat().st_atime_ns for path in before} == {1}
+
+
+def test_an_identical_copy_is_a_duplicate_and_only_one_is_scored(studies: Path, tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        ledger.begin_run("one")
+        scan(studies, POLICY, ledger, Silent())
+        before = ledger.count_pending(KEY)
+        settle_identity(studies, ledger, KEY)
+        assert list(skipped(ledger).values()).count(Reason.DUPLICATE) == 1
+        assert ledger.count_pending(KEY) == before - 1
+
+
+def test_a_file_that_could_not_be_opened_is_read_when_it_can_be(
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "few"
+    folder.mkdir()
+    picture = next(p for p in sorted(studies.rglob("IM000001")) if p.stat().st_size > 10_000)
+    (folder / "image").write_bytes(picture.read_bytes())
+    os.utime(folder / "image", (1, 1))
+    with Ledger(tmp_path / "l") as ledger:
+        ledger.begin_run("one")
+        with monkeypatch.context() as patch:  # root may open anything: the refusal is made
+
+            def refuse(root: Path, source: SourceFile, policy: IntakePolicy) -> Skipped:
+                return Skipped(source, Stage.HEADER, Reason.UNREADABLE_FILE, "Permission denied")
+
+            patch.setattr("mura_batch.scoring.intake.read_header", refuse)
+            scan(folder, POLICY, ledger, Silent())
+        assert skipped(ledger) == {"image": Reason.UNREADABLE_FILE}
+        ledger.begin_run("two")
+        scan(folder, POLICY, ledger, Silent())
+        assert skipped(ledger) == {}
+        assert ledger.count_pending(KEY) == 1
+
+
+def test_a_folder_without_files_is_a_mount_that_failed(tmp_path: Path) -> None:
+    (tmp_path / "studies" / "empty").mkdir(parents=True)
+    with Ledger(tmp_path / "l") as ledger, pytest.raises(InputError, match="mounted"):
+        scan(tmp_path / "studies", POLICY, ledger, Silent())
+
+
+def test_strict_refuses_a_truncated_file_before_decoding(studies: Path, tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        ledger.begin_run("one")
+        scan(studies, POLICY, ledger, Silent())
+        with pytest.raises(StrictError, match="truncated"):
+            refuse_unreadable(ledger)
+
+
+def test_a_truth_file_of_other_studies_is_refused_before_decoding(studies: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.csv").write_text("study_uid,label\n9.9,1\n")
+    with Ledger(tmp_path / "l") as ledger:
+        ledger.begin_run("one")
+        scan(studies, POLICY, ledger, Silent())
+        check_truth(read_truth(studies / "truth.csv"), ledger)
+        with pytest.raises(TruthError, match="no study"):
+            check_truth(read_truth(tmp_path / "other.csv"), ledger)
+
+
+def test_the_settings_of_a_score_are_what_it_depends_on() -> None:
+    from mura_batch.model_card import load_model
+    from mura_batch.resources import engines_folder
+
+    model = load_model(engines_folder() / "reference")
+    base = score_key(model, POLICY, "float32")
+    assert score_key(model, IntakePolicy(regions=()), "float32") == base  # which files are scored changes no score
+    assert score_key(model, IntakePolicy(voi="lut"), "float32") != base
+    assert score_key(model, POLICY, "bf16") != base

@@ -1,0 +1,147 @@
+"""Grouping, conflicts and aggregation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mura_batch.records import (
+    Instance,
+    InstanceScore,
+    Laterality,
+    Reason,
+    Region,
+    Skipped,
+    SourceFile,
+    Stage,
+    StudyStatus,
+    skip_instance,
+)
+from mura_batch.scoring.studies import StudyFiles, aggregate, settle_patients, settle_same_sop
+
+MakeInstance = Callable[..., Instance]
+MakeScore = Callable[..., InstanceScore]
+
+
+def lost(instance: Instance, reason: Reason) -> tuple[Instance, Skipped]:
+    return instance, skip_instance(instance, Stage.PIXELS, reason, "")
+
+
+def test_a_study_scores_the_arithmetic_mean_of_its_images(make_instance: MakeInstance, make_score: MakeScore) -> None:
+    scored = tuple(make_score(make_instance(name), p) for name, p in (("a", 0.2), ("b", 0.9)))
+    (row,) = aggregate(StudyFiles("1.2", scored, (), ()), 0.5)
+    assert row.score == pytest.approx(0.55)
+    assert (row.abnormal, row.instances, row.scored, row.status) == (True, 2, 2, StudyStatus.SCORED)
+
+
+def test_a_score_equal_to_the_threshold_is_normal(make_instance: MakeInstance, make_score: MakeScore) -> None:
+    (row,) = aggregate(StudyFiles("1.2", (make_score(make_instance("a"), 0.5),), (), ()), 0.5)
+    assert row.abnormal is False
+
+
+def test_a_study_with_one_unreadable_image_is_partial_and_says_why(
+    make_instance: MakeInstance, make_score: MakeScore
+) -> None:
+    study = StudyFiles(
+        "1.2",
+        (make_score(make_instance("a"), 0.4),),
+        (lost(make_instance("b"), Reason.UNDECODABLE_PIXELS),),
+        (),
+    )
+    (row,) = aggregate(study, 0.5)
+    assert (row.status, row.instances, row.scored, row.reason) == (StudyStatus.PARTIAL, 2, 1, "undecodable_pixels")
+
+
+def test_a_study_whose_only_image_is_unreadable_failed(make_instance: MakeInstance) -> None:
+    (row,) = aggregate(StudyFiles("1.2", (), (lost(make_instance("a"), Reason.UNDECODABLE_PIXELS),), ()), 0.5)
+    assert (row.status, row.score, row.abnormal) == (StudyStatus.FAILED, None, None)
+
+
+def test_a_study_of_two_regions_has_a_row_for_each(make_instance: MakeInstance, make_score: MakeScore) -> None:
+    scored = (
+        make_score(make_instance("a", region=Region.HAND), 0.1),
+        make_score(make_instance("b", region=Region.WRIST), 0.9),
+    )
+    rows = aggregate(StudyFiles("1.2", scored, (), ()), 0.5)
+    assert [(row.region, row.score) for row in rows] == [(Region.HAND, 0.1), (Region.WRIST, 0.9)]
+
+
+def test_both_hands_in_one_study_are_not_averaged(make_instance: MakeInstance, make_score: MakeScore) -> None:
+    scored = (
+        make_score(make_instance("a", side=Laterality.LEFT), 0.1),
+        make_score(make_instance("b", side=Laterality.RIGHT), 0.9),
+    )
+    rows = aggregate(StudyFiles("1.2", scored, (), ()), 0.5)
+    assert [(row.laterality, row.abnormal) for row in rows] == [(Laterality.LEFT, False), (Laterality.RIGHT, True)]
+
+
+def test_an_image_without_a_side_joins_the_only_side_known(make_instance: MakeInstance, make_score: MakeScore) -> None:
+    scored = (make_score(make_instance("a", side=Laterality.LEFT), 0.2), make_score(make_instance("b"), 0.4))
+    (row,) = aggregate(StudyFiles("1.2", scored, (), ()), 0.5)
+    assert (row.laterality, row.scored) == (Laterality.LEFT, 2)
+
+
+def test_a_study_is_unchanged_only_if_every_score_is_an_earlier_runs(
+    make_instance: MakeInstance, make_score: MakeScore
+) -> None:
+    old, new = make_score(make_instance("a"), 0.2, reused=True), make_score(make_instance("b"), 0.4)
+    assert aggregate(StudyFiles("1.2", (old,), (), ()), 0.5)[0].status is StudyStatus.UNCHANGED
+    assert aggregate(StudyFiles("1.2", (old, new), (), ()), 0.5)[0].status is StudyStatus.SCORED
+
+
+def test_a_study_without_radiographs_still_has_its_row() -> None:
+    report = Skipped(SourceFile("sr", 1, 1, 1, 1), Stage.HEADER, Reason.NOT_AN_IMAGE, study_uid="1.2", accession="A7")
+    (row,) = aggregate(StudyFiles("1.2", (), (), (report,)), 0.5)
+    assert (row.status, row.reason, row.accession) == (StudyStatus.SKIPPED, "not_an_image", "A7")
+
+
+def test_the_first_of_identical_copies_is_kept(make_instance: MakeInstance) -> None:
+    copies = [(make_instance(path, sop="1.9"), "same") for path in ("b", "a", "c")]
+    assert [(s.source.path, s.reason) for s in settle_same_sop(copies)] == [
+        ("b", Reason.DUPLICATE),
+        ("c", Reason.DUPLICATE),
+    ]
+
+
+def test_copies_that_differ_are_all_set_aside(make_instance: MakeInstance) -> None:
+    copies = [(make_instance("a", sop="1.9"), "one"), (make_instance("b", sop="1.9"), "other")]
+    skips = settle_same_sop(copies)
+    assert [s.reason for s in skips] == [Reason.CONFLICTING_DUPLICATE] * 2
+    (row,) = aggregate(StudyFiles("1.2", (), tuple(zip((i for i, _ in copies), skips, strict=True)), ()), 0.5)
+    assert row.status is StudyStatus.SET_ASIDE
+
+
+def test_a_study_of_two_patients_is_set_aside_whole(make_instance: MakeInstance) -> None:
+    instances = [make_instance("a", patient="p1"), make_instance("b", patient="p2"), make_instance("c", patient="")]
+    assert [s.reason for s in settle_patients(instances)] == [Reason.CONFLICTING_PATIENT] * 3
+
+
+def test_an_image_that_names_no_patient_is_no_conflict(make_instance: MakeInstance) -> None:
+    assert settle_patients([make_instance("a", patient="p1"), make_instance("b", patient="")]) == ()
+
+
+@given(st.lists(st.tuples(st.sampled_from(list(Region)), st.sampled_from(list(Laterality))), min_size=1, max_size=12))
+def test_every_radiograph_is_counted_in_exactly_one_row(parts: list[tuple[Region, Laterality]]) -> None:
+    from mura_batch.records import Decoded, PixelDecisions, RegionFinding
+
+    decisions = PixelDecisions("native", 1, "none", "full range", None, None, "as stored", "", 1.0)
+    scored = tuple(
+        InstanceScore(
+            Decoded(
+                Instance(
+                    SourceFile(str(n), 1, 1, 1, n), str(n), "", "1.2", "", "", "", "", "DX", RegionFinding(region),
+                    side, "", "", "", 1, 1, 12,
+                ),
+                str(n),
+                decisions,
+            ),
+            n / 12,
+        )
+        for n, (region, side) in enumerate(parts)
+    )  # fmt: skip
+    rows = aggregate(StudyFiles("1.2", scored, (), ()), 0.5)
+    assert sum(row.scored for row in rows) == len(parts)
+    assert len({(row.region, row.laterality) for row in rows}) == len(rows)
