@@ -37,7 +37,7 @@ def augment(image: NDArray[np.uint8], how: Augmentation, rng: np.random.Generato
             (size, size), Image.Transform.AFFINE, _inverse_affine(size, how, rng), Image.Resampling.BILINEAR
         )
     )
-    curved = _grey_curve(how, rng)[warped]
+    curved: NDArray[np.uint8] = _grey_curve(how, rng)[warped]
     if rng.random() < how.erase:
         _erase(curved, rng)
     return curved

@@ -18,7 +18,7 @@ def to_three_channels(images: Tensor) -> Tensor:
 
 
 class MuraNet(nn.Module):
-    """DenseNet169 body, global average pooling, one linear unit (the abnormality logit) and optional training-only heads.
+    """DenseNet169 body, average pooling, one linear unit (the abnormality logit) and perhaps training-only heads.
 
     aux: number of auxiliary outputs that share the body while training (body part, kind of abnormality) and are
     dropped at export: they teach the body anatomy where labels are few.

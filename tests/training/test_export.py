@@ -1,0 +1,213 @@
+"""From checkpoints to model folders, and what can be done with either."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from mura_batch.errors import InputError
+from mura_batch.model_card import load_model
+from mura_batch.preprocess import InputSpec
+from train.about import read_about
+from train.calibrate import best_threshold, fit_temperature, held_out_decisions, sigmoid
+from train.checkpoint import read_checkpoint, trained_network
+from train.fp16 import run_onnx
+from train.graph import scoring_graph
+from train.pictures import reference_pictures
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+ROOT = Path(__file__).resolve().parents[2]
+CARD = ROOT / "train/cards/mura.toml"
+
+
+def test_the_model_folder_is_one_that_scoring_accepts(exported: Path) -> None:
+    card = load_model(exported).card
+    assert card.input.size == 32
+    assert 0 < card.threshold < 1
+    assert "Rajpurkar" in card.attribution
+    assert card.training["counts"]["val"] == {"pictures": 42, "studies": 30, "abnormal_studies": 15, "groups": 30}
+    assert card.training["command"].startswith("python -m train fit ")
+    assert card.training["validation_looks"] == [0, 1]
+    assert card.training["epochs"] == 2
+    assert set(card.figures["by_region"]) == {"elbow", "hand", "wrist"}
+    assert card.figures["kappa"]["n"] == 30
+    assert card.parity["n"] == 42 + 32
+    assert card.parity["max_abs"] <= 5e-3
+
+
+def test_the_graph_keeps_the_contract(exported: Path) -> None:
+    model = onnx.load(exported / "model.onnx")
+    (images,) = model.graph.input
+    assert (images.name, images.type.tensor_type.elem_type) == ("images", onnx.TensorProto.UINT8)
+    assert [d.dim_value for d in images.type.tensor_type.shape.dim] == [0, 1, 32, 32]
+    outputs = {o.name: o.type.tensor_type for o in model.graph.output}
+    assert list(outputs) == ["probability", "cam", "features"]
+    assert {t.elem_type for t in outputs.values()} == {onnx.TensorProto.FLOAT}
+    half = sum(i.data_type == onnx.TensorProto.FLOAT16 for i in model.graph.initializer)
+    assert half > 169, "the body's weights are float16"
+    assert not [i for i in model.graph.initializer if i.data_location == onnx.TensorProto.EXTERNAL]
+    assert (exported / "model.onnx").stat().st_size < 30_000_000
+    assert str(ROOT).encode() not in (exported / "model.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("count", [1, 5, 24])
+def test_any_batch_gives_what_torch_gives(exported: Path, finished: Path, count: int) -> None:
+    inputs = np.load(exported / "reference_inputs.npz")["images"]
+    assert inputs.shape == (32, 1, 32, 32)
+    assert inputs.dtype == np.uint8
+    temperature = load_model(exported).card.temperature
+    net = trained_network(read_checkpoint(finished / "final.pt"), finished)
+    with torch.inference_mode():
+        expected = scoring_graph([net], temperature)(torch.from_numpy(inputs[:count]))
+    outputs = run_onnx((exported / "model.onnx").read_bytes(), inputs[:count, 0], batch=count, threads=1)
+    for name, value, tolerance in zip(("probability", "cam", "features"), expected, (5e-3, 0.05, 0.05), strict=True):
+        np.testing.assert_allclose(outputs[name], value.numpy(), atol=tolerance, err_msg=name)
+
+
+def test_reference_pictures_are_the_same_everywhere_and_differ_from_each_other() -> None:
+    spec = InputSpec(size=64)
+    pictures = reference_pictures(spec, count=6)
+    assert np.array_equal(pictures, reference_pictures(spec, count=6))
+    assert len({p.tobytes() for p in pictures}) == 6
+    assert (pictures.reshape(6, -1).std(axis=1) > 20).all()
+
+
+def test_the_temperature_undoes_a_known_one() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (1, 20_000))
+    abnormal = rng.random(20_000) < sigmoid(logits[0])
+    assert fit_temperature(3 * logits, abnormal) == pytest.approx(3, rel=0.05)
+
+
+def test_the_threshold_is_the_middle_of_the_best_run() -> None:
+    scores = np.array([0.1, 0.2, 0.3, 0.6, 0.7, 0.8])
+    abnormal = np.array([False, False, False, True, True, True])
+    assert best_threshold(scores, abnormal) == pytest.approx(0.45)
+    with pytest.raises(InputError, match="same score"):
+        best_threshold(np.full(6, 0.5), abnormal)
+
+
+def test_decisions_held_out_do_not_see_their_own_label() -> None:
+    """One group, one outlier: its own label would choose a threshold that gets it right."""
+    scores = np.concatenate([np.linspace(0, 0.4, 40), np.linspace(0.6, 1, 40), [0.5]])
+    groups = [f"g{n}" for n in range(81)]
+    for truth in (False, True):
+        abnormal = np.concatenate([np.zeros(40, bool), np.ones(40, bool), [truth]])
+        called = held_out_decisions(scores, abnormal, groups)
+        assert called[-1] == held_out_decisions(scores, np.append(abnormal[:-1], not truth), groups)[-1]
+
+
+def test_a_card_for_an_unknown_region_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "card.toml"
+    path.write_text(CARD.read_text().replace('"elbow"', '"knee"'))
+    with pytest.raises(InputError, match="'knee'"):
+        read_about(path)
+    path.write_text(CARD.read_text() + "\nnotes = 'x'\n")
+    with pytest.raises(InputError, match="notes missing or unknown"):
+        read_about(path)
+
+
+@pytest.mark.parametrize("card", sorted((ROOT / "train/cards").glob("*.toml")), ids=lambda path: path.stem)
+def test_each_committed_card_can_be_read(card: Path) -> None:
+    assert read_about(card).limits
+
+
+def test_evaluate_writes_a_page_and_figures(
+    here: Command, exported: Path, mura: Path, cache: Path, tmp_path: Path
+) -> None:
+    done = here("evaluate", exported, "--data", mura, "--cache", cache, "--out", tmp_path, "--flips")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "evaluation.json").read_text())
+    assert (found["studies"]["kappa"]["n"], found["pictures"]["kappa"]["n"]) == (30, 42)
+    assert sum(map(sum, found["studies"]["table"])) == 30
+    html = (tmp_path / "evaluation.html").read_text()
+    assert html.count("<figure>") == 9
+    assert "default-src 'none'" in html
+    assert "http://" not in html
+    assert "https://" not in html
+    assert "0.778" in html, "the third radiologist's overall kappa in the MURA paper"
+
+
+def test_checkpoints_evaluate_as_the_model_folder_made_of_them_does(
+    here: Command, finished: Path, exported: Path, mura: Path, cache: Path, tmp_path: Path
+) -> None:
+    model = ["evaluate", "--data", mura, "--cache", cache]
+    assert here(*model, "--out", tmp_path / "a", exported).returncode == 0
+    assert here(*model, "--out", tmp_path / "b", finished / "final.pt").returncode == 0
+    a, b = (json.loads((tmp_path / n / "evaluation.json").read_text()) for n in "ab")
+    assert a["studies"]["auroc"]["value"] == pytest.approx(b["studies"]["auroc"]["value"], abs=0.01)
+    assert b["threshold"] == 0.5
+
+
+def test_predict_writes_the_competitions_file(here: Command, exported: Path, mura: Path, tmp_path: Path) -> None:
+    written = tmp_path / "predictions.csv"
+    done = here("predict", exported, mura / "valid_image_paths.csv", written, "--root", mura.parent)
+    assert done.returncode == 0, done.stderr
+    with written.open(newline="") as file:
+        rows = list(csv.reader(file))
+    with (mura / "valid_labeled_studies.csv").open(newline="") as file:
+        studies = [row[0] for row in csv.reader(file)]
+    assert [row[0] for row in rows] == studies
+    assert {row[1] for row in rows} <= {"0", "1"}
+
+
+def test_predict_names_a_picture_that_is_not_there(here: Command, exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "paths.csv").write_text("MURA-v1.1/valid/XR_HAND/patient00001/study1_negative/image1.png\n")
+    done = here("predict", exported, tmp_path / "paths.csv", tmp_path / "out.csv", "--root", tmp_path)
+    assert done.returncode == 2
+    assert "patient00001/study1_negative/image1.png" in done.stderr
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_calibrate_tells_what_export_chose(
+    here: Command, finished: Path, exported: Path, mura: Path, cache: Path
+) -> None:
+    done = here("calibrate", finished / "final.pt", "--data", mura, "--cache", cache)
+    told, card = json.loads(done.stdout), load_model(exported).card
+    assert told["temperature"] == card.temperature
+    assert told["threshold"] == pytest.approx(card.threshold, abs=0.01)
+    assert told["log_loss_after"] <= told["log_loss_before"]
+
+
+@pytest.mark.slow
+def test_an_ensemble_is_one_graph_of_the_lowest_losses(
+    here: Command, finished: Path, mura: Path, cache: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "pair"
+    model = ("--data", mura, "--cache", cache, "--card", CARD, "--out", out)
+    done = here("ensemble", finished, "--count", "2", *model)
+    assert done.returncode == 0, done.stderr
+    card = load_model(out).card
+    assert card.training["members"] == 2
+    pictures = np.load(out / "reference_inputs.npz")["images"][:2]
+    nets = [trained_network(read_checkpoint(finished / f"best-e00{n}.pt"), out) for n in (0, 1)]
+    with torch.inference_mode():
+        each = [scoring_graph([net], card.temperature)(torch.from_numpy(pictures))[0].numpy() for net in nets]
+    together = run_onnx((out / "model.onnx").read_bytes(), pictures[:, 0], threads=1)["probability"]
+    np.testing.assert_allclose(together, np.mean(each, axis=0), atol=5e-3)
+
+
+def test_more_members_than_there_are_is_told(here: Command, finished: Path, mura: Path, tmp_path: Path) -> None:
+    done = here("ensemble", finished, "--count", "7", "--data", mura, "--card", CARD, "--out", tmp_path / "x")
+    assert done.returncode == 2
+    assert "2 kept checkpoints, 7 were asked for" in done.stderr
+
+
+def test_bench_compares_eager_tuned_and_loader(here: Command) -> None:
+    done = here("bench", "--size", "32", "--batch", "2", "--steps", "1", "--device", "cpu")
+    assert done.returncode == 0
+    assert "1.00 x" in done.stdout
+    assert done.stdout.count("img/s") == 3
+
+
+def test_each_command_has_an_example_in_its_help(train: Command) -> None:
+    for name in ("data", "fit", "evaluate", "predict", "calibrate", "export", "ensemble", "bench"):
+        assert f"python -m train {name}" in train(name, "--help").stdout

@@ -1,0 +1,155 @@
+"""What each command does with its arguments. torch is imported when a command that needs it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mura_batch.errors import InputError
+from mura_batch.preprocess import InputSpec
+from train.data.cache import model_inputs
+from train.data.examples import VAL, Dataset
+from train.data.sources import open_dataset
+from train.progress import bar
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+def cached(dataset: Dataset, split: str, size: int, cache: Path) -> NDArray[np.uint8]:
+    with bar(f"reading {split}", len(dataset.split(split))) as advance:
+        return model_inputs(dataset, split, InputSpec(size=size), cache, lambda done, _: advance(done, ""))
+
+
+def data(chosen: Namespace) -> None:
+    """Prints the table; a MURA tree that is not whole is an error, so that a script stops."""
+    from train.data.counts import differences, table
+
+    dataset = open_dataset(chosen.data)
+    say(table(dataset))
+    if dataset.kind != "mura":
+        return
+    found = differences(dataset)
+    if found and not chosen.partial:
+        raise InputError("this is not the whole of MURA v1.1 (--partial accepts it):\n  " + "\n  ".join(found))
+    say("As MURA v1.1." if not found else f"Differs from MURA v1.1 in {len(found)} counts.")
+
+
+def fit(chosen: Namespace) -> None:
+    from train.loop import Job
+    from train.loop import fit as run
+    from train.recipe import read_recipe
+
+    recipe = read_recipe(chosen.recipe)
+    init = f" --init {chosen.init.name}" if chosen.init else ""
+    # folders by their last name only: the card that carries this line travels
+    folders = f"--data {chosen.data.resolve().name} --out {chosen.out.name}"
+    job = Job(
+        recipe=recipe,
+        dataset=open_dataset(chosen.data),
+        out=chosen.out,
+        cache=chosen.cache,
+        command=f"python -m train fit {chosen.recipe} {folders}{init}",
+        init=chosen.init,
+        device=chosen.device,
+        workers=chosen.workers,
+        save_every=chosen.save_every,
+        compiled=chosen.compile,
+    )
+    say(f"{run(job)}")
+
+
+def evaluate(chosen: Namespace) -> None:
+    from train.evaluate import evaluate as run
+    from train.evaluate import write_evaluation
+    from train.predictor import open_predictor
+
+    dataset = open_dataset(chosen.data)
+    predictor = open_predictor(chosen.model, chosen.size, chosen.threshold)
+    inputs = cached(dataset, chosen.split, predictor.size, chosen.cache)
+    evaluation = run(predictor, dataset, chosen.split, inputs, chosen.flips)
+    write_evaluation(evaluation, chosen.out)
+    studies = evaluation.figures["studies"]
+    say(f"AUROC {studies['auroc']['value']}, kappa {studies['kappa']['value']} by study")
+    say(f"{chosen.out / 'evaluation.html'}")
+
+
+def predict(chosen: Namespace) -> None:
+    from train.predict import predict as run
+    from train.predictor import open_predictor
+
+    predictor = open_predictor(chosen.model, chosen.size, chosen.threshold)
+    say(f"{run(predictor, chosen.listed, chosen.written, chosen.root, chosen.flips)} studies in {chosen.written}")
+
+
+def calibrate(chosen: Namespace) -> None:
+    from train.calibrate import best_threshold, fit_temperature, log_loss, probabilities
+    from train.data.examples import labels_of, studies_of
+    from train.infer import picture_logits
+    from train.members import input_size, read_member
+
+    members = [read_member(path) for path in chosen.checkpoints]
+    dataset = open_dataset(chosen.data)
+    examples = dataset.split(VAL)
+    inputs = cached(dataset, VAL, input_size(members, chosen.size), chosen.cache)
+    logits, abnormal = picture_logits([m.net for m in members], inputs), labels_of(examples) > 0
+    temperature = fit_temperature(logits, abnormal)
+    before, after = probabilities(logits, 1.0), probabilities(logits, temperature)
+    studies = studies_of(examples)
+    found = {
+        "temperature": temperature,
+        "log_loss_before": round(log_loss(before, abnormal), 5),
+        "log_loss_after": round(log_loss(after, abnormal), 5),
+        "threshold": best_threshold(studies.mean(after), studies.abnormal),
+        "pictures": len(examples),
+    }
+    say(json.dumps(found, indent=2))
+
+
+def export(chosen: Namespace) -> None:
+    _export(chosen.checkpoints, chosen)
+
+
+def ensemble(chosen: Namespace) -> None:
+    from train.ensemble import lowest_losses
+
+    members = lowest_losses(chosen.runs, chosen.count)
+    say("Members: " + ", ".join(map(str, members)))
+    _export(members, chosen)
+
+
+def _export(checkpoints: Sequence[Path], chosen: Namespace) -> None:
+    from train.about import read_about
+    from train.export import Wanted
+    from train.export import export as run
+    from train.members import input_size, read_member
+
+    about, dataset = read_about(chosen.card), open_dataset(chosen.data)
+    members = [read_member(path) for path in checkpoints]
+    size = input_size(members, chosen.size)
+    beside = checkpoints[0].parent / "epochs.csv"
+    wanted = Wanted(
+        out=chosen.out,
+        name=chosen.name or chosen.out.resolve().name,
+        version=chosen.version,
+        about=about,
+        size=size,
+        command=chosen.made_by,
+        log=chosen.log or (beside if beside.is_file() else None),
+    )
+    card = run(members, dataset, cached(dataset, VAL, size, chosen.cache), wanted)
+    say(f"{chosen.out}: AUROC {card.figures['auroc']['value']}, kappa {card.figures['kappa']['value']}")
+
+
+def bench(chosen: Namespace) -> None:
+    from train.bench import table
+    from train.processes import pick_device
+
+    say(table(pick_device(chosen.device), chosen.size, chosen.batch, chosen.steps, chosen.workers))

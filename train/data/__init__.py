@@ -1,0 +1,3 @@
+"""Labelled radiographs: a folder -> Dataset of Examples (no pixels) -> a cache of model inputs."""
+
+from __future__ import annotations

@@ -1,0 +1,80 @@
+"""One process or several started by torchrun: who we are, which device, and what all of them must agree on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+from mura_batch.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """rank 0 is the one that validates, writes and speaks."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    def wrap(self, net: nn.Module, compiled: bool) -> nn.Module:
+        """The module to call in training; `net` keeps the weights and their names."""
+        if self.world > 1:
+            ids = [self.device.index] if self.device.type == "cuda" else None
+            net = nn.parallel.DistributedDataParallel(net, device_ids=ids)
+        return torch.compile(net) if compiled else net  # type: ignore[return-value]
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over the processes."""
+        if self.world > 1:
+            distributed.all_reduce(values)
+        return values / self.world
+
+    def wait(self) -> None:
+        if self.world > 1:
+            distributed.barrier()
+
+    def told(self, value: Any) -> Any:
+        """What rank 0 has, on every rank."""
+        if self.world == 1:
+            return value
+        box = [value]
+        distributed.broadcast_object_list(box, src=0)
+        return box[0]
+
+
+def pick_device(name: str, local_rank: int = 0) -> torch.device:
+    """'auto', 'cuda' or 'cpu'. Raises InputError where cuda is asked for and is not there."""
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise InputError("--device cuda: torch sees no GPU here; give --device cpu, or install a driver")
+    return torch.device("cuda", local_rank) if name != "cpu" and there else torch.device("cpu")
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Process]:
+    """torchrun tells each process its place by environment variables; without them there is one process."""
+    world, rank, local = (
+        int(os.environ.get(key, d)) for key, d in (("WORLD_SIZE", "1"), ("RANK", "0"), ("LOCAL_RANK", "0"))
+    )
+    process = Process(rank, world, pick_device(device, local))
+    if process.device.type == "cuda":
+        torch.cuda.set_device(process.device)
+        torch.backends.cudnn.benchmark = True  # one input size a stage: the search pays within the first steps
+    if world == 1:
+        yield process
+        return
+    distributed.init_process_group("nccl" if process.device.type == "cuda" else "gloo")
+    try:
+        yield process
+    finally:
+        distributed.destroy_process_group()
