@@ -5,14 +5,14 @@ BIN := $(VENV)/bin
 STUDIES := demo/studies
 OUT := demo/out
 
-.PHONY: help demo test check bench gpu-check fuzz setup chromium clean
+.PHONY: help demo test check fuzz gpu-check setup chromium clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
 
 $(BIN)/pip: constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/pip install --quiet --constraint constraints.txt --upgrade pip
 	@touch $@
 
 $(VENV)/.installed: $(BIN)/pip pyproject.toml constraints.txt
@@ -26,7 +26,7 @@ $(VENV)/.developed: $(VENV)/.installed
 setup: $(VENV)/.developed  ## the development environment
 
 demo: $(VENV)/.installed  ## makes DICOM studies, scores them on the CPU and prints where the report is
-	rm -rf demo
+	rm -rf demo && mkdir demo
 	$(BIN)/mura-batch phantom $(STUDIES) --studies 14 --seed 7
 	$(BIN)/mura-batch score $(STUDIES) --out $(OUT) --truth $(STUDIES)/truth.csv --settle 0 || test $$? -eq 3
 	@echo "Report: $(OUT)/latest/report.html"
@@ -38,7 +38,14 @@ check: $(VENV)/.developed  ## lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/runtime/tensorrt_stubs.py
 	$(BIN)/lint-imports
+
+gpu-check: $(VENV)/.developed  ## on a machine with an NVIDIA GPU: what can be proved there, as a table and JSON
+	MURA_BATCH_GPU_CHECK=build/gpu-check.json $(BIN)/python -m pytest tests/gpu -m gpu
+
+fuzz: $(VENV)/.developed  ## 20,000 damaged DICOM files: a record for each, no crash, no hang, flat memory
+	$(BIN)/python tests/dicom/fuzz.py --inputs 20000
 
 chromium:  # the report is tested in a real browser: Debian's package, installed where we may
 	@command -v chromium >/dev/null || \

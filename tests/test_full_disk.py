@@ -1,0 +1,58 @@
+"""A disk that is really full: a small file system is mounted for OUT, filled by a run, and made larger."""
+
+from __future__ import annotations
+
+import csv
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mura_batch", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+def mount(*words: str) -> bool:
+    try:
+        return subprocess.run(["mount", *words], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 400 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if not mount("-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)):
+        pytest.skip("no small file system can be mounted here: that takes root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_ends_the_run_with_one_line_and_loses_no_score(tmp_path: Path, small_disk: Path) -> None:
+    studies = tmp_path / "studies"
+    assert run("phantom", studies, "--studies", 8, "--seed", 3, "--small").returncode == 0
+    out = small_disk / "out"
+    full = run("score", studies, "--out", out, "--settle", 0, "--batch-size", 2)
+    assert full.returncode == 1, full.stderr
+    assert len(full.stderr.strip().splitlines()) == 1, full.stderr
+    assert "free" in full.stderr
+    assert not (out / "latest").exists()
+
+    assert mount("-o", "remount,size=64m", str(small_disk))
+    with closing(sqlite3.connect(out / "ledger.sqlite")) as db:
+        kept = dict(db.execute("SELECT content_hash, probability FROM scores"))
+    done = run("score", studies, "--out", out, "--settle", 0)
+    assert done.returncode == 3, done.stderr  # the phantom export holds a truncated file
+    with (out / "latest" / "images.csv").open(newline="") as file:
+        images = list(csv.DictReader(file))
+    reused = {row["content_hash"]: float(row["probability"]) for row in images if row["reused"] == "1"}
+    assert reused == pytest.approx(kept)
+    assert len(images) > len(kept) > 0  # the disk did fill up in mid-run
