@@ -1,7 +1,8 @@
 """The graph holds only what TensorRT's ONNX parser documents: a build must not be the first to know.
 
 Sources: github.com/onnx/onnx-tensorrt docs/operators.md, whose table for TensorRT 8.5 lists each of these operators in
-FP32 and FP16 (the tables of 10.13 and 11.4 have not been read); NVIDIA's documentation, ONNX opset guide of TensorRT 11:
+FP32 and FP16 (the tables of 10.13 and 11.4 have not been read); NVIDIA's documentation, ONNX opset guide of TensorRT
+11:
 opset 9 to 25; the docstring of DataType.UINT8 in the bindings of 10.13.3.9 and 11.4.0.106: at the network's input,
 converted to float32 or float16 before use with any other layer.
 """
