@@ -1,5 +1,4 @@
-"""mura-batch: batch scoring of musculoskeletal radiographs. For research and quality assurance; not a medical
-device."""
+"""Batch scoring of musculoskeletal radiographs. For research and quality assurance; not a medical device."""
 
 __version__ = "0.1.0"
 DISCLAIMER = (

@@ -183,8 +183,8 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that is not scored: where, why, and the detail in words. The identity is known from the header stage
-    on."""
+    """A file that is not scored: where, why, and the detail in words. From the header stage on the identity
+    is known."""
 
     source: SourceFile
     stage: Stage

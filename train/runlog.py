@@ -6,7 +6,6 @@ leaves the same steps.csv, byte for byte, as one that was not.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,8 +76,3 @@ def _write(path: Path, mode: str, lines: Iterable[str]) -> None:
         raise OutputError(
             f"{path} cannot be written: {error.strerror}; free some space and run the same command again"
         ) from error
-
-
-def read_epochs(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))

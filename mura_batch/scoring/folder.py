@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from mura_batch.errors import OutputError
+from mura_batch.report.files import sync_folder
 
 THUMBNAILS = "thumbnails"
 
@@ -53,7 +54,7 @@ class RunFolder:
         final = self.runs / self.name
         try:
             self.path.rename(final)
-            _flush(self.runs)
+            sync_folder(self.runs)
             self._point_latest()
         except OSError as error:
             raise OutputError(f"{final} cannot be written ({error.strerror}): mend it and run again") from error
@@ -66,11 +67,3 @@ class RunFolder:
         link.unlink(missing_ok=True)
         link.symlink_to(Path("runs") / self.name)
         link.replace(self.out / "latest")
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -15,7 +15,7 @@ from mura_batch.dicom.discover import discover
 from mura_batch.dicom.header import read_header
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.errors import InputError, StrictError, TruthError
-from mura_batch.model_card import Model
+from mura_batch.model_card import Model, sha256_of
 from mura_batch.progress import Observer
 from mura_batch.records import UNREADABLE, Instance, Reason, Skipped, SourceFile, Stage, skip_instance
 from mura_batch.scoring.ledger import Key, Ledger
@@ -111,8 +111,7 @@ def _hashed(root: Path, instances: list[Instance], ledger: Ledger) -> list[tuple
 def _hash_file(path: Path) -> str:
     """SHA-256, hex; '' where the file cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError:
         return ""
 

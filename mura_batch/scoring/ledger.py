@@ -217,14 +217,13 @@ class Ledger:
 
     def studies(self, key: Key) -> Iterator[StudyFiles]:
         """Every study of this run with the fate of each of its files, ordered by study UID and path."""
-        for study_uid, group in groupby(self._fates(key), key=lambda fate: fate[0]):
-            if study_uid:
-                yield _study_files(study_uid, [fate for _, fate in group])
+        for study_uid, group in groupby(self._fates(_FATES_IN_STUDIES, key), key=lambda fate: fate[0]):
+            yield _study_files(study_uid, [fate for _, fate in group])
 
     def skipped_without_study(self, key: Key) -> Iterator[Skipped]:
         """Files of this run that name no study."""
-        for study_uid, fate in self._fates(key):
-            if not study_uid and isinstance(fate, Skipped):
+        for _, fate in self._fates(_FATES_ELSEWHERE, key):
+            if isinstance(fate, Skipped):
                 yield fate
 
     def run_that_scored(self, content_hash: str, key: Key) -> str | None:
@@ -237,9 +236,8 @@ class Ledger:
         return row[0] if row else None
 
     def is_new(self, skip: Skipped) -> bool:
-        """Whether no finished run has told of the file as it is: what cron should tell about. A run that was killed
-        told
-        nobody."""
+        """Whether no finished run has told of the file as it is: what cron should tell about. A run that was
+        killed told nobody."""
         told = self._db.execute(
             "SELECT 1 FROM files f LEFT JOIN failures x ON x.path = f.path JOIN runs r ON r.finished IS NOT NULL"
             " AND r.id >= max(f.read_in, coalesce(x.run, 0)) WHERE f.path = ? LIMIT 1",
@@ -257,8 +255,8 @@ class Ledger:
         for (text,) in rows:
             yield load_skipped(text)
 
-    def _fates(self, key: Key) -> Iterator[tuple[str, Fate]]:
-        rows = self._rows(_FATES, self._of(key))
+    def _fates(self, query: str, key: Key) -> Iterator[tuple[str, Fate]]:
+        rows = self._rows(query, self._of(key))
         for study_uid, is_instance, record, set_aside, content, probability, decisions, run, *failure in rows:
             if not is_instance:
                 yield study_uid, load_skipped(record)
@@ -327,8 +325,10 @@ _FATES = (
     " x.reason, x.detail, x.stage FROM files f"
     " LEFT JOIN scores s ON s.content_hash = f.content_hash AND s.model = :model AND s.settings = :settings"
     " LEFT JOIN failures x ON x.path = f.path AND x.settings = :settings"
-    " WHERE f.run = :run ORDER BY f.study_uid, f.path"
+    " WHERE f.run = :run"
 )
+_FATES_IN_STUDIES = f"{_FATES} AND f.study_uid != '' ORDER BY f.study_uid, f.path"
+_FATES_ELSEWHERE = f"{_FATES} AND f.study_uid = '' ORDER BY f.path"
 
 
 def _study_files(study_uid: str, fates: list[Fate]) -> StudyFiles:
