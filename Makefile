@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 STUDIES := demo/studies
 OUT := demo/out
 
-.PHONY: help demo test check fuzz gpu-check setup chromium clean
+PICTURES := $(wildcard $(or $(MURA_BATCH_SHARED),../shared)/fracatlas)
+
+.PHONY: help demo test check bench fuzz gpu-check setup chromium clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -40,6 +42,9 @@ check: $(VENV)/.developed  ## lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/python tests/runtime/tensorrt_stubs.py
 	$(BIN)/lint-imports
+
+bench: $(VENV)/.developed  ## speed as ratios against a straightforward script; table, and build/bench.json; up to 15 minutes
+	$(BIN)/python -m bench $(if $(PICTURES),--pictures $(PICTURES)) $(BENCH)
 
 gpu-check: $(VENV)/.developed  ## on a machine with an NVIDIA GPU: what can be proved there, as a table and JSON
 	MURA_BATCH_GPU_CHECK=build/gpu-check.json $(BIN)/python -m pytest tests/gpu -m gpu

@@ -1,0 +1,89 @@
+"""What speed costs: model inputs of the fast path beside those of a full decode in float64, on real radiographs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom import Dataset, dcmread
+
+from bench.result import Figure
+from bench.studies import enlarged, write_mix
+from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.dicom.worker import DecodePool
+from mura_batch.model_card import Model
+from mura_batch.preprocess import fitted_size
+from mura_batch.records import Instance, Skipped
+from mura_batch.runtime import RunnerOptions, open_runner
+from mura_batch.runtime.parity import answers
+
+SECTION = "Fidelity of the fast path"
+
+
+def fidelity(folder: Path, instances: list[Instance], model: Model) -> list[Figure]:
+    """instances: of files under folder with one linear window and MONOCHROME2, as bench.studies writes them."""
+    spec = model.card.input
+    fast: dict[str, NDArray[np.uint8]] = {}
+    with DecodePool(folder, IntakePolicy(settle_seconds=0), spec, 1) as pool:
+        for item in pool.decode(instances):
+            if isinstance(item, Skipped):
+                raise RuntimeError(f"{item.source.path}: {item.detail}")  # noqa: TRY004 - what was written is readable
+            fast[item[0].instance.source.path] = item[1]
+    full = {i.source.path: full_path(dcmread(folder / i.source.path), spec.size) for i in instances}
+    difference = [np.abs(fast[path].astype(float) - full[path]) for path in full]
+    worst = [float(np.percentile(d, 99.9)) for d in difference]
+    scores = np.sort(np.abs(_scores(model, [fast[p] for p in full]) - _scores(model, list(full.values()))))
+    grey = "grey levels"
+    several = f"of {len(full)} pictures"
+    return [
+        Figure(SECTION, f"mean |difference| {several}", float(np.mean(difference)), "< 0.5", unit=grey),
+        Figure(SECTION, "of the worst of them", max(float(d.mean()) for d in difference), unit=grey),
+        Figure(SECTION, f"99.9th percentile {several}", float(np.percentile(difference, 99.9)), "< 4", unit=grey),
+        Figure(SECTION, "of the worst of them", max(worst), "< 4", unit=grey),
+        Figure(SECTION, "score difference, 99 % of them", float(np.percentile(scores, 99)), "< 0.005"),
+        Figure(SECTION, "score difference, all", float(scores[-1]), "< 0.02"),
+    ]  # fmt: skip
+
+
+def full_path(data: Dataset, size: int) -> NDArray[np.uint8]:
+    """[size, size] model input: whole frame, window in float64 (PS3.3 C.11.2.1.2.1), resize in float, letterbox."""
+    center, width = float(data.WindowCenter), float(data.WindowWidth)
+    shown = np.clip((data.pixel_array.astype(np.float64) - (center - 0.5)) / (width - 1) + 0.5, 0, 1) * 255
+    rows, columns = fitted_size(shown.shape[0], shown.shape[1], size)
+    fitted = Image.fromarray(shown.astype(np.float32)).resize((columns, rows), Image.Resampling.BILINEAR)
+    canvas = np.zeros((size, size), np.uint8)
+    top, left = (size - rows) // 2, (size - columns) // 2
+    canvas[top : top + rows, left : left + columns] = np.clip(np.rint(np.asarray(fitted)), 0, 255)
+    return canvas
+
+
+def _scores(model: Model, pictures: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """In float32, so that the difference is the pictures' alone."""
+    with open_runner(model, RunnerOptions(device="cpu", precision="float32")) as runner:
+        return answers(runner, np.stack(pictures)[:, None], 8).probability
+
+
+def instances_of(folder: Path) -> Iterator[Instance]:
+    """What mura-batch would score under folder."""
+    from mura_batch.dicom.discover import discover
+    from mura_batch.dicom.header import read_header
+
+    policy = IntakePolicy(settle_seconds=0)
+    for source in discover(folder, policy):
+        found = source if isinstance(source, Skipped) else read_header(folder, source, policy)
+        if isinstance(found, Skipped):
+            raise RuntimeError(f"{found.source.path}: {found.detail}")  # noqa: TRY004
+        yield found
+
+
+def measured(pictures: Path, work: Path, model: Model, count: int = 200) -> list[Figure]:
+    """FracAtlas's val pictures enlarged to full size, each wrapped in one of the six syntaxes."""
+    import csv
+
+    with (pictures / "labels.csv").open(newline="") as file:
+        names = [row["image"] for row in csv.DictReader(file) if row["split"] == "val"][:count]
+    write_mix(work, enlarged([pictures / name for name in names]), every_syntax=False)
+    return fidelity(work, list(instances_of(work)), model)

@@ -1,0 +1,46 @@
+"""What the machine can do at most, measured in the same run: arithmetic, memory, disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from bench.result import Figure
+
+GFLOP = {320: 13.9, 224: 6.8}  # of one DenseNet169 pass, by input size; it grows with the area
+SECTION = "The machine's own limits"
+
+
+def limits(work: Path, size: int) -> list[Figure]:
+    import torch
+
+    figures = []
+    work_per_image = GFLOP[320] * (size / 320) ** 2
+    for name, kind in (("float32", torch.float32), ("bf16", torch.bfloat16)):
+        a = torch.randn(2048, 2048).to(kind)
+        seconds = _best(lambda a=a: a @ a)  # type: ignore[misc]
+        rate = 2 * 2048**3 / seconds / 1e9
+        figures.append(Figure(SECTION, f"matrix product, {name}", rate, unit="GFLOP/s"))
+        figures.append(Figure(SECTION, f"so DenseNet169 at {size} px, {name}", rate / work_per_image, unit="img/s"))
+    source = np.ones(1 << 27, np.uint8)
+    target = np.empty_like(source)
+    copied = _best(lambda: np.copyto(target, source))
+    figures.append(Figure(SECTION, "memory, copying (read and write)", 2 * source.nbytes / copied / 1e9, unit="GB/s"))
+    file = work / "read"
+    file.write_bytes(source.tobytes())
+    read = source.nbytes / _best(file.read_bytes)
+    figures.append(Figure(SECTION, "reading a file that is in memory", read / 1e9, unit="GB/s"))
+    file.unlink()
+    return figures
+
+
+def _best(work: Callable[[], object], repeats: int = 5) -> float:
+    times = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begun)
+    return min(times)

@@ -1,0 +1,34 @@
+"""How long it takes until something happens: `--help`, and `score` of one small study, as whole processes."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+from bench.result import Figure
+from bench.whole import COMMAND, score_command
+from mura_batch.phantom import PhantomOptions, make_phantoms
+
+SECTION = "Start-up, whole processes"
+
+
+def startup(model: Path, work: Path) -> list[Figure]:
+    """The first `score` measures the parity of bf16 and remembers it in OUT; the second finds it there."""
+    helps = min(_seconds([*COMMAND, "--help"]) for _ in range(5))
+    export = make_phantoms(work / "export", PhantomOptions(studies=1, small=True)).folder
+    figures = [Figure(SECTION, "--help", helps, "< 0.3", unit="s")]
+    for name in ("score of one small study, the first time", "and again, with nothing scored yet"):
+        out = work / "out"
+        seconds = _seconds(score_command(export, out, model))
+        (out / "ledger.sqlite").unlink()
+        figures.append(Figure(SECTION, name, seconds, "< 4", unit="s"))
+    return figures
+
+
+def _seconds(command: list[str]) -> float:
+    begun = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - our own program
+    if done.returncode not in {0, 3}:  # 3: a phantom export holds a truncated file
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.decode()[-500:]}")
+    return time.perf_counter() - begun

@@ -1,0 +1,68 @@
+"""End to end: `mura-batch score` beside the peer, as whole processes over the same studies, in turn."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.result import Figure, ratio
+
+COMMAND = [sys.executable, "-m", "mura_batch"]
+SECTION = "End to end, whole processes"
+
+
+def score_command(studies: Path, out: Path, model: Path) -> list[str]:
+    told = {"--out": out, "--model": model, "--settle": 0, "--device": "cpu"}
+    return [*COMMAND, "score", str(studies), *(str(word) for pair in told.items() for word in pair)]
+
+
+def whole(studies: Path, count: int, model: Path, work: Path, rounds: int = 2) -> tuple[list[Figure], dict[str, Any]]:
+    """Figures, and run.json of the last run."""
+    ours, peer, manifest = [], [], {}
+    for n in range(rounds):
+        out = work / f"out{n}"
+        ours.append(_seconds(score_command(studies, out, model)))
+        manifest = json.loads((out / "latest" / "run.json").read_text())
+        if manifest["counts"]["scored"] != count:
+            raise RuntimeError(f"{manifest['counts']} instead of {count} scored: the comparison would be unfair")
+        shutil.rmtree(out)
+        peer.append(_seconds([sys.executable, "-m", "bench.peer", str(studies), "--out", str(work / "peer.csv")]))
+    rates = (count / statistics.median(ours), count / statistics.median(peer))
+    return [ratio(SECTION, f"score of {count} full-size pictures", rates, "img/s", ">= 6")], manifest
+
+
+def overlap(manifest: dict[str, Any], count: int, alone: float, decode_ms: float) -> list[Figure]:
+    """What the stream took beside its bounds. alone: img/s of inference alone. decode_ms: CPU time of one picture.
+
+    Where the model runs on the cores that decode, the floor is the sum of both kinds of work, not the larger.
+    """
+    cores = len(os.sched_getaffinity(0))
+    took = stream_seconds(manifest)
+    inference, decode = count / alone, count * decode_ms / 1000 / cores
+    return [
+        Figure(SECTION, "decoding, inference and storing took", took, unit="s"),
+        Figure(SECTION, "bound by inference alone", inference, unit="s"),
+        Figure(SECTION, f"bound by decoding alone on {cores} cores", decode, unit="s"),
+        Figure(SECTION, "over the larger of the two", took / max(inference, decode)),
+        Figure(SECTION, "over their sum, the floor on shared cores", took / (inference + decode), "< 1.15"),
+    ]
+
+
+def stream_seconds(manifest: dict[str, Any]) -> float:
+    seconds: dict[str, float] = manifest["seconds"]
+    return sum(seconds.get(part, 0.0) for part in ("decode", "inference", "store"))
+
+
+def _seconds(command: list[str]) -> float:
+    begun = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - our own programs
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.decode()[-500:]}")
+    return time.perf_counter() - begun

@@ -1,0 +1,109 @@
+"""The benchmarks themselves: that they compare what they say, and that a target missed is told as missed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+from pydicom import dcmread
+
+from bench import decoding, fidelity, inference, peer, studies
+from bench.result import Figure, ratio, table
+from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.dicom.worker import DecodePool
+from mura_batch.preprocess import InputSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def mix(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[Path]]]:
+    """One full-size picture in each of the six syntaxes."""
+    folder = tmp_path_factory.mktemp("mix")
+    return folder, studies.write_mix(folder, islice(studies.phantoms(2), 1, 2))
+
+
+def test_a_rate_is_better_when_it_is_more_and_a_time_when_it_is_less() -> None:
+    assert ratio("", "", (30.0, 10.0), "img/s").value == 3
+    assert ratio("", "", (30.0, 10.0), "ms").value == pytest.approx(1 / 3)
+
+
+def test_a_missed_target_stands_in_the_table() -> None:
+    figures = [Figure("a", "fast", 6.0, ">= 6"), Figure("a", "slow", 5.9, ">= 6"), Figure("b", "far", 0.5, "< 0.5")]
+    lines = table(figures).splitlines()
+    assert [line.rsplit(maxsplit=1)[-1] for line in lines if line[0] in "fs"] == ["met", "MISSED", "MISSED"]
+
+
+def test_the_mix_is_one_picture_in_six_syntaxes(mix: tuple[Path, dict[str, list[Path]]]) -> None:
+    data = {name: dcmread(paths[0]) for name, paths in mix[1].items()}
+    assert {name: d.file_meta.TransferSyntaxUID for name, d in data.items()} == studies.SYNTAXES
+    first = data["native explicit"].pixel_array
+    assert first.shape == (2000, 1600)
+    assert all(np.array_equal(d.pixel_array, first) for d in data.values())
+    assert len({d.SOPInstanceUID for d in data.values()}) == len(data)
+
+
+def test_fast_path_and_peer_see_the_same_picture(mix: tuple[Path, dict[str, list[Path]]]) -> None:
+    """The peer stretches and windows by its own rules: its picture is alike, not equal. The full path is equal within
+    the limits of the benchmark."""
+    folder, files = mix
+    with DecodePool(folder, IntakePolicy(settle_seconds=0), InputSpec(size=320), 1) as pool:
+        fast = {
+            item[0].instance.source.path: item[1]
+            for item in pool.decode(fidelity.instances_of(folder))
+            if isinstance(item, tuple)
+        }
+    assert len(fast) == len(studies.SYNTAXES)
+    for paths in files.values():
+        mine = fast[str(paths[0].relative_to(folder))].astype(float)
+        difference = np.abs(mine - fidelity.full_path(dcmread(paths[0]), 320))
+        assert difference.mean() < 0.5
+        assert np.percentile(difference, 99.9) < 4
+        stretched = Image.fromarray(peer.read(paths[0])[1])
+        other = np.asarray(stretched.resize((256, 320)))  # 2000 x 1600 in a letterbox of 320: 32 columns on either side
+        assert np.corrcoef(mine[:, 32:288].ravel(), other.ravel())[0, 1] > 0.98
+
+
+def test_decoding_is_measured_by_both_sides(mix: tuple[Path, dict[str, list[Path]]]) -> None:
+    rle = {"RLE": mix[1]["RLE"]}
+    of_rle, of_mix = decoding.decoding(rle, 320, rounds=1)
+    assert of_rle.ours is not None
+    assert of_rle.peer is not None
+    assert of_rle.value == of_mix.value == pytest.approx(of_rle.peer / of_rle.ours)
+
+
+def test_the_float32_graph_is_the_model(tmp_path: Path) -> None:
+    """ONNX Runtime gets the same network, not another one: same answers as the half-precision graph."""
+    import onnxruntime
+
+    path = ROOT / "engines" / "reference" / "model.onnx"
+    full = inference.float32_graph(path)
+    kinds = {t.data_type for t in onnx.load_from_string(full).graph.initializer}
+    assert onnx.TensorProto.FLOAT16 not in kinds
+    with np.load(ROOT / "engines" / "reference" / "reference_inputs.npz") as arrays:
+        images = arrays["images"][:4]
+    answers = [
+        onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]).run(["probability"], {"images": images})
+        for graph in (full, path.read_bytes())
+    ]
+    assert np.abs(answers[0][0] - answers[1][0]).max() < 0.005
+
+
+@pytest.mark.slow
+def test_a_run_prints_the_table_and_writes_json(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--only", "whole", "--count", "1", "--work", str(tmp_path), "--out", str(tmp_path / "bench.json")],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "score of 6 full-size pictures" in done.stdout
+    told = json.loads((tmp_path / "bench.json").read_text())
+    assert told["run"]["counts"]["scored"] == 6
+    assert {"name", "value", "target", "met"} <= told["figures"][0].keys()
+    assert [path.name for path in tmp_path.iterdir()] == ["bench.json"]  # the studies are gone
