@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     add = Adder(top.add_subparsers(required=True, metavar="COMMAND"))
     _data(add)
     _fit(add)
+    _ablate(add)
     _evaluate(add)
     _predict(add)
     _calibrate(add)
@@ -72,13 +73,17 @@ def _fit(add: Adder) -> None:
         "python -m train fit train/recipes/reference.toml --data FRACATLAS --out runs/reference",
     )
     to.add_argument("recipe", type=Path, help="a TOML of train/recipes, or your own")
-    _needs_data(to)
-    to.add_argument("--out", type=Path, required=True, help="the run's folder: checkpoints, curves")
-    to.add_argument("--init", type=Path, help="weights to start from: torchvision's densenet169 or a checkpoint")
-    to.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="default: %(default)s")
-    to.add_argument("--workers", type=int, default=0, help="loader processes (default: %(default)s, in this one)")
-    to.add_argument("--save-every", type=int, default=0, metavar="STEPS", help="checkpoint also within epochs")
-    to.add_argument("--compile", action="store_true", help="torch.compile the network; pays on a GPU")
+    _needs_training(to)
+
+
+def _ablate(add: Adder) -> None:
+    to = add(
+        "ablate",
+        "Trains a recipe as it is and without each of its choices, and tells what each is worth; val is not touched.",
+        "python -m train ablate train/ablations/choices.toml --data FRACATLAS --out runs/ablation",
+    )
+    to.add_argument("ablation", type=Path, help="a TOML of train/ablations, or your own")
+    _needs_training(to)
 
 
 def _evaluate(add: Adder) -> None:
@@ -152,6 +157,16 @@ def _bench(add: Adder) -> None:
     to.add_argument("--batch", type=int, default=16, help="default: %(default)s")
     to.add_argument("--steps", type=int, default=10, help="timed steps (default: %(default)s)")
     to.add_argument("--workers", type=int, default=0, help="loader processes (default: %(default)s)")
+
+
+def _needs_training(to: argparse.ArgumentParser) -> None:
+    _needs_data(to)
+    to.add_argument("--out", type=Path, required=True, help="the run's folder: checkpoints, curves")
+    to.add_argument("--init", type=Path, help="weights to start from: torchvision's densenet169 or a checkpoint")
+    to.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="default: %(default)s")
+    to.add_argument("--workers", type=int, default=0, help="loader processes (default: %(default)s, in this one)")
+    to.add_argument("--save-every", type=int, default=0, metavar="STEPS", help="checkpoint also within epochs")
+    to.add_argument("--compile", action="store_true", help="torch.compile the network; pays on a GPU")
 
 
 def _needs_data(to: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,10 @@ from train.data.cache import model_inputs
 from train.data.examples import VAL, Dataset
 from train.data.sources import open_dataset
 from train.progress import bar
+
+if TYPE_CHECKING:
+    from train.loop import Job
+    from train.recipe import Recipe
 
 
 def say(line: str) -> None:
@@ -43,27 +48,44 @@ def data(chosen: Namespace) -> None:
 
 
 def fit(chosen: Namespace) -> None:
-    from train.loop import Job
     from train.loop import fit as run
     from train.recipe import read_recipe
 
-    recipe = read_recipe(chosen.recipe)
+    say(f"{run(_job(chosen, read_recipe(chosen.recipe), f'fit {chosen.recipe}'))}")
+
+
+def _job(chosen: Namespace, recipe: Recipe, command: str) -> Job:
+    from train.loop import Job
+
     init = f" --init {chosen.init.name}" if chosen.init else ""
     # folders by their last name only: the card that carries this line travels
     folders = f"--data {chosen.data.resolve().name} --out {chosen.out.name}"
-    job = Job(
+    return Job(
         recipe=recipe,
         dataset=open_dataset(chosen.data),
         out=chosen.out,
         cache=chosen.cache,
-        command=f"python -m train fit {chosen.recipe} {folders}{init}",
+        command=f"python -m train {command} {folders}{init}",
         init=chosen.init,
         device=chosen.device,
         workers=chosen.workers,
         save_every=chosen.save_every,
         compiled=chosen.compile,
     )
-    say(f"{run(job)}")
+
+
+def ablate(chosen: Namespace) -> None:
+    """Prints a line for each variant as it is known."""
+    from train.ablate import ablate as run
+    from train.ablate import read_ablation
+
+    ablation = read_ablation(chosen.ablation)
+    job = _job(chosen, ablation.variants[0][1], f"ablate {chosen.ablation}")
+    for worth in run(ablation, job):
+        difference = worth.difference
+        against = f"  {difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]" if difference else ""
+        auroc = worth.auroc
+        say(f"{worth.name:<40} AUROC {auroc.value:.3f} [{auroc.low:.3f}, {auroc.high:.3f}]{against}")
 
 
 def evaluate(chosen: Namespace) -> None:

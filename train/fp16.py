@@ -104,7 +104,7 @@ def run_onnx(
     """images: [N, S, S] uint8. Outputs by name, from ONNX Runtime with every graph optimisation off: an optimiser that
     removed a pair of casts would remove the rounding that is being measured."""
     try:
-        import onnxruntime  # type: ignore[import-untyped]
+        import onnxruntime
     except ImportError as error:
         raise InputError("ONNX Runtime is needed for the parity check; install it: pip install onnxruntime") from error
     options = onnxruntime.SessionOptions()

@@ -108,11 +108,16 @@ def read_recipe(path: Path) -> Recipe:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"recipe {path} cannot be read: {error}") from error
+    return made_recipe({"name": path.stem, **values}, f"recipe {path}")
+
+
+def made_recipe(values: Mapping[str, Any], where: str) -> Recipe:
+    """A recipe of a table as TOML gives it. Raises InputError that begins with `where` and names the key."""
     try:
-        recipe = _recipe({"name": path.stem, **values})
+        recipe = _recipe(values)
         _check(recipe)
     except (TypeError, ValueError, KeyError) as error:
-        raise InputError(f"recipe {path}: {error}") from error
+        raise InputError(f"{where}: {error}") from error
     return recipe
 
 

@@ -16,6 +16,7 @@ from mura_batch.agreement.curves import (
     WILSON,
     accuracy_score,
     rate,
+    roc_auc_difference,
     roc_auc_score,
     roc_curve,
     sensitivity_score,
@@ -142,3 +143,37 @@ def test_an_area_without_spread_has_no_interval_and_says_why(truth: list[int], s
 def test_labels_and_scores_that_do_not_fit_are_refused(truth: list[int], score: list[float]) -> None:
     with pytest.raises(ValueError, match=r"labels|label"):
         roc_auc_score(truth, score)
+
+
+def _paired_delong_by_pairs(truth: list[int], first: list[float], second: list[float]) -> tuple[float, float]:
+    """Difference of the areas and its variance from all pairs, as the paper writes it (equations 2 to 7)."""
+    psi = [[(a > b) + (a == b) / 2 for b in _of(truth, s, 0)] for s in (first, second) for a in _of(truth, s, 1)]
+    kernel = np.array(psi, dtype=float).reshape(2, sum(truth), -1)
+    v10, v01 = kernel.mean(axis=2), kernel.mean(axis=1)
+    covariance = np.cov(v10) / v10.shape[1] + np.cov(v01) / v01.shape[1]
+    contrast = np.array([1.0, -1.0])
+    return float(contrast @ kernel.mean(axis=(1, 2))), float(contrast @ covariance @ contrast)
+
+
+def _of(truth: list[int], scores: list[float], label: int) -> list[float]:
+    return [s for t, s in zip(truth, scores, strict=True) if t == label]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_paired_difference_is_delongs(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = [*[0, 0, 1, 1], *rng.integers(0, 2, 20).tolist()]
+    first, second = (np.round(rng.normal(0, 1, 24) + truth, 1).tolist() for _ in range(2))
+    ours = roc_auc_difference(truth, first, second)
+    value, variance = _paired_delong_by_pairs(truth, first, second)
+    assert ours.value == pytest.approx(value, abs=1e-12)
+    assert ours.value == pytest.approx(
+        roc_auc_score(truth, first).value - roc_auc_score(truth, second).value, abs=1e-12
+    )
+    assert ours.se**2 == pytest.approx(variance, abs=1e-12)
+
+
+def test_a_score_against_itself_differs_by_nothing() -> None:
+    same = roc_auc_difference([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9], [0.1, 0.6, 0.4, 0.9])
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    assert not roc_auc_difference([0, 1], [0.1, 0.6], [0.2, 0.3]).is_defined

@@ -20,6 +20,7 @@ from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker import DecodePool
 from mura_batch.preprocess import InputSpec
 
+COMMAND = [sys.executable, "-m", "bench"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -99,7 +100,7 @@ def test_the_float32_graph_is_the_model(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_run_prints_the_table_and_writes_json(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "--only", "whole", "--count", "1", "--work", str(tmp_path), "--out", str(tmp_path / "bench.json")],
+        [*COMMAND, "--only", "whole", "--count", "1", "--work", str(tmp_path), "--out", str(tmp_path / "bench.json")],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "score of 6 full-size pictures" in done.stdout
