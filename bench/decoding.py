@@ -57,20 +57,20 @@ def _measured(side: str, paths: list[Path], size: int) -> list[float]:
 
 
 def _ours(size: int) -> Callable[[Path], object]:
-    from mura_batch.dicom.child import decode_file
+    from mura_batch.dicom.child import Buffer, decode_file
     from mura_batch.dicom.header import read_header
     from mura_batch.dicom.policy import IntakePolicy
     from mura_batch.preprocess import InputSpec
     from mura_batch.records import Instance, SourceFile
 
-    policy, spec = IntakePolicy(settle_seconds=0), InputSpec(size=size)
+    policy, spec, buffer = IntakePolicy(settle_seconds=0), InputSpec(size=size), Buffer()
 
     def read(path: Path) -> object:
         info = path.stat()
         source = SourceFile(path.name, info.st_size, info.st_mtime_ns, info.st_dev, info.st_ino)
         instance = read_header(path.parent, source, policy)
         assert isinstance(instance, Instance)  # noqa: S101 - the benchmark wrote it
-        return decode_file(path.parent, instance, policy, spec)
+        return decode_file(path.parent, instance, policy, spec, buffer)
 
     return read
 

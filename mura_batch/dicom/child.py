@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from mura_batch.dicom.errors import Refused
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.preprocess import InputSpec, preprocess
-from mura_batch.records import Instance, PixelDecisions, Reason
+from mura_batch.records import Instance, PixelDecisions, Reason, SourceFile
 
+KEPT = 64 << 20  # bytes: radiographs have 5 to 40 MB; what a larger file took is given back
 READY = b"ready"
 Settings = tuple[Path, IntakePolicy, InputSpec]
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -35,6 +36,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def main() -> None:
     pipe = Connection(int(sys.argv[1]))
     settings: Settings = pipe.recv()
+    buffer = Buffer()
     _settle_down(settings[1].worker_memory)
     pipe.send_bytes(READY)
     while True:
@@ -42,7 +44,7 @@ def main() -> None:
             instance: Instance = pipe.recv()
         except EOFError:
             return
-        reason = _answer(pipe, instance, settings)
+        reason = _answer(pipe, instance, settings, buffer)
         if reason is Reason.WORKER_MEMORY:
             return  # memory in pieces serves nobody: a fresh process goes on
 
@@ -75,10 +77,10 @@ def _load_codecs() -> None:
         getattr(imagecodecs, f"{name}_decode")
 
 
-def _answer(pipe: Connection, instance: Instance, settings: Settings) -> Reason | None:
+def _answer(pipe: Connection, instance: Instance, settings: Settings, buffer: Buffer) -> Reason | None:
     root, policy, spec = settings
     try:
-        content_hash, decisions, picture = decode_file(root, instance, policy, spec)
+        content_hash, decisions, picture = decode_file(root, instance, policy, spec, buffer)
     except Refused as refused:
         return _refuse(pipe, refused.reason, refused.detail)
     except MemoryError:
@@ -96,24 +98,45 @@ def _refuse(pipe: Connection, reason: Reason, detail: str) -> Reason:
     return reason
 
 
+class Buffer:
+    """Memory for a whole file, kept from one file to the next: fresh memory costs as much as reading into it."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def of(self, size: int) -> memoryview:
+        """size bytes; what was handed out before is overwritten."""
+        if size > KEPT:
+            return memoryview(bytearray(size))
+        if len(self._bytes) < size:
+            self._bytes = bytearray(size)
+        return memoryview(self._bytes)[:size]
+
+
 def decode_file(
-    root: Path, instance: Instance, policy: IntakePolicy, spec: InputSpec
+    root: Path, instance: Instance, policy: IntakePolicy, spec: InputSpec, buffer: Buffer | None = None
 ) -> tuple[str, PixelDecisions, NDArray[np.uint8]]:
     """(SHA-256 of the file in hex, decisions, model input [S, S] uint8). Raises Refused."""
     from mura_batch.dicom.decode import decode
 
-    data = _read(root / instance.source.path, instance)
+    data = _read(root / instance.source.path, instance.source, buffer if buffer is not None else Buffer())
     display, aspect, decisions = decode(data, policy, spec.size)
     return hashlib.sha256(data).hexdigest(), decisions, preprocess(display, spec, aspect)
 
 
-def _read(path: Path, instance: Instance) -> bytes:
+def _read(path: Path, source: SourceFile, buffer: Buffer) -> memoryview:
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             info = os.fstat(file.fileno())
-            if (info.st_size, info.st_mtime_ns) != (instance.source.size, instance.source.mtime_ns):
+            if (info.st_size, info.st_mtime_ns) != (source.size, source.mtime_ns):
                 raise Refused(Reason.CHANGED_WHILE_READ, "the file changed since its header was read")
-            return file.read()
+            data, got = buffer.of(info.st_size), 0
+            while got < len(data):
+                count = file.readinto(data[got:])
+                if not count:
+                    raise Refused(Reason.CHANGED_WHILE_READ, "the file became shorter while it was read")
+                got += count
+            return data
     except OSError as error:
         raise Refused(Reason.UNREADABLE_FILE, error.strerror or "cannot be read") from error
 

@@ -12,14 +12,13 @@ import numpy as np
 
 from mura_batch.dicom.codestream import Frame, frame_of
 from mura_batch.dicom.errors import Refused
-from mura_batch.dicom.grid import WHOLE, Grid
+from mura_batch.dicom.grid import WHOLE, Grid, flattened
 from mura_batch.dicom.layout import Layout
 from mura_batch.dicom.native import Stored
 from mura_batch.records import Reason
 
-ENOUGH = (
-    1.75  # docs/intake.md has the figures: at 2, 99.9 % of the pixels differ by 3 grey levels or less; at 1.4, by 5
-)
+# How many times the model's longer side a reduced frame must have; docs/intake.md has the figures.
+ENOUGH = {"jpeg2000": 1.5, "jpeg8": 1.75}
 
 
 def decode_frame(stream: bytes, codec: str, layout: Layout, target: int) -> tuple[Stored, str, Grid]:
@@ -65,8 +64,8 @@ def _reduction(frame: Frame, codec: str, target: int) -> int:
         most = 2**frame.levels
     if codec == "jpeg8" and frame.bits == 8 and not frame.lossless_process:
         most = 8
-    reduction = 1
-    while target and reduction * 2 <= most and max(frame.rows, frame.columns) >= reduction * 2 * ENOUGH * target:
+    reduction, longer = 1, max(frame.rows, frame.columns)
+    while reduction * 2 <= most and target and longer >= reduction * 2 * ENOUGH[codec] * target:
         reduction *= 2
     return reduction
 
@@ -99,7 +98,7 @@ def _jpeg_2000_reduced(stream: bytes, frame: Frame, reduction: int) -> Stored:
     if values.dtype != np.uint8:
         # Pillow scales samples of fewer than 16 bits up to 16: undone, so that the tables see stored values.
         values = values.astype(np.uint16) >> (16 - frame.bits)
-    return values
+    return flattened(values, reduction, frame.bits) if frame.reversible else values
 
 
 def _jpeg_reduced(stream: bytes, frame: Frame, reduction: int) -> Stored:

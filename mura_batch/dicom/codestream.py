@@ -17,8 +17,8 @@ MAX_TILES = 65_535  # what a codestream may have (ISO/IEC 15444-1 A.4.2: Isot ha
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """levels: wavelet decompositions of a JPEG 2000 frame, how often it can be halved; 0 for other codecs.
-    lossless_process: a JPEG of process 14 (SOF3)."""
+    """levels: wavelet decompositions of a JPEG 2000 frame, how often it can be halved; 0 for other codecs. reversible:
+    by the 5/3 wavelet, not the 9/7. lossless_process: a JPEG of process 14 (SOF3)."""
 
     rows: int
     columns: int
@@ -26,6 +26,7 @@ class Frame:
     bits: int
     signed: bool = False
     levels: int = 0
+    reversible: bool = False
     lossless_process: bool = False
 
 
@@ -50,7 +51,8 @@ def _jpeg_2000(data: bytes) -> Frame:
         if data[at] != 0xFF or data[at : at + 2] == b"\xff\x90":
             raise ValueError("no COD")
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return Frame(y - y0, x - x0, components, (depth & 0x7F) + 1, bool(depth & 0x80), min(data[at + 9], 32))
+    levels, reversible = min(data[at + 9], 32), data[at + 13] == 1  # table A.20
+    return Frame(y - y0, x - x0, components, (depth & 0x7F) + 1, bool(depth & 0x80), levels, reversible)
 
 
 def _codestream(data: bytes) -> int:

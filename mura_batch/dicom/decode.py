@@ -6,7 +6,6 @@ What the header claims is held against the file's and the codestream's own size 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,8 @@ from mura_batch.dicom.grid import WHOLE, Grid, restored
 from mura_batch.dicom.header import Header, parse_header
 from mura_batch.dicom.judge import check_pixels
 from mura_batch.dicom.layout import Layout
-from mura_batch.dicom.native import Stored, fragments, native_frame, stored_bits
-from mura_batch.dicom.pixels import Rendering, display_table
+from mura_batch.dicom.native import Patterns, Stored, bit_patterns, field_of, fragments, native_frame
+from mura_batch.dicom.pixels import Rendering, display_table, looked_up
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.sources import InflatedBytes, MemoryBytes
 from mura_batch.dicom.syntax import CODECS
@@ -29,7 +28,9 @@ from mura_batch.records import PixelDecisions, Reason
 SAMPLE = 1 << 19  # pixels of a histogram: its percentiles are within a part in a thousand of those of all pixels
 
 
-def decode(data: bytes, policy: IntakePolicy, target_size: int) -> tuple[NDArray[np.uint8], float, PixelDecisions]:
+def decode(
+    data: bytes | memoryview, policy: IntakePolicy, target_size: int
+) -> tuple[NDArray[np.uint8], float, PixelDecisions]:
     """data: the whole file. target_size: the longer side of the model input; 0 for the full resolution.
 
     Returns the display image [H, W] uint8, bone bright, not smaller than needed; the aspect of ITS pixels (height over
@@ -42,12 +43,15 @@ def decode(data: bytes, policy: IntakePolicy, target_size: int) -> tuple[NDArray
         raise Refused(Reason.NO_PIXEL_DATA, "no Pixel Data (7FE0,0010)")
     layout = check_pixels(header, tags, policy)
     stored, decoder, grid = _frame(header, layout, target_size)
-    bits = stored_bits(stored, layout, shifted=decoder in {"native", "imagecodecs:rle"})
-    if bits.min() == bits.max():
-        raise Refused(Reason.BLANK_IMAGE, "every pixel has the same value")
+    patterns = bit_patterns(stored)
+    field = field_of(patterns, layout, shifted=decoder in {"native", "imagecodecs:rle"})
+    sample = _sample(patterns, layout, tags, grid.reduction)
+    sample = sample if field is None else field[sample]
     description = describe(tags, layout)
-    table, made = display_table(description, _histogram(bits, layout, tags, grid.reduction), policy.voi)
-    display = restored(np.take(table, bits), grid, layout.rows, layout.columns, target_size)
+    histogram = np.bincount(sample.ravel(), minlength=1 << layout.bits_stored)
+    table, made = display_table(description, histogram, policy.voi)
+    shown = looked_up(table if field is None else table[field], patterns)
+    display = restored(shown, grid, layout.rows, layout.columns, target_size)
     aspect = pixel_aspect(tags)
     told = _decisions(made, decoder, grid, aspect)
     flags = (*description.flags, *made.flags, *(f"{keyword} cannot be read" for keyword in sorted(tags.broken)))
@@ -78,15 +82,16 @@ def _frame(header: Header, layout: Layout, target: int) -> tuple[Stored, str, Gr
     return native_frame(header, layout), "native", WHOLE
 
 
-def _histogram(bits: NDArray[np.integer[Any]], layout: Layout, tags: Tags, reduction: int) -> NDArray[np.int64]:
-    """[2 ** bits_stored] of evenly spaced pixels inside a rectangular collimator (PS3.3 C.8.7.3), where the header
-    gives it."""
+def _sample(bits: Patterns, layout: Layout, tags: Tags, reduction: int) -> Patterns:
+    """Evenly spaced pixels inside a rectangular collimator (PS3.3 C.8.7.3), where the header gives it; all of them where
+    those are alike: a grid may lie on them."""
     left, right, top, bottom = (tags.number(f"Collimator{name}Edge") // reduction for name in _EDGES)
     inside = "RECTANGULAR" in tags.texts("CollimatorShape") and right - left > 8 and bottom - top > 8
     part = bits[max(top, 0) : bottom, max(left, 0) : right] if inside else bits
     part = part if part.size else bits
     step = max(1, int((part.size / SAMPLE) ** 0.5))
-    return np.bincount(part[::step, ::step].ravel(), minlength=1 << layout.bits_stored)
+    sample = part[::step, ::step]
+    return sample if sample.min() != sample.max() else part
 
 
 _EDGES = ("LeftVertical", "RightVertical", "UpperHorizontal", "LowerHorizontal")

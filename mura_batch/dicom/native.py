@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from mura_batch.dicom.errors import Refused, truncated
 from mura_batch.dicom.header import Header
 from mura_batch.dicom.layout import Layout
-from mura_batch.dicom.sources import Bytes
+from mura_batch.dicom.sources import Bytes, MemoryBytes
 from mura_batch.dicom.syntax import EXPLICIT_BE
 from mura_batch.records import Reason
 
+Patterns = NDArray[np.unsignedinteger[Any]]
 Stored = NDArray[Any]  # [H, W] of an integer type, as the file or the codec gives it
 _ITEM = b"\xfe\xff\x00\xe0"  # (FFFE,E000), always little endian where pixel data are encapsulated (PS3.5 A.4)
 
@@ -21,7 +22,9 @@ _ITEM = b"\xfe\xff\x00\xe0"  # (FFFE,E000), always little endian where pixel dat
 def native_frame(header: Header, layout: Layout) -> Stored:
     """[H, W] without a copy where the data are in memory."""
     length = layout.frame_bytes + layout.frame_bytes % 2  # padded to even length (PS3.5 8.1.1)
-    body = header.body.read(header.elements.end, length)
+    at = header.elements.end
+    body: bytes | memoryview
+    body = header.body.view(at, length) if isinstance(header.body, MemoryBytes) else header.body.read(at, length)
     if len(body) < layout.frame_bytes:
         raise truncated("Pixel Data (7FE0,0010)")
     if header.syntax == EXPLICIT_BE and (layout.bits_allocated == 16 or header.elements.pixel_vr == b"OW"):
@@ -51,18 +54,22 @@ def fragments(body: Bytes, at: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def stored_bits(stored: Stored, layout: Layout, shifted: bool) -> NDArray[np.integer[Any]]:
-    """Bit patterns of Bits Stored bits, an index into the display table: bits above High Bit (overlays, garbage)
-    masked.
+def bit_patterns(stored: Stored) -> Patterns:
+    """The samples as they lie in memory, without a copy. Raises Refused on what no decoder should give."""
+    if stored.dtype.kind not in "iu" or stored.dtype.itemsize > 2:
+        raise Refused(Reason.UNDECODABLE_PIXELS, f"the decoder gave {stored.dtype}")
+    return stored.view(stored.dtype.str.replace("i", "u"))
+
+
+def field_of(patterns: Patterns, layout: Layout, shifted: bool) -> Patterns | None:
+    """[256] or [65536] bit pattern of a sample -> its Bits Stored bits, without those above High Bit (overlays,
+    garbage); None where they are all there is.
 
     shifted: whether High Bit (0028,0102) tells where they lie; in a codestream they are always the lowest.
     """
-    size = stored.dtype.itemsize
-    if stored.dtype.kind not in "iu" or size > 2:
-        raise Refused(Reason.UNDECODABLE_PIXELS, f"the decoder gave {stored.dtype}")
-    patterns = stored.view(stored.dtype.str.replace("i", "u"))
-    if shifted and (shift := layout.high_bit + 1 - layout.bits_stored):
-        patterns = patterns >> shift
-    if layout.bits_stored < 8 * size:
-        patterns = patterns & ((1 << layout.bits_stored) - 1)
-    return patterns
+    size = 8 * patterns.dtype.itemsize
+    shift = layout.high_bit + 1 - layout.bits_stored if shifted else 0
+    if layout.bits_stored >= size and not shift:
+        return None
+    field = np.arange(1 << size) >> shift
+    return (field & ((1 << layout.bits_stored) - 1)).astype(patterns.dtype)

@@ -62,15 +62,19 @@ class MemoryBytes:
 
     __slots__ = ("data", "size")
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
+    def __init__(self, data: bytes | memoryview) -> None:
+        self.data = memoryview(data)
         self.size = len(data)
 
     def read(self, at: int, count: int) -> bytes:
-        return self.data[at : at + count]
+        return bytes(self.data[at : at + count])
 
     def chunk(self, at: int) -> bytes:
-        return self.data[at : at + _CHUNK]
+        return bytes(self.data[at : at + _CHUNK])
+
+    def view(self, at: int, count: int) -> memoryview:
+        """Without a copy; valid as long as what it was made of."""
+        return self.data[at : at + count]
 
 
 class InflatedBytes:
