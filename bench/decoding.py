@@ -45,12 +45,12 @@ def _mean(values: list[float]) -> float:
 
 
 def _measured(side: str, paths: list[Path], size: int) -> list[float]:
-    from mura_batch.dicom.worker import _environment
+    from mura_batch.dicom.worker import child_environment
 
     done = subprocess.run(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-m", "bench.decoding", side, str(size)],
         input="\n".join(map(str, paths)), capture_output=True, text=True, check=True,
-        env=_environment() if side == "ours" else None,
+        env=child_environment() if side == "ours" else None,
     )  # fmt: skip
     milliseconds: list[float] = json.loads(done.stdout)
     return milliseconds

@@ -121,12 +121,14 @@ def _rle(stream: bytes, layout: Layout) -> Stored:
         raise Refused(Reason.PIXEL_SIZE_MISMATCH, told)
     starts = list(map(int, header[1 : planes + 1]))
     pixels = layout.rows * layout.columns
-    out = np.empty((pixels, planes), np.uint8)
-    for n, (start, end) in enumerate(zip(starts, [*starts[1:], len(stream)], strict=True)):
+    values = np.zeros(pixels, f"<u{planes}")
+    for start, end in zip(starts, [*starts[1:], len(stream)], strict=True):
         if not 64 <= start < end <= len(stream):
             raise Refused(Reason.UNDECODABLE_PIXELS, "RLE segment offsets lie outside the frame")
-        out[:, planes - 1 - n] = _segment(stream[start:end], pixels)
-    return out.view(f"<u{planes}").reshape(layout.rows, layout.columns)
+        if planes > 1:
+            values <<= 8
+        values |= _segment(stream[start:end], pixels)
+    return values.reshape(layout.rows, layout.columns)
 
 
 def _segment(packed: bytes, pixels: int) -> Stored:

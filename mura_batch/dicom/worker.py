@@ -149,7 +149,7 @@ class _Child:
                 command,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env=_environment(),
+                env=child_environment(),
                 process_group=0,  # Ctrl-C in the terminal is the parent's
             )
         self._pipe = Connection(ours.detach())
@@ -176,12 +176,18 @@ class _Child:
         return code
 
 
-def _environment() -> dict[str, str]:
+# glibc gives memory of 128 kB and more back as soon as it is freed, and the kernel clears it again for the next picture:
+# a tenth of the time of decoding. Up to 32 MB, the most it allows, is kept instead; 256 MB at the end may lie idle.
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
+
+
+def child_environment() -> dict[str, str]:
     """The child imports the package that the parent runs, installed or not, and each codec keeps to one thread: the
     processes are the threads."""
     package = str(Path(mura_batch.__file__).resolve().parent.parent)
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     return {
+        **_KEEP_MEMORY,
         **os.environ,
         "PYTHONPATH": os.pathsep.join([*paths, package]),
         "OPENBLAS_NUM_THREADS": "1",
