@@ -83,8 +83,8 @@ def _frame(header: Header, layout: Layout, target: int) -> tuple[Stored, str, Gr
 
 
 def _sample(bits: Patterns, layout: Layout, tags: Tags, reduction: int) -> Patterns:
-    """Evenly spaced pixels inside a rectangular collimator (PS3.3 C.8.7.3), where the header gives it; all of them where
-    those are alike: a grid may lie on them."""
+    """Evenly spaced pixels inside a rectangular collimator (PS3.3 C.8.7.3), where the header gives it; all of them
+    where those are alike: a grid may lie on them."""
     left, right, top, bottom = (tags.number(f"Collimator{name}Edge") // reduction for name in _EDGES)
     inside = "RECTANGULAR" in tags.texts("CollimatorShape") and right - left > 8 and bottom - top > 8
     part = bits[max(top, 0) : bottom, max(left, 0) : right] if inside else bits

@@ -176,8 +176,8 @@ class _Child:
         return code
 
 
-# glibc gives memory of 128 kB and more back as soon as it is freed, and the kernel clears it again for the next picture:
-# a tenth of the time of decoding. Up to 32 MB, the most it allows, is kept instead; 256 MB at the end may lie idle.
+# glibc gives memory of 128 kB and more back as soon as it is freed, and the kernel clears it again for the next
+# picture: a tenth of the time of decoding. Up to 32 MB, the most it allows, is kept; 256 MB at the end may lie idle.
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
 
 
