@@ -93,7 +93,7 @@ def _parts(chosen: argparse.Namespace, work: Path) -> Iterator[tuple[str, tuple[
     if "many" in chosen.only:
         from bench import many
 
-        yield f"{chosen.files} small files", (many.many(work / "many", chosen.files), {})
+        yield f"{chosen.files} small files", (many.many(chosen.model, work / "many", chosen.files), {})
 
 
 if __name__ == "__main__":

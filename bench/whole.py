@@ -56,8 +56,8 @@ def overlap(manifest: dict[str, Any], count: int, alone: float, decode_ms: float
 
 
 def stream_seconds(manifest: dict[str, Any]) -> float:
-    seconds: dict[str, float] = manifest["seconds"]
-    return sum(seconds.get(part, 0.0) for part in ("decode", "inference", "store"))
+    store: dict[str, float] = manifest["seconds"]["store"]
+    return store["busy"] + store["waiting"]
 
 
 def _seconds(command: list[str]) -> float:

@@ -60,7 +60,9 @@ def _load_config(context: click.Context, _: click.Parameter, path: Path | None) 
 )
 @option("--truth", type=FILE, default=None, help="CSV with study_uid (or accession) and label, for agreement.")
 @option("--workers", type=click.IntRange(1, 256), default=None, show_default="one a core", help="Decode processes.")
-@option("--batch-size", type=click.IntRange(1, 256), default=8, help="Images a batch.")
+@option(
+    "--batch-size", type=click.IntRange(1, 256), default=8, help="Images a batch on a GPU; results committed together."
+)
 @option("--regions", default=",".join(MURA_REGIONS), show_default="all seven", help="Regions to score, by comma.")
 @option(
     "--region-unknown",
@@ -79,6 +81,7 @@ def _load_config(context: click.Context, _: click.Parameter, path: Path | None) 
 @option("--dry-run", is_flag=True, help="Tell what would be scored and skipped, decode nothing.")
 @option("--strict", is_flag=True, help="End with exit code 1 at the first input that cannot be read.")
 @option("--json", "as_json", is_flag=True, help="Print the run's manifest to standard output.")
+@option("--timings", is_flag=True, help="Tell how long each part of the run worked and waited.")
 @click.option(
     "--config",
     type=FILE,
@@ -123,10 +126,19 @@ def score(studies: Path, out: Path, **options: Any) -> int:
         result = run_score(request, watch)
     if options["as_json"]:
         click.echo(json.dumps(asdict(result.manifest), indent=2, default=str))
+    if options["timings"]:
+        say(timings_table(result.manifest.seconds))
     # Silent under cron when all is well: a mail means that somebody should look.
     if result.exit_code or sys.stderr.isatty():
         say(result.summary)
     return result.exit_code
+
+
+def timings_table(seconds: dict[str, dict[str, float]]) -> str:
+    """One line a part."""
+    lines = [f"{'part':<12}{'busy s':>10}{'waiting s':>12}"]
+    lines += [f"{part:<12}{told['busy']:>10.2f}{told['waiting']:>12.2f}" for part, told in seconds.items()]
+    return "\n".join(lines)
 
 
 def _policy(options: dict[str, Any]) -> IntakePolicy:

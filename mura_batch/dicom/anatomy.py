@@ -154,6 +154,7 @@ def _sides(value: str) -> frozenset[Laterality]:
 _SEPARATORS = re.compile(r"[^\w]+|_|(?<=[^\W\d])(?=\d)|(?<=\d)(?=[^\W\d])")
 
 
+@lru_cache(maxsize=4096)
 def normal(value: str) -> str:
     """Upper case without accents, one space between words; punctuation and digits separate words."""
     if not value.isascii():

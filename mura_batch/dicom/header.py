@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def read_header(root: Path, source: SourceFile, policy: IntakePolicy) -> Instanc
     """Judges one file by its header alone. Never raises for what a file holds."""
     tags = _NO_TAGS
     try:
-        file = FileBytes(root / source.path)
+        file = FileBytes(os.path.join(root, source.path))
         try:
             header = parse_header(file, policy, whole=False)
             tags = Tags(header.elements)

@@ -36,7 +36,7 @@ class FileBytes:
 
     __slots__ = ("_head", "fd", "size")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         self.fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         info = os.fstat(self.fd)
         if not stat.S_ISREG(info.st_mode):

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from functools import lru_cache
 
-from mura_batch.dicom.elements import IMPLICIT, Elements, items
+from mura_batch.dicom.elements import IMPLICIT, Elements, Form, items
 from mura_batch.dicom.errors import Refused
 
 # keyword: (tag, VR of PS3.6). XS is US or SS: in implicit form the reader decides by what it needs the value for.
@@ -87,9 +87,10 @@ class Tags:
     def text(self, keyword: str) -> str:
         """The first part, '' where there is none."""
         raw = self._values.get(_TAGS[keyword][0], _ABSENT)[1]
-        if raw.isascii() and b"\\" not in raw and b"\x1b" not in raw:  # nearly every value
-            return _clean(raw.decode("ascii"))
-        return self.texts(keyword)[0]
+        if not raw:
+            return ""
+        plain = _plain(raw) if len(raw) <= _REPEATED else None
+        return self.texts(keyword)[0] if plain is None else plain
 
     def numbers(self, keyword: str) -> tuple[float, ...]:
         """Finite numbers of any VR; a part that is none makes the whole value broken."""
@@ -120,14 +121,16 @@ class Tags:
         found = self.numbers(keyword)
         return int(found[0]) if found else default
 
-    def items(self, keyword: str) -> Iterator[Tags]:
+    def items(self, keyword: str) -> tuple[Tags, ...]:
         """The items of a sequence, up to one that is damaged."""
         vr, raw = self._values.get(_TAGS[keyword][0], _ABSENT)
-        try:
-            for item in items(raw, IMPLICIT if vr == b"UN" else self._form):
-                yield Tags(item, self._charset)
-        except Refused:
+        if not raw:
+            return ()
+        read = _items_again if len(raw) <= _REPEATED else _items
+        found, sound = read(raw, IMPLICIT if vr == b"UN" else self._form, self._charset)
+        if not sound:
             self.broken.add(keyword)
+        return found
 
     def raw(self, keyword: str) -> bytes:
         return self._values.get(_TAGS[keyword][0], _ABSENT)[1]
@@ -154,6 +157,26 @@ class Tags:
 
 
 _ABSENT = (b"", b"")
+_REPEATED = 512  # bytes of a value that an export is likely to repeat: modality, description, coded region
+
+
+@lru_cache(maxsize=4096)
+def _plain(raw: bytes) -> str | None:
+    """A single part in ASCII, which nearly every value is; None where it is more."""
+    return _clean(raw.decode("ascii")) if raw.isascii() and b"\\" not in raw and b"\x1b" not in raw else None
+
+
+def _items(raw: bytes, form: Form, charset: tuple[str, ...]) -> tuple[tuple[Tags, ...], bool]:
+    """(The items up to one that is damaged, whether none is.)"""
+    found: list[Tags] = []
+    try:
+        found.extend(Tags(item, charset) for item in items(raw, form))
+    except Refused:
+        return tuple(found), False
+    return tuple(found), True
+
+
+_items_again = lru_cache(maxsize=1024)(_items)
 
 
 def _clean(text: str) -> str:

@@ -15,7 +15,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -42,14 +44,15 @@ class DecodePool:
 
     def __init__(self, root: Path, policy: IntakePolicy, spec: InputSpec, workers: int) -> None:
         self._settings: Settings = (root, policy, spec)
-        self._workers = workers
+        self.workers = workers
         self._inbox: queue.SimpleQueue[Instance | None] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[Item | BaseException] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._busy = [0.0] * workers
         self._closing = threading.Event()
 
     def __enter__(self) -> Self:
-        self._threads = [threading.Thread(target=self._tend, daemon=True) for _ in range(self._workers)]
+        self._threads = [threading.Thread(target=self._tend, args=(n,), daemon=True) for n in range(self.workers)]
         for thread in self._threads:
             thread.start()
         return self
@@ -63,18 +66,31 @@ class DecodePool:
         for thread in self._threads:
             thread.join()
 
+    @property
+    def busy_seconds(self) -> float:
+        """Of all processes together, their start included."""
+        return sum(self._busy)
+
     def decode(self, instances: Iterable[Instance]) -> Iterator[Item]:
         """The model input [S, S] uint8 of each, or why not, by arrival. Takes from `instances` only what is in flight:
         memory does not grow with their number."""
-        waiting, limit = 0, AHEAD * self._workers
-        for instance in instances:
-            self._inbox.put(instance)
-            waiting += 1
-            if waiting >= limit:
-                yield self._next()
-                waiting -= 1
-        for _ in range(waiting):
-            yield self._next()
+        for (item,) in self.arrivals(instances, 1):
+            yield item
+
+    def arrivals(self, instances: Iterable[Instance], most: int) -> Iterator[list[Item]]:
+        """As `decode`, but each time all that has arrived by then: one item, waited for, to `most`."""
+        source, waiting = iter(instances), 0
+        while True:
+            for instance in islice(source, AHEAD * self.workers - waiting):
+                self._inbox.put(instance)
+                waiting += 1
+            if not waiting:
+                return
+            arrived = [self._next()]
+            while len(arrived) < most and not self._outbox.empty():
+                arrived.append(self._next())
+            waiting -= len(arrived)
+            yield arrived
 
     def _next(self) -> Item:
         item = self._outbox.get()
@@ -82,12 +98,15 @@ class DecodePool:
             raise item
         return item
 
-    def _tend(self) -> None:
+    def _tend(self, number: int) -> None:
         """Runs in a thread: one process after another, one file after another."""
         child = _Child(self._settings, self._closing)
         try:
             while (instance := self._inbox.get()) is not None and not self._closing.is_set():
-                self._outbox.put(child.decode(instance))
+                begun = time.perf_counter()
+                item = child.decode(instance)
+                self._busy[number] += time.perf_counter() - begun
+                self._outbox.put(item)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that reads the results
             self._outbox.put(error)
         finally:

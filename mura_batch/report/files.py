@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import TextIO
 
@@ -42,33 +43,46 @@ def atomic_writer(path: Path) -> Iterator[TextIO]:
 def write_atomic(path: Path, data: bytes) -> None:
     """All of data, or nothing, as `atomic_writer` does it. Raises OutputError."""
     try:
-        _write_and_rename(path, data, durable=True)
-    except OSError as error:
-        raise _output_error(path, error) from error
-
-
-def write_plain(path: Path, data: bytes) -> None:
-    """A small file inside a folder that is published as a whole: renamed into place, but not flushed to the disk, which
-    would cost more than the file. Raises OutputError."""
-    try:
-        _write_and_rename(path, data, durable=False)
-    except OSError as error:
-        raise _output_error(path, error) from error
-
-
-def _write_and_rename(path: Path, data: bytes, *, durable: bool) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            if durable:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    if durable:
+            Path(temporary).replace(path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
         sync_folder(path.parent)
+    except OSError as error:
+        raise _output_error(path, error) from error
+
+
+def write_plain(path: Path, data: bytes | memoryview) -> None:
+    """A new small file inside a folder that is published as a whole: neither renamed nor flushed, which would cost more
+    than the file. A file already there is replaced, never written into: it may be linked from elsewhere. Raises
+    OutputError, and then there is no file."""
+    try:
+        try:
+            descriptor = os.open(path, _NEW, 0o600)
+        except FileExistsError:
+            path.unlink()
+            descriptor = os.open(path, _NEW, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb", buffering=0) as file:
+                _write_all(file, memoryview(data))
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise _output_error(path, error) from error
+
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+def _write_all(file: FileIO, data: memoryview) -> None:
+    while data:
+        data = data[file.write(data) :]
 
 
 def sync_folder(folder: Path) -> None:

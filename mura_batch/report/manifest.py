@@ -30,7 +30,7 @@ class RunManifest:
     counts: dict[str, int]
     skipped_by_reason: dict[str, int]
     studies_by_status: dict[str, int]
-    seconds: dict[str, float]
+    seconds: dict[str, dict[str, float]]
     exit_code: int
     disclaimer: str
 

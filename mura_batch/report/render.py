@@ -161,8 +161,8 @@ def _cards(folder: Path, rows: list[StudyScore], labels: dict[tuple[str, str, st
         if row.score is not None:
             wanted.setdefault(row.study_uid, []).append(row)
     pictures: dict[tuple[str, str, str], list[Picture]] = {}
-    for image in read_rows(folder / "images.csv"):
-        if (of := _row_of(image, wanted.get(image["study_uid"], []))) is not None:
+    for image in read_rows(folder / "images.csv", wanted):
+        if (of := _row_of(image, wanted[image["study_uid"]])) is not None:
             pictures.setdefault(_place(of), []).append(_picture(folder, image))
     return tuple(
         _study_card(row, pictures.get(_place(row), []), labels.get(_place(row)))

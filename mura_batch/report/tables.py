@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -112,17 +113,24 @@ def read_studies(path: Path) -> Iterator[StudyScore]:
             raise InputError(f"{path}, row {n}: {error}; the file was changed by hand: score again") from error
 
 
-def read_rows(path: Path) -> Iterator[Row]:
-    """Rows of one of the three files, as they were before cells were made inert. Raises InputError where it is not a
-    file of this version."""
+def read_rows(path: Path, studies: Container[str] | None = None) -> Iterator[Row]:
+    """Rows of one of the three files, as they were before cells were made inert; of these Study Instance UIDs only, or
+    all. Raises InputError where it is not a file of this version."""
     columns = FILES[path.name]
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # a spreadsheet that saved it adds the mark
-            reader = csv.DictReader(file, restval="")
-            if missing := set(columns) - set(reader.fieldnames or ()):
+            rows = csv.reader(file)
+            names = next(rows, [])
+            if missing := set(columns) - set(names):
                 raise InputError(f"{path} has no column {', '.join(sorted(missing))}: it is of another version")
-            for row in reader:
-                yield {name: _plain(row[name]) for name in columns}
+            places = [names.index(name) for name in columns]
+            width, study = max(places) + 1, names.index("study_uid")
+            for cells in rows:
+                if not cells:
+                    continue
+                row = cells if len(cells) >= width else cells + [""] * (width - len(cells))
+                if studies is None or _plain(row[study]) in studies:
+                    yield {name: _plain(row[place]) for name, place in zip(columns, places, strict=True)}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read ({error}): is this the folder of a whole run?") from error
 
@@ -146,15 +154,19 @@ def _study(row: Row) -> StudyScore:
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, str):
+        return _inert(value)
     if value is None:
         return ""
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, float):
         return f"{value:.9g}"  # float32 survives nine digits
-    if isinstance(value, int):
-        return str(value)
-    text = str(value)
+    return str(value)
+
+
+@lru_cache(maxsize=4096)  # most cells of a column are alike
+def _inert(text: str) -> str:
     return _ESCAPE.sub(r"\1'", text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]} ...")
 
 

@@ -18,8 +18,13 @@ _QUALITY = 72  # JPEG: about 8 kB a picture
 
 def thumbnail_paths(folder: Path, sop_instance_uid: str) -> tuple[Path, Path]:
     """(picture, picture with activation map). Named by a hash: a UID from a file is never a file name."""
+    plain, mapped = thumbnail_names(sop_instance_uid)
+    return folder / plain, folder / mapped
+
+
+def thumbnail_names(sop_instance_uid: str) -> tuple[str, str]:
     key = short_key(sop_instance_uid)
-    return folder / f"{key}.jpg", folder / f"{key}-map.jpg"
+    return f"{key}.jpg", f"{key}-map.jpg"
 
 
 def save_thumbnail(
@@ -45,14 +50,21 @@ def _opacity(cam: NDArray[np.float32], probability: float) -> Image.Image:
 
 
 def _colours(cam: NDArray[np.float32]) -> Image.Image:
-    """Amber to red: warm on grey is told apart with every kind of colour vision."""
     heat = Image.fromarray((_positive(cam) * 255).astype(np.uint8)).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
-    level = np.asarray(heat, dtype=np.float32) / 255
-    rgb = np.stack([np.full_like(level, 255), 200 - 150 * level, 40 + 0 * level], axis=2)
-    return Image.fromarray(rgb.astype(np.uint8))
+    heat.putpalette(_PALETTE)
+    return heat.convert("RGB")
+
+
+def _palette() -> bytes:
+    """Amber to red: warm on grey is told apart with every kind of colour vision."""
+    level = np.arange(256, dtype=np.float32) / 255
+    return np.stack([np.full_like(level, 255), 200 - 150 * level, 40 + 0 * level], axis=1).astype(np.uint8).tobytes()
+
+
+_PALETTE = _palette()
 
 
 def _save(picture: Image.Image, path: Path) -> None:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=_QUALITY)
-    write_plain(path, buffer.getvalue())
+    write_plain(path, buffer.getbuffer())

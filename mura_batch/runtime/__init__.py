@@ -41,6 +41,17 @@ class Runner(Protocol):
     @property
     def info(self) -> RunnerInfo: ...
 
+    @property
+    def batch_size(self) -> int:
+        """Images that the device works on at once: in a larger batch they only wait for each other."""
+        ...
+
+    @property
+    def busy_seconds(self) -> float:
+        """During which the device had work, since the runner was entered. Where the host learns of an end only when
+        it asks (a GPU), it reads high while the device waits for batches."""
+        ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(
@@ -48,8 +59,9 @@ class Runner(Protocol):
     ) -> None: ...
 
     def run(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Outputs]:
-        """batches: [N, 1, S, S] uint8, N >= 1, of any length. Yields in order, one Outputs for each batch, with batches
-        in flight: it may take several batches before it gives the first. Raises RunnerError when the device fails."""
+        """batches: [N, 1, S, S] uint8, N >= 1, of any length; each is taken when the device has room for it. Yields in
+        order, one Outputs for each, with several in flight: it may take some before it gives the first. Raises
+        RunnerError when the device fails."""
         ...
 
 
@@ -59,7 +71,7 @@ class RunnerOptions:
 
     device: str = "auto"  # 'auto', 'gpu' or 'cpu'
     precision: str = "auto"  # 'auto', 'float32' or 'bf16': the CPU runner's; a plan has its own, from the graph
-    batch_size: int = 8  # images in one piece of work on the device; larger batches are split
+    batch_size: int = 8  # images in one piece of work on a GPU; larger batches are split. A CPU takes one by one
     gpu: str = "0"  # index as CUDA counts, or UUID ('GPU-...' or 'MIG-...')
     cache_dir: Path | None = None  # where the CPU runner keeps its parity figures from start to start; None keeps none
     threads: int | None = None  # of the CPU runner; None leaves it to OpenVINO, which takes every core it may

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -16,16 +17,18 @@ from mura_batch.runtime import Outputs, RunnerInfo, RunnerOptions
 from mura_batch.runtime.cache import ParityCache
 from mura_batch.runtime.graph import read_graph
 from mura_batch.runtime.parity import BF16_GATE, Parity, compare, concatenate, load_reference_inputs
-from mura_batch.runtime.stream import stream
+from mura_batch.runtime.stream import Meter, stream
 
 PRECISIONS = {"float32": "f32", "bf16": "bf16"}  # ours -> OpenVINO's INFERENCE_PRECISION_HINT
-MAX_REQUESTS = 4  # batches in flight: each holds its own activations, some 500 MB at 8 images of 320 px
+# Pictures a request. On two cores 1, 2, 4 and 8 gave 59, 61, 56 and 50 img/s in bf16, 31, 30, 25 and 23 in float32.
+BATCH = 1
+REQUESTS_PER_STREAM = 2  # one runs and one waits: the stream never asks Python for work. 60 MB each at 320 px
 OUTPUT_NAMES = ("probability", "cam", "features")
 
 
 class OpenVinoRunner:
-    """Runner protocol. The graph is compiled for one batch size and the last piece is filled up with black: a picture's
-    score then never depends on what it was batched with."""
+    """Runner protocol. Pictures are run one by one, as many at once as OpenVINO has streams: a picture's score never
+    depends on what it came with, and none waits for a batch to fill."""
 
     def __init__(self, model: Model, options: RunnerOptions, reason: str) -> None:
         self._model = model
@@ -33,6 +36,7 @@ class OpenVinoRunner:
         self._reason = reason
         self._lanes: tuple[_Lane, ...] = ()
         self._info: RunnerInfo | None = None
+        self._meter = Meter()
 
     @property
     def info(self) -> RunnerInfo:
@@ -40,10 +44,18 @@ class OpenVinoRunner:
             raise RunnerError("the runner has not been entered: what it runs on is not known yet")
         return self._info
 
+    @property
+    def batch_size(self) -> int:
+        return BATCH
+
+    @property
+    def busy_seconds(self) -> float:
+        return self._meter.busy
+
     def __enter__(self) -> Self:
         processor = Processor(self._model, self._options)
         precision, reason, parity = choose_precision(processor, self._model, self._options)
-        self._lanes = processor.compile(precision)
+        self._lanes = processor.lanes(precision)
         self._info = RunnerInfo(
             name="openvino",
             device=processor.openvino.processor,
@@ -62,7 +74,7 @@ class OpenVinoRunner:
     def run(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Outputs]:
         if not self._lanes:
             raise RunnerError("the runner is not open")
-        return stream(batches, self._lanes, self._options.batch_size, self._model.card.input.size)
+        return stream(batches, self._lanes, BATCH, self._model.card.input.size, self._meter)
 
 
 class OpenVino:
@@ -85,35 +97,46 @@ class OpenVino:
 
 
 class Processor:
-    """The model on OpenVINO's CPU device."""
+    """The model on OpenVINO's CPU device. A precision is compiled once, when it is first asked for."""
 
     def __init__(self, model: Model, options: RunnerOptions) -> None:
         self._model = model
         self._options = options
         self._graph = read_graph(model.onnx)
+        self._compiled: dict[str, tuple[_Lane, ...]] = {}
         self.openvino = OpenVino()
 
-    def compile(self, precision: str) -> tuple[_Lane, ...]:
-        """One lane for each request that OpenVINO would like in flight."""
+    def lanes(self, precision: str) -> tuple[_Lane, ...]:
+        if precision not in self._compiled:
+            self._compiled[precision] = self._compile(precision)
+        return self._compiled[precision]
+
+    def compile_all(self) -> None:
+        """Every precision at once: compiling uses one core."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(len(PRECISIONS)) as pool:
+            list(pool.map(self.lanes, PRECISIONS))
+
+    def _compile(self, precision: str) -> tuple[_Lane, ...]:
         from io import BytesIO
 
-        size, batch = self._model.card.input.size, self._options.batch_size
+        size = self._model.card.input.size
         try:
             network = self.openvino.core.read_model(BytesIO(self._graph))
-            network.reshape({"images": [batch, 1, size, size]})
+            network.reshape({"images": [BATCH, 1, size, size]})
             compiled = self.openvino.core.compile_model(network, "CPU", self._settings(precision))
-            count = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+            streams = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
             shapes = {name: tuple(compiled.output(name).get_shape()) for name in OUTPUT_NAMES}
         except RuntimeError as error:
             raise ModelError(f"OpenVINO cannot run {self._model.onnx}: {_first_line(error)}") from error
-        check_outputs(self._model.onnx, shapes, batch)
-        return tuple(_Lane(compiled.create_infer_request(), batch) for _ in range(min(count, MAX_REQUESTS)))
+        check_outputs(self._model.onnx, shapes, BATCH)
+        return tuple(_Lane(compiled.create_infer_request()) for _ in range(REQUESTS_PER_STREAM * streams))
 
     def _settings(self, precision: str) -> dict[str, Any]:
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],  # by itself OpenVINO takes the lowest the CPU has
             "PERFORMANCE_HINT": "THROUGHPUT",
-            "PERFORMANCE_HINT_NUM_REQUESTS": MAX_REQUESTS,
             "ENABLE_CPU_PINNING": False,  # decoding runs beside this: a pinned thread waits for its own core
         }
         if self._options.threads is not None:
@@ -122,29 +145,31 @@ class Processor:
 
 
 class _Lane:
-    """One OpenVINO request. images are read where they lie, so they are held until the work is done."""
+    """One OpenVINO request. The picture is read where it lies, so it is held until the work is done."""
 
-    def __init__(self, request: Any, size: int) -> None:
+    def __init__(self, request: Any) -> None:
         self._request = request
-        self._size = size
-        self._count = 0
-        self._images: NDArray[np.uint8] | None = None
+        self._image: NDArray[np.uint8] | None = None
+        self.ended = 0.0
+        request.set_callback(self._note_end, None)  # by OpenVINO's thread, before wait() returns
+
+    def _note_end(self, _: None) -> None:
+        self.ended = time.perf_counter()
 
     def start(self, images: NDArray[np.uint8]) -> None:
-        self._count = len(images)
-        self._images = _filled(images, self._size)
+        self._image = np.ascontiguousarray(images)
         try:
-            self._request.start_async({"images": self._images}, share_inputs=True)
+            self._request.start_async({"images": self._image}, share_inputs=True)
         except RuntimeError as error:
-            raise RunnerError(f"OpenVINO refused a batch: {_first_line(error)}") from error
+            raise RunnerError(f"OpenVINO refused a picture: {_first_line(error)}") from error
 
     def finish(self) -> Outputs:
         try:
             self._request.wait()
-            arrays = [self._request.get_tensor(name).data[: self._count].copy() for name in OUTPUT_NAMES]
+            arrays = [self._request.get_tensor(name).data.copy() for name in OUTPUT_NAMES]
         except RuntimeError as error:
-            raise RunnerError(f"OpenVINO failed on a batch: {_first_line(error)}") from error
-        self._images = None
+            raise RunnerError(f"OpenVINO failed on a picture: {_first_line(error)}") from error
+        self._image = None
         return Outputs(*arrays)
 
     def abandon(self) -> None:
@@ -181,14 +206,15 @@ def measured_parity(processor: Processor, model: Model, options: RunnerOptions) 
     openvino = processor.openvino
     basis = (
         model.hash, model.card.hashes["reference_inputs.npz"], openvino.version, openvino.processor,
-        openvino.capabilities, options.batch_size, model.card.threshold, astuple(BF16_GATE),
+        openvino.capabilities, model.card.threshold, astuple(BF16_GATE),
     )  # fmt: skip
     cache = ParityCache(options.cache_dir, basis)
     if (known := cache.read()) is not None:
         return known
     images = load_reference_inputs(model)
+    processor.compile_all()
     full, low = (
-        concatenate(list(stream([images], processor.compile(precision), options.batch_size, model.card.input.size)))
+        concatenate(list(stream([images], processor.lanes(precision), BATCH, model.card.input.size, Meter())))
         for precision in ("float32", "bf16")
     )
     parity = compare(full, low, model.card.threshold, BF16_GATE)
@@ -201,14 +227,6 @@ def check_outputs(onnx: Path, shapes: dict[str, tuple[int, ...]], batch: int) ->
     for name, dimensions in {"probability": 1, "cam": 3, "features": 2}.items():
         if len(shapes[name]) != dimensions or shapes[name][0] != batch:
             raise ModelError(f"{onnx}: output {name} has shape {shapes[name]}; export the model again")
-
-
-def _filled(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    if len(images) == size:
-        return np.ascontiguousarray(images)
-    full = np.zeros((size, *images.shape[1:]), dtype=np.uint8)
-    full[: len(images)] = images
-    return full
 
 
 def _first_line(error: Exception) -> str:

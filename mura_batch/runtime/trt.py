@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
@@ -19,7 +20,7 @@ from mura_batch.runtime import Outputs, RunnerInfo, RunnerOptions
 from mura_batch.runtime.devices import Gpu
 from mura_batch.runtime.gpu import GpuThread, OutOfDeviceMemory, PrimaryContext, forget_frames, wait_for
 from mura_batch.runtime.plans import Plan, Target, read_plan
-from mura_batch.runtime.stream import stream
+from mura_batch.runtime.stream import Meter, stream
 from mura_batch.runtime.trt_log import LOG
 from mura_batch.runtime.trt_slot import INPUT, OUTPUTS, Slot, released
 
@@ -43,12 +44,21 @@ class TensorRTRunner:
         self._thread: GpuThread | None = None
         self._session: Session | None = None
         self._info: RunnerInfo | None = None
+        self._meter = Meter()
 
     @property
     def info(self) -> RunnerInfo:
         if self._info is None:
             raise RunnerError("the runner has not been entered: what it runs on is not known yet")
         return self._info
+
+    @property
+    def batch_size(self) -> int:
+        return self._session.batch_size if self._session else self._options.batch_size
+
+    @property
+    def busy_seconds(self) -> float:
+        return self._meter.busy
 
     def __enter__(self) -> Self:
         data = read_plan(self._plan)
@@ -83,7 +93,7 @@ class TensorRTRunner:
         if thread is None or session is None:
             raise RunnerError("the runner is not open")
         lanes = [_Lane(thread, slot) for slot in session.slots]
-        return stream(batches, lanes, session.batch_size, self._model.card.input.size)
+        return stream(batches, lanes, session.batch_size, self._model.card.input.size, self._meter)
 
     def _release(self) -> RunnerError | None:
         """Frees everything on the GPU thread and ends it; gives the first thing that could not be freed."""
@@ -107,6 +117,7 @@ class _Lane:
         self._thread = thread
         self._slot = slot
         self._started: Future[None] | None = None
+        self.ended = 0.0
 
     def start(self, images: NDArray[np.uint8]) -> None:
         self._started = self._thread.submit(partial(self._slot.launch, images))
@@ -116,7 +127,9 @@ class _Lane:
         if started is None:
             raise RunnerError("nothing was started on this lane")
         wait_for(started)
-        return self._thread.call(self._slot.collect)
+        outputs = self._thread.call(self._slot.collect)
+        self.ended = time.perf_counter()
+        return outputs
 
     def abandon(self) -> None:
         with suppress(RunnerError):  # what went wrong was told already, or the consumer no longer wants to know

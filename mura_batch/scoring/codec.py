@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from mura_batch.records import (
@@ -20,36 +20,38 @@ from mura_batch.records import (
 
 
 def dump_record(record: Instance | Skipped | PixelDecisions) -> str:
-    return json.dumps(asdict(record), separators=(",", ":"))
+    return _dumps(_fields(record))
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    """As dataclasses.asdict, but shallow: json asks again for what lies inside, in a tenth of the time."""
+    return {name: getattr(record, name) for name in record.__slots__}
+
+
+_dumps = json.JSONEncoder(separators=(",", ":"), default=_fields).encode
 
 
 def load_instance(text: str) -> Instance:
     values = json.loads(text)
     region = values["region"]
-    return Instance(
-        **{
-            **values,
-            "source": SourceFile(**values["source"]),
-            "region": RegionFinding(**{**region, "region": Region(region["region"])}),
-            "laterality": Laterality(values["laterality"]),
-            "flags": tuple(values["flags"]),
-        }
-    )
+    region["region"] = Region(region["region"])
+    values["source"] = SourceFile(**values["source"])
+    values["region"] = RegionFinding(**region)
+    values["laterality"] = Laterality(values["laterality"])
+    values["flags"] = tuple(values["flags"])
+    return Instance(**values)
 
 
 def load_skipped(text: str) -> Skipped:
     values = json.loads(text)
-    return Skipped(
-        **{
-            **values,
-            "source": SourceFile(**values["source"]),
-            "stage": Stage(values["stage"]),
-            "reason": Reason(values["reason"]),
-            "region": Region(values["region"]),
-        }
-    )
+    values["source"] = SourceFile(**values["source"])
+    values["stage"] = Stage(values["stage"])
+    values["reason"] = Reason(values["reason"])
+    values["region"] = Region(values["region"])
+    return Skipped(**values)
 
 
+@lru_cache(maxsize=1024)  # the radiographs of one device differ in little but their windows
 def load_decisions(text: str) -> PixelDecisions:
     values: dict[str, Any] = json.loads(text)
     return PixelDecisions(**{**values, "flags": tuple(values["flags"])})

@@ -192,26 +192,33 @@ class Ledger:
         count: int = self._db.execute(f"SELECT count(*) {_PENDING}", self._of(key)).fetchone()[0]
         return count
 
-    def put_scores(self, scores: Iterable[InstanceScore], key: Key) -> None:
-        """Commits a batch. The content hash of each file is remembered with it."""
-        rows = list(scores)
+    def put_results(self, results: Iterable[InstanceScore | Skipped], key: Key) -> None:
+        """Commits what became of some files, all or nothing. The content hash of each scored file is remembered."""
+        told = list(results)
+        scores = [result for result in told if isinstance(result, InstanceScore)]
+        failures = [result for result in told if isinstance(result, Skipped)]
+        if not told:
+            return
         with self._writing():
-            self._db.executemany(
-                "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(s.decoded.content_hash, key.model, key.settings, s.instance.sop_instance_uid, s.probability,
-                  dump_record(s.decoded.decisions), self._run) for s in rows],
-            )  # fmt: skip
-            self._db.executemany(
-                "UPDATE files SET content_hash = ? WHERE path = ?",
-                [(s.decoded.content_hash, os.fsencode(s.instance.source.path)) for s in rows],
-            )
+            self._put_scores(scores, key)
+            self._put_failures(failures, key)
 
-    def put_failure(self, skip: Skipped, key: Key) -> None:
-        with self._writing():
-            self._db.execute(
-                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?)",
-                (os.fsencode(skip.source.path), key.settings, skip.reason, skip.detail, skip.stage, self._run),
-            )
+    def _put_scores(self, scores: list[InstanceScore], key: Key) -> None:
+        self._db.executemany(
+            "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(s.decoded.content_hash, key.model, key.settings, s.instance.sop_instance_uid, s.probability,
+              dump_record(s.decoded.decisions), self._run) for s in scores],
+        )  # fmt: skip
+        self._db.executemany(
+            "UPDATE files SET content_hash = ? WHERE path = ?",
+            [(s.decoded.content_hash, os.fsencode(s.instance.source.path)) for s in scores],
+        )
+
+    def _put_failures(self, failures: list[Skipped], key: Key) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?)",
+            [(os.fsencode(s.source.path), key.settings, s.reason, s.detail, s.stage, self._run) for s in failures],
+        )
 
     # Results
 

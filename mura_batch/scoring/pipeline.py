@@ -29,7 +29,8 @@ from mura_batch.scoring.intake import check_truth, refuse_unreadable, scan, scor
 from mura_batch.scoring.ledger import Key, Ledger
 from mura_batch.scoring.lock import locked
 from mura_batch.scoring.results import Tally, write_tables
-from mura_batch.scoring.stream import Stopwatch, Stream
+from mura_batch.scoring.stream import Stream
+from mura_batch.scoring.timings import Timings
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def run_score(request: ScoreRequest, observer: Observer) -> ScoreResult:
         open_runner(request.model, request.runner) as runner,
         RunFolder(request.out, datetime.now(UTC)) as folder,
     ):
-        run = _Run(request, ledger, runner, folder, observer, Stopwatch())
+        run = _Run(request, ledger, runner, folder, observer, Timings())
         found = run.score()
         return run.write(found)
 
@@ -91,7 +92,7 @@ class _Run:
     runner: Runner
     folder: RunFolder
     observer: Observer
-    watch: Stopwatch
+    timings: Timings
 
     @property
     def key(self) -> Key:
@@ -101,7 +102,7 @@ class _Run:
         """Returns the number of source files found."""
         request, ledger = self.request, self.ledger
         ledger.begin_run(self.folder.name)
-        with self.watch.measuring("headers"):
+        with self.timings.measuring("headers"):
             found = scan(request.studies, request.policy, ledger, self.observer)
             settle_identity(request.studies, ledger, self.key)
         if request.strict:
@@ -117,20 +118,11 @@ class _Run:
         request = self.request
         workers = min(request.workers or len(os.sched_getaffinity(0)), pending)
         with DecodePool(request.studies, request.policy, request.model.card.input, workers) as pool:
-            Stream(
-                ledger=self.ledger,
-                key=self.key,
-                pool=pool,
-                runner=self.runner,
-                batch_size=request.runner.batch_size,
-                thumbnails=self.folder.path / THUMBNAILS,
-                observer=self.observer,
-                strict=request.strict,
-                watch=self.watch,
-            ).run()
+            stream = Stream(self.ledger, self.key, pool, self.runner, self.folder.path / THUMBNAILS, self.observer)
+            stream.run(self.timings, request.runner.batch_size, strict=request.strict)
 
     def write(self, found: int) -> ScoreResult:
-        with self.watch.measuring("tables"):
+        with self.timings.measuring("tables"):
             tally = write_tables(self.ledger, self.key, self.request.model, self.folder)
         code = ExitCode.INPUT_UNREADABLE if tally.new_unreadable else ExitCode.OK
         finished = datetime.now(UTC).isoformat(timespec="seconds")
@@ -169,7 +161,7 @@ class _Run:
             },
             skipped_by_reason=dict(sorted(tally.skipped.items())),
             studies_by_status=dict(sorted(tally.studies.items())),
-            seconds={part: round(seconds, 3) for part, seconds in self.watch.seconds.items()},
+            seconds=self.timings.told(),
             exit_code=int(code),
             disclaimer=DISCLAIMER,
         )

@@ -7,12 +7,11 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from mura_batch.model_card import CARD_NAME, Model
 from mura_batch.records import UNREADABLE, InstanceScore, Skipped, StudyScore
 from mura_batch.report.tables import TableWriter
-from mura_batch.report.thumbnails import thumbnail_paths
+from mura_batch.report.thumbnails import thumbnail_names
 from mura_batch.scoring.folder import THUMBNAILS, RunFolder
 from mura_batch.scoring.ledger import Key, Ledger
 from mura_batch.scoring.studies import aggregate
@@ -44,7 +43,7 @@ class Tally:
 
 def write_tables(ledger: Ledger, key: Key, model: Model, folder: RunFolder) -> Tally:
     """studies.csv, images.csv and skipped.csv of the run; every file of it is in exactly one of the last two."""
-    tally = Tally()
+    tally, pictures = Tally(), _EarlierPictures(ledger, key, folder)
     with TableWriter(folder.path, model.card.name) as tables:
         for study in ledger.studies(key):
             for row in aggregate(study, model.card.threshold):
@@ -53,7 +52,7 @@ def write_tables(ledger: Ledger, key: Key, model: Model, folder: RunFolder) -> T
             for score in study.scored:
                 tables.image(score)
                 tally.image(score)
-                _keep_thumbnail(ledger, key, score, folder)
+                pictures.keep(score)
             _write_skips([*(skip for _, skip in study.failed), *study.skipped], tables, tally, ledger)
         _write_skips(ledger.skipped_without_study(key), tables, tally, ledger)
     shutil.copyfile(model.folder / CARD_NAME, folder.path / CARD_NAME)
@@ -66,24 +65,28 @@ def _write_skips(skips: Iterator[Skipped] | list[Skipped], tables: TableWriter, 
         tally.skip(skip, is_new=ledger.is_new(skip))
 
 
-def _keep_thumbnail(ledger: Ledger, key: Key, score: InstanceScore, folder: RunFolder) -> None:
-    """A picture that an earlier run made is linked into this one's folder: it costs no space and no time."""
-    if not score.reused:
-        return
-    run = ledger.run_that_scored(score.decoded.content_hash, key)
-    if run is None:
-        return
-    uid = score.instance.sop_instance_uid
-    for old, new in zip(
-        thumbnail_paths(folder.thumbnails_of(run), uid), thumbnail_paths(folder.path / THUMBNAILS, uid), strict=True
-    ):
-        _link(old, new)
+class _EarlierPictures:
+    """A picture that an earlier run made is linked into this one's folder: it costs no space and little time."""
+
+    def __init__(self, ledger: Ledger, key: Key, folder: RunFolder) -> None:
+        self._ledger, self._key, self._folder = ledger, key, folder
+        self._here = str(folder.path / THUMBNAILS)
+        self._folders: dict[str, str] = {}  # run -> where its pictures are
+
+    def keep(self, score: InstanceScore) -> None:
+        run = self._ledger.run_that_scored(score.decoded.content_hash, self._key) if score.reused else None
+        if run is None:
+            return
+        if run not in self._folders:
+            self._folders[run] = str(self._folder.thumbnails_of(run))
+        for name in thumbnail_names(score.instance.sop_instance_uid):
+            _link(f"{self._folders[run]}/{name}", f"{self._here}/{name}")
 
 
-def _link(old: Path, new: Path) -> None:
-    if not old.is_file() or new.exists():
-        return
+def _link(old: str, new: str) -> None:
     try:
         os.link(old, new)
+    except (FileExistsError, FileNotFoundError):  # linked already, or removed with its run
+        return
     except OSError:  # a file system without hard links, or the limit of links to one file
         shutil.copyfile(old, new)

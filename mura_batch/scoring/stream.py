@@ -1,18 +1,18 @@
-"""Ledger -> decode -> batch -> run -> ledger: the stream in which the time of a run is spent.
+"""Ledger -> decode -> run -> ledger: the stream in which the time of a run is spent.
 
-Decoding runs in worker processes and inference in the runner's own threads; this thread only hands on. It holds a few
-batches at a time: memory does not grow with the number of files.
+Decoding runs in worker processes and inference in the runner's own threads; this thread only hands on. What has been
+decoded goes to the runner as soon as the runner has room: a batch is what came together by then, never waited for. So
+the runner is without work only while nothing is decoded, and this thread waits only for a picture when all are handed
+on, or for the oldest answer when the runner is full. A few batches are held at a time: memory does not grow with the
+number of files.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,100 +24,78 @@ from mura_batch.records import UNREADABLE, Decoded, InstanceScore, Reason, Skipp
 from mura_batch.report.thumbnails import save_thumbnail
 from mura_batch.runtime import Outputs, Runner
 from mura_batch.scoring.ledger import Key, Ledger
+from mura_batch.scoring.timings import Timings
 
-T = TypeVar("T")
 Pixels = NDArray[np.uint8]  # [S, S], one model input
 Prepared = tuple[Decoded, Pixels]
+COMMIT_SECONDS = 1.0  # or a batch: a commit waits for the disk, some milliseconds; a crash costs what was not committed
 
 
-class Stopwatch:
-    """Seconds this thread waited for each part of a run: where it waits longest is where the run is bound."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._nested = 0.0  # waits that ended inside the one that is running: they are not counted twice
-
-    def waits(self, part: str, items: Iterable[T]) -> Iterator[T]:
-        """Hands the items on and counts the time that each took to come."""
-        iterator = iter(items)
-        while True:
-            with self.measuring(part):
-                item = next(iterator, None)
-            if item is None:
-                return
-            yield item
-
-    @contextmanager
-    def measuring(self, part: str) -> Iterator[None]:
-        outer, self._nested = self._nested, 0.0
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            total = time.perf_counter() - start
-            self.seconds[part] = self.seconds.get(part, 0.0) + total - self._nested
-            self._nested = outer + total
-
-
-@dataclass(frozen=True, slots=True)
 class Stream:
     """Scores what is pending in the ledger and commits it, batch by batch."""
 
-    ledger: Ledger
-    key: Key
-    pool: DecodePool
-    runner: Runner
-    batch_size: int
-    thumbnails: Path
-    observer: Observer
-    strict: bool
-    watch: Stopwatch
+    def __init__(
+        self, ledger: Ledger, key: Key, pool: DecodePool, runner: Runner, thumbnails: Path, observer: Observer
+    ) -> None:
+        self._ledger, self._key = ledger, key
+        self._pool, self._runner = pool, runner
+        self._thumbnails, self._observer = thumbnails, observer
+        self._in_flight: deque[list[Prepared]] = deque()
+        self._done: list[InstanceScore | Skipped] = []  # not committed yet
+        self._committed = time.perf_counter()
+        self._commit_count, self._strict = 1, False
 
-    def run(self) -> None:
-        """Raises RunnerError when the device fails and StrictError on a bad input under --strict; what was committed
+    def run(self, timings: Timings, commit_count: int, *, strict: bool) -> None:
+        """commit_count: results committed together. Raises RunnerError when the device fails and StrictError on a bad input under strict; what was scored
         before stays."""
-        in_flight: deque[list[Prepared]] = deque()
-        outputs = self.runner.run(self._batches(in_flight))
-        for out in self.watch.waits("inference", outputs):
-            with self.watch.measuring("store"):
-                self._store(in_flight.popleft(), out)
+        self._commit_count, self._strict = commit_count, strict
+        begun, before = time.perf_counter(), self._runner.busy_seconds
+        try:
+            for out in self._runner.run(self._batches()):
+                with timings.measuring("store"):
+                    self._store(self._in_flight.popleft(), out)
+        finally:
+            with timings.measuring("store"):
+                self._commit()
+        took = time.perf_counter() - begun
+        timings.put("decode", self._pool.busy_seconds, self._pool.workers * took)
+        timings.put("inference", self._runner.busy_seconds - before, took)
+        timings.put("store", timings.busy["store"], took)
 
-    def _batches(self, in_flight: deque[list[Prepared]]) -> Iterator[Pixels]:
-        batch: list[Prepared] = []
-        decoded = self.pool.decode(self.ledger.pending(self.key))
-        for item in self.watch.waits("decode", decoded):
-            if isinstance(item, Skipped):
-                self._fail(item)
-                continue
-            batch.append(item)
-            if len(batch) == self.batch_size:
-                in_flight.append(batch)
-                yield _stack(batch)
-                batch = []
-        if batch:
-            in_flight.append(batch)
-            yield _stack(batch)
+    def _batches(self) -> Iterator[Pixels]:
+        """Taken when the runner has room."""
+        for arrived in self._pool.arrivals(self._ledger.pending(self._key), self._runner.batch_size):
+            batch = [item for item in arrived if not isinstance(item, Skipped)]
+            for item in arrived:
+                if isinstance(item, Skipped):
+                    self._fail(item)
+            if batch:
+                self._in_flight.append(batch)
+                yield np.stack([pixels for _, pixels in batch])[:, np.newaxis]  # [N, 1, S, S]
 
     def _store(self, batch: list[Prepared], out: Outputs) -> None:
         finite = np.isfinite(out.probability)
-        scores = []
         for n, (decoded, pixels) in enumerate(batch):
             if not finite[n]:
                 detail = "the model's output is not a finite number"
                 self._fail(skip_instance(decoded.instance, Stage.SCORE, Reason.NOT_FINITE, detail))
                 continue
             probability = float(out.probability[n])
-            save_thumbnail(self.thumbnails, decoded.instance.sop_instance_uid, pixels, out.cam[n], probability)
-            scores.append(InstanceScore(decoded, probability))
-        self.ledger.put_scores(scores, self.key)
-        self.observer.advance(len(scores))
+            save_thumbnail(self._thumbnails, decoded.instance.sop_instance_uid, pixels, out.cam[n], probability)
+            self._keep(InstanceScore(decoded, probability))
 
     def _fail(self, skip: Skipped) -> None:
-        self.ledger.put_failure(skip, self.key)
-        self.observer.advance()
-        if self.strict and skip.reason in UNREADABLE:
+        self._keep(skip)
+        if self._strict and skip.reason in UNREADABLE:
             raise StrictError(f"file {skip.source.key}: {skip.reason}: {skip.detail} (--strict)")
 
+    def _keep(self, result: InstanceScore | Skipped) -> None:
+        self._done.append(result)
+        self._observer.advance()
+        if len(self._done) >= self._commit_count or time.perf_counter() - self._committed > COMMIT_SECONDS:
+            self._commit()
 
-def _stack(batch: list[Prepared]) -> Pixels:
-    return np.stack([pixels for _, pixels in batch])[:, np.newaxis]  # [N, 1, S, S]
+    def _commit(self) -> None:
+        done, self._done = self._done, []
+        self._ledger.put_results(done, self._key)
+        self._committed = time.perf_counter()

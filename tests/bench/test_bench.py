@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
-from bench import decoding, fidelity, inference, peer, studies
+from bench import decoding, fidelity, inference, many, peer, studies
 from bench.result import Figure, ratio, table
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker import DecodePool
@@ -52,8 +52,8 @@ def test_the_mix_is_one_picture_in_six_syntaxes(mix: tuple[Path, dict[str, list[
 
 
 def test_fast_path_and_peer_see_the_same_picture(mix: tuple[Path, dict[str, list[Path]]]) -> None:
-    """The peer stretches and windows by its own rules: its picture is alike, not equal. The full path is equal within
-    the limits of the benchmark."""
+    """The peer stretches and windows by its own rules: its picture is alike, not equal. The full path is equal but for
+    the drawn marker, whose edges are sharper than any radiograph's (JPEG 2000 from a quarter of the size)."""
     folder, files = mix
     with DecodePool(folder, IntakePolicy(settle_seconds=0), InputSpec(size=320), 1) as pool:
         fast = {
@@ -66,7 +66,8 @@ def test_fast_path_and_peer_see_the_same_picture(mix: tuple[Path, dict[str, list
         mine = fast[str(paths[0].relative_to(folder))].astype(float)
         difference = np.abs(mine - fidelity.full_path(dcmread(paths[0]), 320))
         assert difference.mean() < 0.5
-        assert np.percentile(difference, 99.9) < 4
+        assert np.percentile(difference, 99) <= 1
+        assert difference.max() <= 12
         stretched = Image.fromarray(peer.read(paths[0])[1])
         other = np.asarray(stretched.resize((256, 320)))  # 2000 x 1600 in a letterbox of 320: 32 columns on either side
         assert np.corrcoef(mine[:, 32:288].ravel(), other.ravel())[0, 1] > 0.98
@@ -95,6 +96,21 @@ def test_the_float32_graph_is_the_model(tmp_path: Path) -> None:
         for graph in (full, path.read_bytes())
     ]
     assert np.abs(answers[0][0] - answers[1][0]).max() < 0.005
+
+
+def test_each_small_file_is_a_radiograph_of_its_own(tmp_path: Path) -> None:
+    tree = many.make_tree(tmp_path / "files", 1003)
+    found = list(fidelity.instances_of(tree))
+    assert len({i.sop_instance_uid for i in found}) == 1003
+    assert len({i.study_uid for i in found}) == 502
+    assert all(dcmread(tree / i.source.path).SOPInstanceUID == i.sop_instance_uid for i in found[::100])
+
+
+@pytest.mark.slow
+def test_small_files_are_scored_and_found_unchanged(tmp_path: Path) -> None:
+    figures = {f.name: f for f in many.many(ROOT / "engines" / "reference", tmp_path, 200)}
+    assert figures["peak memory of the parent, 200 files"].met
+    assert figures["again, unchanged: 200 files"].value > 0
 
 
 @pytest.mark.slow

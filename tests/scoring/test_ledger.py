@@ -38,7 +38,7 @@ def test_a_scored_file_is_not_pending_in_the_next_run(
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, one, two)
         assert list(ledger.pending(KEY)) == [one, two]
-        ledger.put_scores([make_score(one, 0.25)], KEY)
+        ledger.put_results([make_score(one, 0.25)], KEY)
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, one, two)
         assert list(ledger.pending(KEY)) == [two]
@@ -50,7 +50,7 @@ def test_another_model_or_other_settings_score_again(
 ) -> None:
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, make_instance("a"))
-        ledger.put_scores([make_score(make_instance("a"), 0.25)], KEY)
+        ledger.put_results([make_score(make_instance("a"), 0.25)], KEY)
         assert ledger.count_pending(KEY) == 0
         assert ledger.count_pending(Key("other", "settings")) == 1
         assert ledger.count_pending(Key("model", "other")) == 1
@@ -62,7 +62,7 @@ def test_a_changed_file_is_pending_again(tmp_path: Path, make_instance: MakeInst
     new = Instance(**{**{f: getattr(old, f) for f in old.__slots__}, "source": source})
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, old)
-        ledger.put_scores([make_score(old, 0.25)], KEY)
+        ledger.put_results([make_score(old, 0.25)], KEY)
         seen(ledger, new)
         assert list(ledger.pending(KEY)) == [new]
 
@@ -72,7 +72,7 @@ def test_a_broken_file_is_told_once_and_not_decoded_every_night(tmp_path: Path, 
     skip = skip_instance(bad, Stage.PIXELS, Reason.UNDECODABLE_PIXELS, "broken")
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, bad)
-        ledger.put_failure(skip, KEY)
+        ledger.put_results([skip], KEY)
         assert ledger.is_new(skip)
         seen(ledger, bad)
         assert ledger.is_new(skip)  # the run before did not finish: it told nobody
@@ -89,7 +89,7 @@ def test_a_file_that_a_dead_worker_lost_is_tried_again_in_the_next_run(
     bad = make_instance("a")
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, bad)
-        ledger.put_failure(skip_instance(bad, Stage.PIXELS, Reason.WORKER_TIMEOUT, ""), KEY)
+        ledger.put_results([skip_instance(bad, Stage.PIXELS, Reason.WORKER_TIMEOUT, "")], KEY)
         assert ledger.count_pending(KEY) == 0
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, bad)
@@ -169,7 +169,7 @@ def test_what_was_committed_before_a_kill_is_there_after_it(tmp_path: Path) -> N
                 i = Instance(source, str(n), "", "1.2", "", "", "", "", "DX", RegionFinding(Region.HAND),
                              Laterality.LEFT, "", "", "", 1, 1, 12)
                 ledger.put_header(i, "intake")
-                ledger.put_scores([InstanceScore(Decoded(i, f"h{n}", decisions), n / 1e6)], Key("model", "settings"))
+                ledger.put_results([InstanceScore(Decoded(i, f"h{n}", decisions), n / 1e6)], Key("model", "settings"))
                 print(n, flush=True)
         """
     )
