@@ -47,7 +47,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--pictures", type=Path, default=None, help="folder of FracAtlas: without it no fidelity")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="sections (all)")
-    parser.add_argument("--count", type=int, default=15, help="full-size pictures of each syntax, end to end (15)")
+    parser.add_argument("--count", type=int, default=30, help="full-size pictures of each syntax, end to end (30)")
     parser.add_argument("--files", type=int, default=100_000, help="small files of the section `many` (100,000)")
     return parser.parse_args()
 
@@ -74,18 +74,25 @@ def _parts(chosen: argparse.Namespace, work: Path) -> Iterator[tuple[str, tuple[
 
     model = load_model(chosen.model)
     size = model.card.input.size
+    alone, mix = None, None  # img/s of inference, and CPU milliseconds of decoding one picture
     if "limits" in chosen.only:
         yield "limits of the machine", (limits.limits(work, size), {})
     if {"decode", "whole"} & set(chosen.only):
         files = studies.write_mix(work / "mix", studies.phantoms(chosen.count))
     if "decode" in chosen.only:
         found = decoding.decoding({name: paths[:4] for name, paths in files.items()}, size)
+        mix = found[-1].ours
         yield "decode and prepare", (found, {})
     if "inference" in chosen.only:
-        yield "inference", (inference.inference(model), {})
+        found = inference.inference(model)
+        alone = found[0].ours
+        yield "inference", (found, {})
     if "whole" in chosen.only:
-        found, manifest = whole.whole(work / "mix", sum(map(len, files.values())), chosen.model, work)
+        count = sum(map(len, files.values()))
+        found, manifest = whole.whole(work / "mix", count, chosen.model, work)
         yield "end to end", (found, {"run": manifest})
+        if alone and mix:
+            yield "overlap", (whole.overlap(manifest, count, alone, mix), {})
     if "startup" in chosen.only:
         yield "start-up", (startup.startup(chosen.model, work / "startup"), {})
     if "fidelity" in chosen.only and chosen.pictures is not None:

@@ -53,11 +53,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("studies", type=Path)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--size", type=int, default=SIZE)
     chosen = parser.parse_args()
     net, scores = network(), defaultdict[str, list[float]](list)
     files = sorted(path for path in chosen.studies.rglob("*") if path.is_file())
     for first in range(0, len(files), BATCH):
-        read_ones = [read(path) for path in files[first : first + BATCH]]
+        read_ones = [read(path, chosen.size) for path in files[first : first + BATCH]]
         for (study, _), probability in zip(read_ones, score(net, [p for _, p in read_ones]), strict=True):
             scores[study].append(probability)
     with chosen.out.open("w", newline="") as file:

@@ -25,6 +25,7 @@ from train.data.cache import model_inputs
 from train.data.examples import TRAIN, VAL, Dataset
 from train.data.loader import Slice, Targets, Views, epoch_rows, loader, targets_of
 from train.loss import Weights, term_weights, training_loss
+from train.memory import keep_freed_memory
 from train.optimise import set_rates
 from train.processes import Process, joined
 from train.progress import bar
@@ -113,6 +114,8 @@ def fit(job: Job) -> Path:
     with joined(job.device) as process:
         identity = Identity(job.recipe.as_json(), data_hash(job.dataset), process.world, job.command)
         _check(job, process)
+        if process.device.type == "cpu":
+            keep_freed_memory()
         state = resumed(job.recipe, identity, job.out, process.device) or fresh(job.recipe, job.init, process.device)
         if not process.leads:
             return _train(_setting(job, process, identity, None), state)

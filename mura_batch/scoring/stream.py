@@ -46,8 +46,8 @@ class Stream:
         self._commit_count, self._strict = 1, False
 
     def run(self, timings: Timings, commit_count: int, *, strict: bool) -> None:
-        """commit_count: results committed together. Raises RunnerError when the device fails and StrictError on a bad input under strict; what was scored
-        before stays."""
+        """commit_count: results committed together. Raises RunnerError when the device fails and StrictError on a bad
+        input under strict; what was scored before stays."""
         self._commit_count, self._strict = commit_count, strict
         begun, before = time.perf_counter(), self._runner.busy_seconds
         try:
