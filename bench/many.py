@@ -28,8 +28,9 @@ from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.write import write_radiograph
 from mura_batch.model_card import load_model, write_card
 from mura_batch.phantom import PhantomOptions
+from mura_batch.phantom.drawing import draw
 from mura_batch.phantom.plan import plan_study
-from mura_batch.phantom.technique import voi_of
+from mura_batch.phantom.technique import stored_values, voi_of
 from mura_batch.records import Instance, SourceFile
 
 SIDE = 64  # pixels
@@ -63,7 +64,8 @@ def many(model: Path, work: Path, count: int) -> list[Figure]:
 def make_tree(folder: Path, count: int) -> Path:
     """count radiographs: one is written, the others are it with UIDs of their own."""
     options = PhantomOptions(seed=SEED)
-    radiograph = plan_study(0, options).images[0].radiograph
+    image = plan_study(0, options).images[0]
+    radiograph = image.radiograph
     header = replace(
         radiograph.header,
         study=replace(radiograph.header.study, study_uid="1.2.3.4.5.1000000001"),
@@ -74,7 +76,7 @@ def make_tree(folder: Path, count: int) -> Path:
         radiograph, header=header, bits_stored=BITS, photometric="MONOCHROME2", slope=1.0, intercept=0.0,
         windows=voi_of(TECHNIQUE)[0], table=None,
     )  # fmt: skip
-    stored = np.random.default_rng(SEED).integers(0, 1 << BITS, (SIDE, SIDE), dtype=np.uint16)
+    stored = stored_values(draw(replace(image.exposure, rows=SIDE, columns=SIDE)), TECHNIQUE)
     folder.mkdir(parents=True)
     write_radiograph(folder / "first", shown, stored, syntax.EXPLICIT_LE)
     text = (folder / "first").read_bytes()

@@ -98,6 +98,18 @@ def test_every_upper_limb_study_has_a_score_and_the_mean_is_right(
             assert row["abnormal"] == str(int(float(row["score"]) > float(row["threshold"])))
 
 
+def test_where_the_time_went_is_told(studies: Path, tmp_path: Path) -> None:
+    done = mura_batch("score", studies, "--out", tmp_path / "out", "--settle", 0, "--workers", 1, "--timings")
+    seconds = manifest(tmp_path / "out")["seconds"]
+    assert seconds.keys() == {"headers", "store", "decode", "inference", "tables"}
+    took = {part: seconds[part]["busy"] + seconds[part]["waiting"] for part in ("store", "decode", "inference")}
+    assert took["store"] == pytest.approx(took["decode"], abs=0.01) == pytest.approx(took["inference"], abs=0.01)
+    assert all(seconds[part]["busy"] > 0 for part in seconds)
+    for part, told in seconds.items():
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith(f"{part} ")]
+        assert list(map(float, line.split()[1:])) == pytest.approx([told["busy"], told["waiting"]], abs=0.01)
+
+
 def test_results_are_readable_by_their_owner_only(scored: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     for path in (scored[0] / "latest").resolve().iterdir():
         if path.is_file():
