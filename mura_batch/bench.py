@@ -89,7 +89,7 @@ def _beside(
 ) -> BenchRecord:
     if expected is None or base is None or record.images_per_second is None:
         return record
-    parity = compare(expected, outputs, threshold, FP16_GATE)
+    parity = compare(expected.probability, outputs, threshold, FP16_GATE)
     return replace(
         record, ratio=record.images_per_second / base, parity_max_abs=parity.max_abs, parity_mean_abs=parity.mean_abs
     )

@@ -13,7 +13,9 @@ from mura_batch.preprocess import InputSpec
 
 CARD_NAME = "model.json"
 ONNX_NAME = "model.onnx"
-REFERENCE_INPUTS_NAME = "reference_inputs.npz"  # array `images` uint8 [N, 1, S, S]: what parity gates are run on
+# What parity gates are run on: array `images` uint8 [N, 1, S, S], and, where the export wrote it, `probability` float32
+# [N]: what the network in float32 says of them, so that no runner need ask it again.
+REFERENCE_INPUTS_NAME = "reference_inputs.npz"
 CARD_FORMAT = 1
 
 

@@ -57,6 +57,7 @@ class Fitted:
     temperature: float
     threshold: float
     onnx: bytes
+    reference_answers: NDArray[np.float32]  # of the reference pictures, in float32
     figures: dict[str, Any]
     parity: dict[str, Any]
 
@@ -67,7 +68,7 @@ def export(members: Sequence[Member], dataset: Dataset, inputs: NDArray[np.uint8
     reference = reference_pictures(InputSpec(size=wanted.size))
     fitted = _fit([m.net for m in members], dataset, inputs, reference)
     card = _card(members, dataset, fitted, wanted)
-    return _write(card, fitted.onnx, reference, wanted.out)
+    return _write(card, fitted, reference, wanted.out)
 
 
 def _fit(nets: Sequence[MuraNet], dataset: Dataset, inputs: NDArray[np.uint8], reference: NDArray[np.uint8]) -> Fitted:
@@ -83,17 +84,17 @@ def _fit(nets: Sequence[MuraNet], dataset: Dataset, inputs: NDArray[np.uint8], r
     half = run_onnx(rounded, np.asarray(inputs))["probability"]
     scores = studies.mean(half.astype(np.float64))
     threshold = best_threshold(scores, studies.abnormal)
+    answers = probabilities(picture_logits(nets, reference), temperature)
     parity = _parity(
         {
             VAL: (half, probabilities(logits, temperature)),
-            "reference_inputs": (
-                run_onnx(rounded, reference)["probability"],
-                probabilities(picture_logits(nets, reference), temperature),
-            ),
+            "reference_inputs": (run_onnx(rounded, reference)["probability"], answers),
         },
         threshold,
     )
-    return Fitted(temperature, threshold, onnx_bytes, figures(studies, scores, threshold, VAL), parity)
+    return Fitted(
+        temperature, threshold, onnx_bytes, answers.astype(np.float32), figures(studies, scores, threshold, VAL), parity
+    )
 
 
 def _parity(pairs: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], threshold: float) -> dict[str, Any]:
@@ -169,14 +170,15 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return list(csv.DictReader(text.splitlines()))
 
 
-def _write(card: ModelCard, onnx_bytes: bytes, reference: NDArray[np.uint8], out: Path) -> ModelCard:
+def _write(card: ModelCard, fitted: Fitted, reference: NDArray[np.uint8], out: Path) -> ModelCard:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
             made = Path(name) / "model"
             made.mkdir()
-            (made / ONNX_NAME).write_bytes(onnx_bytes)
-            np.savez_compressed(made / REFERENCE_INPUTS_NAME, images=reference[:, None])  # [N, 1, S, S] uint8
+            (made / ONNX_NAME).write_bytes(fitted.onnx)
+            images = reference[:, None]  # [N, 1, S, S] uint8
+            np.savez_compressed(made / REFERENCE_INPUTS_NAME, images=images, probability=fitted.reference_answers)
             written = write_card(card, made)
             load_model(made)  # what cannot be loaded is not put in place
             if out.exists():

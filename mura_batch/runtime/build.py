@@ -196,4 +196,4 @@ def plan_parity(model: Model, gpu: Gpu, plan: Plan) -> Parity:
         expected = answers(runner, images, options.batch_size)
     with TensorRTRunner(model, options, gpu, plan, "parity") as gpu_runner:
         actual = answers(gpu_runner, images, options.batch_size)
-    return compare(expected, actual, model.card.threshold, FP16_GATE)
+    return compare(expected.probability, actual, model.card.threshold, FP16_GATE)

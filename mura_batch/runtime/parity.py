@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,17 +60,17 @@ class Parity:
         return f"max |dp| {self.max_abs:.2g}, mean {self.mean_abs:.2g}, {self.flips} flips on {self.n} reference images"
 
 
-def compare(expected: Outputs, actual: Outputs, threshold: float, gate: Gate) -> Parity:
-    """expected: float32's answers. Only `probability` is held to the gate; all three outputs must be finite."""
-    difference = np.abs(actual.probability.astype(np.float64) - expected.probability.astype(np.float64))
-    changed = (actual.probability > threshold) != (expected.probability > threshold)
-    far = np.abs(expected.probability - threshold) > gate.flip_margin
+def compare(expected: NDArray[np.float32], actual: Outputs, threshold: float, gate: Gate) -> Parity:
+    """expected: [N] float32's probabilities. Only `probability` is held to the gate; all outputs must be finite."""
+    difference = np.abs(actual.probability.astype(np.float64) - expected.astype(np.float64))
+    changed = (actual.probability > threshold) != (expected > threshold)
+    far = np.abs(expected - threshold) > gate.flip_margin
     return Parity(
         n=difference.size,
         max_abs=float(difference.max()),
         mean_abs=float(difference.mean()),
         flips=int(np.count_nonzero(changed & far)),
-        finite=is_finite(expected) and is_finite(actual),
+        finite=bool(np.isfinite(expected).all()) and is_finite(actual),
     )
 
 
@@ -80,17 +81,38 @@ def is_finite(outputs: Outputs) -> bool:
 def load_reference_inputs(model: Model) -> NDArray[np.uint8]:
     """[N, 1, S, S] uint8, N >= 1. Raises ModelError where the file is not that."""
     size = model.card.input.size
-    try:
-        with np.load(model.reference_inputs, allow_pickle=False) as arrays:
-            images = arrays["images"]
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{model.reference_inputs} has no readable array `images`; export the model again") from error
+    images = _reference_array(model, "images")
+    if images is None:
+        raise ModelError(f"{model.reference_inputs} has no readable array `images`; export the model again")
     if images.dtype != np.uint8 or images.shape[1:] != (1, size, size) or not len(images):
         raise ModelError(
             f"{model.reference_inputs}: images are {images.dtype} {images.shape}, not uint8 [N, 1, {size}, {size}]; "
             "export the model again"
         )
     return np.ascontiguousarray(images)
+
+
+def load_reference_answers(model: Model, count: int) -> NDArray[np.float32] | None:
+    """[count] probabilities that float32 gave for the reference inputs when the model was exported; None where the
+    export did not write them. Raises ModelError where they are something else."""
+    told = _reference_array(model, "probability")
+    if told is None:
+        return None
+    if told.dtype != np.float32 or told.shape != (count,) or not ((told >= 0) & (told <= 1)).all():
+        raise ModelError(
+            f"{model.reference_inputs}: probability is {told.dtype} {told.shape}, not {count} probabilities in "
+            "float32; export the model again"
+        )
+    return told
+
+
+def _reference_array(model: Model, name: str) -> NDArray[Any] | None:
+    try:
+        with np.load(model.reference_inputs, allow_pickle=False) as arrays:
+            found: NDArray[Any] | None = arrays.get(name)
+            return found
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{model.reference_inputs} has no readable array `{name}`; export the model again") from error
 
 
 def answers(runner: Runner, images: NDArray[np.uint8], batch_size: int) -> Outputs:

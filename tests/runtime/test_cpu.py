@@ -150,14 +150,51 @@ def test_reference_inputs_that_are_none_are_refused(own_model: Model, arrays: di
         parity.load_reference_inputs(own_model)
 
 
+def with_answers(model: Model, answers: np.ndarray) -> Model:
+    with np.load(model.reference_inputs) as arrays:
+        images = arrays["images"]
+    np.savez(model.reference_inputs, images=images, probability=answers)
+    write_card(model.card, model.folder)
+    return load_model(model.folder)
+
+
+@pytest.mark.usefixtures("bf16_here")
+def test_answers_of_the_export_spare_the_start_float32(own_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = parity.load_reference_inputs(own_model)
+    exact, _ = run(own_model, images, precision="float32")
+    _, measured = run(own_model, images)
+    compiled: list[str] = []
+    compile_one = cpu.Processor._compile
+    monkeypatch.setattr(cpu.Processor, "_compile", lambda self, p: compiled.append(p) or compile_one(self, p))
+    _, told = run(with_answers(own_model, exact.probability), images)
+    assert compiled == ["bf16"]
+    assert told.precision == "bf16"
+    assert told.parity_max_abs_error == pytest.approx(measured.parity_max_abs_error, abs=1e-6)
+
+
+@pytest.mark.usefixtures("bf16_here")
+def test_bf16_far_from_the_answers_of_the_export_is_not_used(own_model: Model) -> None:
+    images = parity.load_reference_inputs(own_model)
+    exact, _ = run(own_model, images, precision="float32")
+    _, told = run(with_answers(own_model, np.clip(exact.probability + 0.03, 0, 1)), images)
+    assert told.precision == "float32"
+    assert "past the parity gate" in told.reason
+
+
+@pytest.mark.parametrize("answers", [np.zeros(3, np.float32), np.zeros(12), np.full(12, 1.5, np.float32)])
+def test_answers_that_are_none_are_refused(own_model: Model, answers: np.ndarray) -> None:
+    with pytest.raises(ModelError, match="export the model again"):
+        parity.load_reference_answers(with_answers(own_model, answers), 12)
+
+
 def test_a_decision_may_flip_only_next_to_the_threshold() -> None:
     def outputs(*probabilities: float) -> Outputs:
         values = np.array(probabilities, np.float32)
         return Outputs(values, np.zeros((len(values), 1, 1), np.float32), np.zeros((len(values), 1), np.float32))
 
-    near = parity.compare(outputs(0.499, 0.9), outputs(0.501, 0.9), 0.5, parity.FP16_GATE)
-    far = parity.compare(outputs(0.494, 0.9), outputs(0.501, 0.9), 0.5, parity.FP16_GATE)
-    broken = parity.compare(outputs(0.4), outputs(float("nan")), 0.5, parity.FP16_GATE)
+    near = parity.compare(outputs(0.499, 0.9).probability, outputs(0.501, 0.9), 0.5, parity.FP16_GATE)
+    far = parity.compare(outputs(0.494, 0.9).probability, outputs(0.501, 0.9), 0.5, parity.FP16_GATE)
+    broken = parity.compare(outputs(0.4).probability, outputs(float("nan")), 0.5, parity.FP16_GATE)
     assert (near.flips, far.flips) == (0, 1)
     assert near.max_abs == pytest.approx(0.002, abs=1e-6)
     assert "not a finite number" in broken.failures(parity.FP16_GATE)[0]

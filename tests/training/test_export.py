@@ -72,6 +72,17 @@ def test_any_batch_gives_what_torch_gives(exported: Path, finished: Path, count:
         np.testing.assert_allclose(outputs[name], value.numpy(), atol=tolerance, err_msg=name)
 
 
+def test_what_float32_says_of_the_reference_pictures_travels_with_them(exported: Path, finished: Path) -> None:
+    arrays = np.load(exported / "reference_inputs.npz")
+    net = trained_network(read_checkpoint(finished / "final.pt"), finished)
+    temperature = load_model(exported).card.temperature
+    with torch.inference_mode():
+        graph = scoring_graph([net], temperature, half=False)
+        expected = graph(torch.from_numpy(arrays["images"]))[0].numpy()
+    assert arrays["probability"].dtype == np.float32
+    np.testing.assert_allclose(arrays["probability"], expected, atol=1e-5)
+
+
 def test_reference_pictures_are_the_same_everywhere_and_differ_from_each_other() -> None:
     spec = InputSpec(size=64)
     pictures = reference_pictures(spec, count=6)
