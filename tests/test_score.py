@@ -127,7 +127,12 @@ def test_nothing_new_is_silent_and_exits_0(
     after = rows(out / "latest" / "studies.csv")
     assert [row["score"] for row in after] == [row["score"] for row in before]
     assert {row["status"] for row in after if row["score"]} == {"unchanged"}
-    assert len(list((out / "runs").iterdir())) == 2
+    runs = sorted((out / "runs").iterdir())
+    assert len(runs) == 2
+    first, second = (sorted(p.name for p in (run / "thumbnails").iterdir()) for run in runs)
+    assert first == second
+    shown = [(run / "report.html").read_text().count("data:image/jpeg") for run in runs]
+    assert shown[0] == shown[1] > 0
 
 
 def test_a_killed_run_goes_on_where_it_was(studies: Path, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ class _Studies:
     @classmethod
     def read(cls, rows: Iterable[StudyScore]) -> _Studies:
         studies = cls()
-        studies.listed = heapq.nsmallest(LISTED_ROWS, studies._counted(rows), key=_abnormal_first)
+        studies.listed = heapq.nsmallest(LISTED_ROWS, studies._counted(rows), key=abnormal_first)
         return studies
 
     def _counted(self, rows: Iterable[StudyScore]) -> Iterator[StudyScore]:
@@ -103,7 +103,8 @@ class _Studies:
             yield row
 
 
-def _abnormal_first(row: StudyScore) -> tuple[float, str, str, str]:
+def abnormal_first(row: StudyScore) -> tuple[float, str, str, str]:
+    """The order in which studies are shown."""
     return (1.0 if row.score is None else -row.score, row.study_uid, row.region, row.laterality)
 
 

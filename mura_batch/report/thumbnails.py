@@ -18,13 +18,8 @@ _QUALITY = 72  # JPEG: about 8 kB a picture
 
 def thumbnail_paths(folder: Path, sop_instance_uid: str) -> tuple[Path, Path]:
     """(picture, picture with activation map). Named by a hash: a UID from a file is never a file name."""
-    plain, mapped = thumbnail_names(sop_instance_uid)
-    return folder / plain, folder / mapped
-
-
-def thumbnail_names(sop_instance_uid: str) -> tuple[str, str]:
     key = short_key(sop_instance_uid)
-    return f"{key}.jpg", f"{key}-map.jpg"
+    return folder / f"{key}.jpg", folder / f"{key}-map.jpg"
 
 
 def save_thumbnail(

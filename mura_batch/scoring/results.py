@@ -7,11 +7,13 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mura_batch.model_card import CARD_NAME, Model
 from mura_batch.records import UNREADABLE, InstanceScore, Skipped, StudyScore
+from mura_batch.report.render import SHOWN_STUDIES, abnormal_first
 from mura_batch.report.tables import TableWriter
-from mura_batch.report.thumbnails import thumbnail_names
+from mura_batch.report.thumbnails import thumbnail_paths
 from mura_batch.scoring.folder import THUMBNAILS, RunFolder
 from mura_batch.scoring.ledger import Key, Ledger
 from mura_batch.scoring.studies import aggregate
@@ -49,12 +51,13 @@ def write_tables(ledger: Ledger, key: Key, model: Model, folder: RunFolder) -> T
             for row in aggregate(study, model.card.threshold):
                 tables.study(row)
                 tally.study(row)
+                pictures.offer(row, study.scored)
             for score in study.scored:
                 tables.image(score)
                 tally.image(score)
-                pictures.keep(score)
             _write_skips([*(skip for _, skip in study.failed), *study.skipped], tables, tally, ledger)
         _write_skips(ledger.skipped_without_study(key), tables, tally, ledger)
+    pictures.link()
     shutil.copyfile(model.folder / CARD_NAME, folder.path / CARD_NAME)
     return tally
 
@@ -66,24 +69,36 @@ def _write_skips(skips: Iterator[Skipped] | list[Skipped], tables: TableWriter, 
 
 
 class _EarlierPictures:
-    """A picture that an earlier run made is linked into this one's folder: it costs no space and little time."""
+    """Pictures that an earlier run made, of the studies that this run's report will show: linked into its folder, which
+    costs no space and little time. The others stay where they were made."""
 
     def __init__(self, ledger: Ledger, key: Key, folder: RunFolder) -> None:
         self._ledger, self._key, self._folder = ledger, key, folder
-        self._here = str(folder.path / THUMBNAILS)
-        self._folders: dict[str, str] = {}  # run -> where its pictures are
+        self._offered: list[tuple[StudyScore, tuple[InstanceScore, ...]]] = []
 
-    def keep(self, score: InstanceScore) -> None:
-        run = self._ledger.run_that_scored(score.decoded.content_hash, self._key) if score.reused else None
-        if run is None:
+    def offer(self, row: StudyScore, scores: tuple[InstanceScore, ...]) -> None:
+        if row.score is None:
             return
-        if run not in self._folders:
-            self._folders[run] = str(self._folder.thumbnails_of(run))
-        for name in thumbnail_names(score.instance.sop_instance_uid):
-            _link(f"{self._folders[run]}/{name}", f"{self._here}/{name}")
+        self._offered.append((row, scores))
+        if len(self._offered) >= 4 * SHOWN_STUDIES:
+            self._forget_hidden()
+
+    def link(self) -> None:
+        self._forget_hidden()
+        for score in {s.instance.sop_instance_uid: s for _, scores in self._offered for s in scores}.values():
+            run = self._ledger.run_that_scored(score.decoded.content_hash, self._key) if score.reused else None
+            if run is not None:
+                uid = score.instance.sop_instance_uid
+                olds = thumbnail_paths(self._folder.thumbnails_of(run), uid)
+                for old, new in zip(olds, thumbnail_paths(self._folder.path / THUMBNAILS, uid), strict=True):
+                    _link(old, new)
+
+    def _forget_hidden(self) -> None:
+        self._offered.sort(key=lambda offered: abnormal_first(offered[0]))
+        del self._offered[SHOWN_STUDIES:]
 
 
-def _link(old: str, new: str) -> None:
+def _link(old: Path, new: Path) -> None:
     try:
         os.link(old, new)
     except (FileExistsError, FileNotFoundError):  # linked already, or removed with its run
