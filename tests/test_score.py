@@ -149,6 +149,11 @@ def test_a_killed_run_goes_on_where_it_was(studies: Path, tmp_path: Path) -> Non
     images = rows(out / "latest" / "images.csv")
     assert sum(row["reused"] == "1" for row in images) == kept
     assert len(list((out / "runs").iterdir())) == 1
+    assert mura_batch("score", studies, "--out", out, "--settle", 0).returncode == 0
+    pictures = [{p.name for p in (run / "thumbnails").iterdir()} for run in (out / "runs").iterdir()]
+    assert len(pictures) == 2
+    assert pictures[0] == pictures[1]  # those that the killed run made are not lost to the third
+    assert len(pictures[0]) == 2 * len(images)
 
 
 def test_ctrl_c_keeps_what_was_scored_and_exits_130(studies: Path, tmp_path: Path) -> None:

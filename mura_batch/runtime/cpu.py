@@ -162,11 +162,12 @@ class _Lane:
     def __init__(self, request: Any) -> None:
         self._request = request
         self._image: NDArray[np.uint8] | None = None
-        self.ended = 0.0
-        request.set_callback(self._note_end, None)  # by OpenVINO's thread, before wait() returns
+        self._end = [0.0]
+        request.set_callback(_note_time, self._end)  # not this lane: a request that holds it would never be freed
 
-    def _note_end(self, _: None) -> None:
-        self.ended = time.perf_counter()
+    @property
+    def ended(self) -> float:
+        return self._end[0]
 
     def start(self, images: NDArray[np.uint8]) -> None:
         self._image = np.ascontiguousarray(images)
@@ -189,6 +190,11 @@ class _Lane:
 
         with suppress(RuntimeError):  # what went wrong was told already, or the consumer no longer wants to know
             self._request.wait()
+
+
+def _note_time(end: list[float]) -> None:
+    """Called by OpenVINO's thread when a request is done, before its wait() returns."""
+    end[0] = time.perf_counter()
 
 
 def choose_precision(processor: Processor, model: Model, options: RunnerOptions) -> tuple[str, str, Parity | None]:

@@ -18,8 +18,8 @@ THUMBNAILS = "thumbnails"
 class RunFolder:
     """`with RunFolder(out, started) as folder`: write into folder.path, then folder.publish().
 
-    A run that ends before publish() leaves nothing visible. Its hidden folder is kept until a later run is published:
-    the pictures in it belong to scores that the ledger has kept.
+    A run that ends before publish() leaves nothing visible. Its hidden folder is kept, and the next run takes over the
+    pictures in it: they belong to scores that the ledger has kept.
     """
 
     def __init__(self, out: Path, started: datetime) -> None:
@@ -32,6 +32,7 @@ class RunFolder:
     def __enter__(self) -> Self:
         try:
             (self.path / THUMBNAILS).mkdir(mode=0o700, parents=True)
+            self._take_over()
         except OSError as error:
             raise OutputError(
                 f"{self.runs} cannot be written ({error.strerror}): mend it or choose another --out"
@@ -45,12 +46,11 @@ class RunFolder:
             shutil.rmtree(self.path)
 
     def thumbnails_of(self, run_name: str) -> Path:
-        """Where the pictures of an earlier run are, published or not."""
-        published = self.runs / run_name
-        return (published if published.is_dir() else self.runs / f".{run_name}.partial") / THUMBNAILS
+        """Where the pictures of an earlier run are."""
+        return self.runs / run_name / THUMBNAILS
 
     def publish(self) -> Path:
-        """Renames the folder to its name, points OUT/latest at it, and removes what unfinished runs left."""
+        """Renames the folder to its name and points OUT/latest at it."""
         final = self.runs / self.name
         try:
             self.path.rename(final)
@@ -58,9 +58,16 @@ class RunFolder:
             self._point_latest()
         except OSError as error:
             raise OutputError(f"{final} cannot be written ({error.strerror}): mend it and run again") from error
-        for stale in self.runs.glob(".*.partial"):
-            shutil.rmtree(stale, ignore_errors=True)
         return final
+
+    def _take_over(self) -> None:
+        """What runs that did not end left: their pictures are ours now, the rest goes."""
+        for stale in self.runs.glob(".*.partial"):
+            if stale == self.path:
+                continue
+            for picture in (stale / THUMBNAILS).glob("*"):
+                picture.replace(self.path / THUMBNAILS / picture.name)
+            shutil.rmtree(stale, ignore_errors=True)
 
     def _point_latest(self) -> None:
         link = self.out / f".latest.{os.getpid()}"

@@ -91,7 +91,12 @@ class Ledger:
             self._run = self._db.execute("INSERT INTO runs (name) VALUES (?)", (name,)).lastrowid or 0
 
     def finish_run(self, finished: str) -> None:
+        """The scores of runs that did not end are this run's from now on, as their pictures are."""
         with self._writing():
+            self._db.execute(
+                "UPDATE scores SET run = :run WHERE run IN (SELECT id FROM runs WHERE finished IS NULL AND id != :run)",
+                {"run": self._run},
+            )
             self._db.execute("UPDATE runs SET finished = ? WHERE id = ?", (finished, self._run))
 
     # Intake
@@ -234,7 +239,7 @@ class Ledger:
                 yield fate
 
     def run_that_scored(self, content_hash: str, key: Key) -> str | None:
-        """The name of the run that gave this score."""
+        """The name of the run that gave this score, and has its pictures."""
         row = self._db.execute(
             "SELECT runs.name FROM scores JOIN runs ON runs.id = scores.run"
             " WHERE content_hash = ? AND model = ? AND settings = ?",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,17 @@ def test_a_cache_that_cannot_be_written_does_no_harm(tiny_model: Model, pictures
     (tmp_path / "file").write_text("")
     outputs, _ = run(tiny_model, pictures, cache_dir=tmp_path / "file" / "cache")
     assert len(outputs.probability) == len(pictures)
+
+
+def test_a_closed_runner_is_freed(tiny_model: Model, pictures: np.ndarray) -> None:
+    """OpenVINO holds no reference to a lane: the garbage collector could not see it, and the model would stay."""
+    with open_runner(tiny_model, RunnerOptions("cpu", "float32")) as runner:
+        (lane, *_) = runner._lanes
+        list(runner.run([pictures]))
+        assert lane.ended > 0
+        freed = weakref.ref(lane)
+        del lane
+    assert freed() is None
 
 
 def test_weights_outside_the_file_are_refused(own_model: Model, pictures: np.ndarray) -> None:
