@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     _calibrate(add)
     _export(add)
     _ensemble(add)
+    _reopen(add)
     _bench(add)
     return top
 
@@ -144,6 +145,17 @@ def _ensemble(add: Adder) -> None:
     to.add_argument("--count", type=int, default=5, help="members (default: %(default)s, as in the MURA paper)")
     _needs_data(to)
     _needs_folder(to)
+
+
+def _reopen(add: Adder) -> None:
+    to = add(
+        "reopen",
+        "Turns a model folder back into a checkpoint, to train it further: --init of `fit`.",
+        "python -m train reopen engines/reference --data OURS --out runs/start.pt",
+    )
+    to.add_argument("model", type=Path, help="a model folder of one network")
+    _needs_data(to)
+    to.add_argument("--out", type=Path, required=True, help="the checkpoint")
 
 
 def _bench(add: Adder) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mura_batch.errors import InputError
 from mura_batch.preprocess import InputSpec
 from train.data.cache import model_inputs
-from train.data.examples import VAL, Dataset
+from train.data.examples import TRAIN, VAL, Dataset
 from train.data.sources import open_dataset
 from train.progress import bar
 
@@ -168,6 +168,18 @@ def _export(checkpoints: Sequence[Path], chosen: Namespace) -> None:
     )
     card = run(members, dataset, cached(dataset, VAL, size, chosen.cache), wanted)
     say(f"{chosen.out}: AUROC {card.figures['auroc']['value']}, kappa {card.figures['kappa']['value']}")
+
+
+def reopen(chosen: Namespace) -> None:
+    from mura_batch.model_card import load_model
+    from train.reopen import ENOUGH
+    from train.reopen import reopen as run
+
+    model = load_model(chosen.model)
+    inputs = cached(open_dataset(chosen.data), TRAIN, model.card.input.size, chosen.cache)
+    step = max(1, len(inputs) // ENOUGH)  # evenly: a data set may be sorted by region
+    run(model, np.asarray(inputs[::step][:ENOUGH]), chosen.out)
+    say(f"{chosen.out}: for --init of `fit`")
 
 
 def bench(chosen: Namespace) -> None:

@@ -83,21 +83,21 @@ def fold_batch_norms(features: nn.Module) -> nn.Module:
     return folded
 
 
-def _scale_and_shift(norm: Any) -> tuple[Tensor, Tensor]:
+def scale_and_shift(norm: Any) -> tuple[Tensor, Tensor]:
     scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
     return scale, norm.bias.double() - norm.running_mean.double() * scale
 
 
 @torch.no_grad()
 def _fold_into(conv: Any, norm: Any) -> None:
-    scale, shift = _scale_and_shift(norm)
+    scale, shift = scale_and_shift(norm)
     conv.weight.copy_((conv.weight.double() * scale[:, None, None, None]).float())
     conv.bias = nn.Parameter(shift.float())  # DenseNet's convolutions have no bias of their own
 
 
 @torch.no_grad()
 def _standardise(norm: nn.BatchNorm2d) -> None:
-    scale, shift = _scale_and_shift(norm)
+    scale, shift = scale_and_shift(norm)
     norm.weight.copy_(scale.float())
     norm.bias.copy_(shift.float())
     norm.running_mean.zero_()  # type: ignore[union-attr]

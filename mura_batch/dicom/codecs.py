@@ -121,13 +121,13 @@ def _rle(stream: bytes, layout: Layout) -> Stored:
         raise Refused(Reason.PIXEL_SIZE_MISMATCH, told)
     starts = list(map(int, header[1 : planes + 1]))
     pixels = layout.rows * layout.columns
-    values = np.zeros(pixels, f"<u{planes}")
+    values: Stored | None = None
     for start, end in zip(starts, [*starts[1:], len(stream)], strict=True):
         if not 64 <= start < end <= len(stream):
             raise Refused(Reason.UNDECODABLE_PIXELS, "RLE segment offsets lie outside the frame")
-        if planes > 1:
-            values <<= 8
-        values |= _segment(stream[start:end], pixels)
+        plane = _segment(stream[start:end], pixels)
+        values = plane if values is None else np.left_shift(values, 8, dtype=np.uint16) | plane
+    assert values is not None  # noqa: S101 - Bits Allocated is 8 or 16: there is a plane
     return values.reshape(layout.rows, layout.columns)
 
 

@@ -14,10 +14,19 @@ from mura_batch.dicom.codecs import decode_frame
 from mura_batch.dicom.describe import describe, pixel_aspect
 from mura_batch.dicom.errors import Refused
 from mura_batch.dicom.grid import WHOLE, Grid, restored
+from mura_batch.dicom.halve import HALF, SUMMED, halved, may_halve
 from mura_batch.dicom.header import Header, parse_header
 from mura_batch.dicom.judge import check_pixels
 from mura_batch.dicom.layout import Layout
-from mura_batch.dicom.native import Patterns, Stored, bit_patterns, field_of, fragments, native_frame
+from mura_batch.dicom.native import (
+    Patterns,
+    Stored,
+    bit_patterns,
+    field_of,
+    fragments,
+    native_frame,
+    shift_of,
+)
 from mura_batch.dicom.pixels import Rendering, display_table, looked_up
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.sources import InflatedBytes, MemoryBytes
@@ -25,7 +34,7 @@ from mura_batch.dicom.syntax import CODECS
 from mura_batch.dicom.tags import Tags
 from mura_batch.records import PixelDecisions, Reason
 
-SAMPLE = 1 << 19  # pixels of a histogram: its percentiles are within a part in a thousand of those of all pixels
+SAMPLE = 1 << 17  # pixels of a histogram: its percentiles are within a part in a thousand of those of all pixels
 
 
 def decode(
@@ -44,13 +53,18 @@ def decode(
     layout = check_pixels(header, tags, policy)
     stored, decoder, grid = _frame(header, layout, target_size)
     patterns = bit_patterns(stored)
-    field = field_of(patterns, layout, shifted=decoder in {"native", "imagecodecs:rle"})
+    shift = shift_of(layout, shifted=decoder in {"native", "imagecodecs:rle"})
+    field = field_of(patterns, layout.bits_stored, shift)
     sample = _sample(patterns, layout, tags, grid.reduction)
     sample = sample if field is None else field[sample]
     description = describe(tags, layout)
     histogram = np.bincount(sample.ravel(), minlength=1 << layout.bits_stored)
-    table, made = display_table(description, histogram, policy.voi)
-    shown = looked_up(table if field is None else table[field], patterns)
+    if may_halve(description, layout, grid, target_size):
+        table, made = display_table(description, histogram, policy.voi, SUMMED)
+        shown, grid = looked_up(table, halved(patterns, shift, layout.bits_stored)), HALF
+    else:
+        table, made = display_table(description, histogram, policy.voi)
+        shown = looked_up(table if field is None else table[field], patterns)
     display = restored(shown, grid, layout.rows, layout.columns, target_size)
     aspect = pixel_aspect(tags)
     told = _decisions(made, decoder, grid, aspect)

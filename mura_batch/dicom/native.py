@@ -61,15 +61,17 @@ def bit_patterns(stored: Stored) -> Patterns:
     return stored.view(stored.dtype.str.replace("i", "u"))
 
 
-def field_of(patterns: Patterns, layout: Layout, shifted: bool) -> Patterns | None:
-    """[256] or [65536] bit pattern of a sample -> its Bits Stored bits, without those above High Bit (overlays,
-    garbage); None where they are all there is.
+def shift_of(layout: Layout, shifted: bool) -> int:
+    """How many bits of a sample lie below its stored value. shifted: whether High Bit (0028,0102) tells; in a
+    codestream there are none."""
+    return layout.high_bit + 1 - layout.bits_stored if shifted else 0
 
-    shifted: whether High Bit (0028,0102) tells where they lie; in a codestream they are always the lowest.
-    """
+
+def field_of(patterns: Patterns, bits: int, shift: int) -> Patterns | None:
+    """[256] or [65536] bit pattern of a sample -> the `bits` bits of its stored value, without those below it and
+    those above High Bit (overlays, garbage); None where they are all there is."""
     size = 8 * patterns.dtype.itemsize
-    shift = layout.high_bit + 1 - layout.bits_stored if shifted else 0
-    if layout.bits_stored >= size and not shift:
+    if bits >= size and not shift:
         return None
     field = np.arange(1 << size) >> shift
-    return (field & ((1 << layout.bits_stored) - 1)).astype(patterns.dtype)
+    return (field & ((1 << bits) - 1)).astype(patterns.dtype)

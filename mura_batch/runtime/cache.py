@@ -1,7 +1,7 @@
-"""Parity figures remembered between starts, so that a nightly run need not measure them again.
+"""What a start need not do again: parity figures measured by an earlier one, and the compiled network.
 
-Compiled models are not kept, though OpenVINO offers it (CACHE_DIR): it saves 0.3 s of a start, and a blob with a
-damaged block was seen to load without a word and give features off by 0.9 (OpenVINO 2026.4.1).
+Everything here may be deleted. A file that cannot be read, is damaged or cannot be written is as if it were not there:
+the next start measures or compiles again.
 """
 
 from __future__ import annotations
@@ -17,45 +17,83 @@ from typing import Any
 
 from mura_batch.runtime.parity import Parity
 
-MAX_FILES = 64  # of 100 bytes each: a key for each model, OpenVINO, processor and batch size
+_DIGEST = hashlib.sha256().digest_size
 
 
-class ParityCache:
-    """One measured Parity in `parity-<key>.json`; the key covers everything that it was measured with.
+class Kept:
+    """One file `KIND-<key>` of a folder, which holds no more than `most` of the kind, the newest.
 
-    A file that cannot be read or written is as if it were not there: the figures are then measured again.
+    basis: everything that the content depends on, as JSON can hold it. folder None: nothing is kept.
     """
 
-    def __init__(self, folder: Path | None, basis: Sequence[Any]) -> None:
+    def __init__(self, folder: Path | None, kind: str, basis: Sequence[Any], most: int) -> None:
         key = hashlib.sha256(json.dumps(basis).encode()).hexdigest()[:24]
-        self._path = folder / f"parity-{key}.json" if folder is not None else None
+        self._path = folder / f"{kind}-{key}" if folder is not None else None
+        self._kind, self._most = kind, most
 
-    def read(self) -> Parity | None:
+    def read(self) -> bytes | None:
         if self._path is None:
             return None
         try:
-            return Parity(**json.loads(self._path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            return self._path.read_bytes()
+        except OSError:
             return None
 
-    def write(self, parity: Parity) -> None:
+    def write(self, *parts: bytes) -> None:
         if self._path is None:
             return
-        temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
+        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(asdict(parity)), encoding="utf-8")
+            with temporary.open("wb") as file:
+                file.writelines(parts)
             temporary.replace(self._path)
-            _prune(self._path.parent)
-        except OSError:  # the next start measures again, nothing is lost but seconds
+            self._prune(self._path.parent)
+        except OSError:  # a full disk: nothing is lost but the next start's seconds
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
 
+    def _prune(self, folder: Path) -> None:
+        newest_first = sorted(folder.glob(f"{self._kind}-*"), key=_time_of, reverse=True)
+        for path in newest_first[self._most :]:
+            path.unlink(missing_ok=True)
 
-def _prune(folder: Path) -> None:
-    newest_first = sorted(folder.glob("parity-*.json"), key=_time_of, reverse=True)
-    for path in newest_first[MAX_FILES:]:
-        path.unlink(missing_ok=True)
+
+class ParityCache:
+    """A measured Parity, as JSON."""
+
+    MOST = 64  # of 100 bytes each: one for each model, OpenVINO and processor
+
+    def __init__(self, folder: Path | None, basis: Sequence[Any]) -> None:
+        self._kept = Kept(folder, "parity", basis, self.MOST)
+
+    def read(self) -> Parity | None:
+        try:
+            return Parity(**json.loads(self._kept.read() or b""))
+        except (ValueError, TypeError):
+            return None
+
+    def write(self, parity: Parity) -> None:
+        self._kept.write(json.dumps(asdict(parity)).encode())
+
+
+class NetworkCache:
+    """A compiled network as OpenVINO exports it, behind its SHA-256: a blob with a damaged block was seen to load
+    without a word and to give features off by 0.9 (OpenVINO 2026.4.1)."""
+
+    MOST = 2  # of 51 MB each: both precisions of one model
+
+    def __init__(self, folder: Path | None, basis: Sequence[Any]) -> None:
+        self.is_kept = folder is not None
+        self._kept = Kept(folder, "compiled", basis, self.MOST)
+
+    def read(self) -> bytes | None:
+        content = self._kept.read() or b""
+        digest, blob = content[:_DIGEST], content[_DIGEST:]
+        return blob if hashlib.sha256(blob).digest() == digest else None
+
+    def write(self, blob: bytes) -> None:
+        self._kept.write(hashlib.sha256(blob).digest(), blob)
 
 
 def _time_of(path: Path) -> int:

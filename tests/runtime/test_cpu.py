@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
 import weakref
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 from mura_batch.errors import ModelError, RunnerError
 from mura_batch.model_card import Model, load_model, write_card
 from mura_batch.runtime import Outputs, RunnerInfo, RunnerOptions, cpu, open_runner, parity
+from mura_batch.runtime.cache import NetworkCache, ParityCache
 
 
 def run(model: Model, pictures: np.ndarray, **options: Any) -> tuple[Outputs, RunnerInfo]:
@@ -86,7 +89,7 @@ def test_without_bf16_instructions_auto_takes_float32_and_bf16_is_refused(
 @pytest.mark.usefixtures("bf16_here")
 def test_parity_is_measured_once_and_remembered(tiny_model: Model, pictures: np.ndarray, tmp_path: Path) -> None:
     _, first = run(tiny_model, pictures, cache_dir=tmp_path / "cache")
-    (kept,) = (tmp_path / "cache").iterdir()
+    (kept,) = (tmp_path / "cache").glob("parity-*")
     figures = json.loads(kept.read_text())
     assert figures["max_abs"] == first.parity_max_abs_error
     kept.write_text(json.dumps(figures | {"max_abs": 0.0123}))
@@ -101,15 +104,50 @@ def test_remembered_figures_of_another_model_are_not_used(
 ) -> None:
     run(tiny_model, pictures, cache_dir=tmp_path / "cache")
     run(make_tiny_model(tmp_path / "other", seed=5), pictures, cache_dir=tmp_path / "cache")
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(list((tmp_path / "cache").glob("parity-*"))) == 2
+    assert len(list((tmp_path / "cache").glob("compiled-*"))) == 2
+
+
+def test_a_network_is_compiled_once_and_the_kept_one_gives_the_same_answers(
+    tiny_model: Model, pictures: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = run(tiny_model, pictures, precision="float32", cache_dir=tmp_path)
+    (kept,) = tmp_path.glob("compiled-*")
+    monkeypatch.setattr(cpu, "read_graph", lambda path: pytest.fail(f"{path} was compiled again"))
+    again, _ = run(tiny_model, pictures, precision="float32", cache_dir=tmp_path)
+    assert all(np.array_equal(one, two) for one, two in zip(astuple(first), astuple(again), strict=True))
+    assert list(tmp_path.iterdir()) == [kept]
+
+
+@pytest.mark.parametrize("damage", ["zeroed", "cut", "empty", "another's"])
+def test_a_damaged_network_is_compiled_again(
+    tiny_model: Model, pictures: np.ndarray, tmp_path: Path, damage: str
+) -> None:
+    """OpenVINO by itself does not notice: it gave other features without a word."""
+    first, _ = run(tiny_model, pictures, precision="float32", cache_dir=tmp_path)
+    (kept,) = tmp_path.glob("compiled-*")
+    whole = kept.read_bytes()
+    other = hashlib.sha256(b"no network").digest() + b"no network"
+    half = len(whole) // 2
+    kept.write_bytes(
+        {
+            "zeroed": whole[:half] + bytes(1000) + whole[half + 1000 :],
+            "cut": whole[:half],
+            "empty": b"",
+            "another's": other,
+        }[damage]
+    )
+    again, _ = run(tiny_model, pictures, precision="float32", cache_dir=tmp_path)
+    assert all(np.array_equal(one, two) for one, two in zip(astuple(first), astuple(again), strict=True))
+    assert kept.read_bytes()[:32] == hashlib.sha256(kept.read_bytes()[32:]).digest(), "a whole one took its place"
 
 
 def test_the_cache_never_grows_beyond_its_bound(tmp_path: Path) -> None:
-    from mura_batch.runtime.cache import MAX_FILES, ParityCache
-
-    for number in range(MAX_FILES + 10):
+    for number in range(ParityCache.MOST + 10):
         ParityCache(tmp_path, (number,)).write(parity.Parity(1, 0.0, 0.0, 0, True))
-    assert len(list(tmp_path.iterdir())) == MAX_FILES
+        NetworkCache(tmp_path, (number,)).write(b"network")
+    assert len(list(tmp_path.iterdir())) == ParityCache.MOST + NetworkCache.MOST
+    assert NetworkCache(tmp_path, (ParityCache.MOST + 9,)).read() == b"network", "the newest stays"
 
 
 def test_a_cache_that_cannot_be_written_does_no_harm(tiny_model: Model, pictures: np.ndarray, tmp_path: Path) -> None:
