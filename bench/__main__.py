@@ -69,7 +69,7 @@ def _about() -> dict[str, Any]:
 
 def _parts(chosen: argparse.Namespace, work: Path) -> Iterator[tuple[str, tuple[list[Figure], dict[str, Any]]]]:
     """(name, (figures, more for the JSON)), each measured when it is asked for."""
-    from bench import decoding, fidelity, inference, limits, startup, studies, whole
+    from bench import decoding, fidelity, inference, limits, overlap, startup, studies, whole
     from mura_batch.model_card import load_model
 
     model = load_model(chosen.model)
@@ -92,7 +92,8 @@ def _parts(chosen: argparse.Namespace, work: Path) -> Iterator[tuple[str, tuple[
         found, manifest = whole.whole(work / "mix", count, chosen.model, work)
         yield "end to end", (found, {"run": manifest})
         if alone and mix:
-            yield "overlap", (whole.overlap(manifest, count, alone, mix), {})
+            yield "its bounds", (whole.bounds(manifest, count, alone, mix), {})
+        yield "overlap", (overlap.overlap(work / "mix", count, size), {})
     if "startup" in chosen.only:
         yield "start-up", (startup.startup(chosen.model, work / "startup"), {})
     if "fidelity" in chosen.only and chosen.pictures is not None:

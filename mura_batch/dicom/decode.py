@@ -14,7 +14,7 @@ from mura_batch.dicom.codecs import decode_frame
 from mura_batch.dicom.describe import describe, pixel_aspect
 from mura_batch.dicom.errors import Refused
 from mura_batch.dicom.grid import WHOLE, Grid, restored
-from mura_batch.dicom.halve import HALF, SUMMED, halved, may_halve
+from mura_batch.dicom.halve import HALF, halved, is_enough, is_same, table_of_sums
 from mura_batch.dicom.header import Header, parse_header
 from mura_batch.dicom.judge import check_pixels
 from mura_batch.dicom.layout import Layout
@@ -27,7 +27,7 @@ from mura_batch.dicom.native import (
     native_frame,
     shift_of,
 )
-from mura_batch.dicom.pixels import Rendering, display_table, looked_up
+from mura_batch.dicom.pixels import Rendering, display_table, grey_levels, looked_up
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.sources import InflatedBytes, MemoryBytes
 from mura_batch.dicom.syntax import CODECS
@@ -59,12 +59,12 @@ def decode(
     sample = sample if field is None else field[sample]
     description = describe(tags, layout)
     histogram = np.bincount(sample.ravel(), minlength=1 << layout.bits_stored)
-    if may_halve(description, layout, grid, target_size):
-        table, made = display_table(description, histogram, policy.voi, SUMMED)
-        shown, grid = looked_up(table, halved(patterns, shift, layout.bits_stored)), HALF
+    brightness, made = display_table(description, histogram, policy.voi)
+    if is_enough(layout, grid, target_size) and is_same(description, layout, brightness, histogram):
+        table, patterns, grid = table_of_sums(brightness), halved(patterns, shift, layout.bits_stored), HALF
     else:
-        table, made = display_table(description, histogram, policy.voi)
-        shown = looked_up(table if field is None else table[field], patterns)
+        table = brightness if field is None else brightness[field]
+    shown = looked_up(grey_levels(table), patterns)
     display = restored(shown, grid, layout.rows, layout.columns, target_size)
     aspect = pixel_aspect(tags)
     told = _decisions(made, decoder, grid, aspect)

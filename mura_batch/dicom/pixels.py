@@ -65,16 +65,12 @@ class Rendering:
     flags: tuple[str, ...]
 
 
-def display_table(
-    d: Description, histogram: NDArray[np.int64], voi: str, summed: int = 1
-) -> tuple[NDArray[np.uint8], Rendering]:
-    """The table from stored bit pattern to grey level, bone bright as the device meant it.
+def display_table(d: Description, histogram: NDArray[np.int64], voi: str) -> tuple[Table, Rendering]:
+    """The table from stored bit pattern to brightness, 0 to 1, bone bright as the device meant it.
 
     histogram: [2 ** bits_stored] how often each bit pattern occurs in the part of the picture that was exposed, or in
     an even sample of it.
-    voi: 'auto', 'window', 'lut' or 'percentiles'. summed: 1, or how many unsigned stored values the table is to take
-    the sum of, and to show their mean: it has summed * (2 ** bits_stored - 1) + 1 entries. Raises
-    Refused(BLANK_IMAGE) on a picture of one value.
+    voi: 'auto', 'window', 'lut' or 'percentiles'. Raises Refused(BLANK_IMAGE) on a picture of one value.
     """
     stored = _stored_values(d)
     padded = _padded(d, stored)
@@ -87,16 +83,13 @@ def display_table(
     if inverted:
         shown = 1.0 - shown
     shown = np.where(padded, 0.0, shown)  # padding is no picture: black, like the letterbox
-    table = np.rint(_between(shown, summed) * 255.0).astype(np.uint8)
     flags = (*flags, *more, *contradiction)
-    return table, Rendering(transform, words, center, width, "inverted" if inverted else "as stored", why, flags)
+    return shown, Rendering(transform, words, center, width, "inverted" if inverted else "as stored", why, flags)
 
 
-def _between(shown: Table, steps: int) -> Table:
-    """shown with steps - 1 values between each and the next, on a straight line."""
-    if steps == 1:
-        return shown
-    return np.interp(np.arange(steps * (len(shown) - 1) + 1) / steps, np.arange(len(shown)), shown)
+def grey_levels(shown: Table) -> NDArray[np.uint8]:
+    """Brightness as the 8 bits of a display image."""
+    return np.rint(shown * 255.0).astype(np.uint8)
 
 
 def looked_up(table: NDArray[np.uint8], patterns: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.uint8]:

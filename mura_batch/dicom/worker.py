@@ -35,6 +35,7 @@ from mura_batch.records import Decoded, Instance, PixelDecisions, Reason, Skippe
 
 Item = tuple[Decoded, NDArray[np.uint8]] | Skipped
 AHEAD = 8  # files in flight a worker: enough that none waits while the parent stores a batch
+_STARTS = 3  # tries: a process may be killed while it starts, when the machine is short of memory for a moment
 _START_TIMEOUT = 120.0  # seconds for a process to import numpy and the codecs on a busy machine
 _STEP = 0.25  # seconds: how soon a run that ends stops to wait for a decoder that hangs
 
@@ -155,12 +156,16 @@ class _Child:
         return False
 
     def _ready(self) -> Connection:
-        if self._pipe is None:
-            self._start()
-        assert self._pipe is not None  # noqa: S101 - _start sets it or raises
-        return self._pipe
+        code = None
+        for _ in range(_STARTS):
+            if self._pipe is not None or self._start():
+                assert self._pipe is not None  # noqa: S101 - _start has set it
+                return self._pipe
+            code = self.end()
+        raise MuraBatchError(f"decode workers do not start ({_words(code)}): is memory limited by `ulimit -v`?")
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
+        """Whether the process says that it is ready."""
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", "mura_batch.dicom.child", str(theirs.fileno())]
@@ -174,12 +179,9 @@ class _Child:
         self._pipe = Connection(ours.detach())
         try:
             self._pipe.send(self._settings)
-            if self._pipe.poll(_START_TIMEOUT) and self._pipe.recv_bytes() == READY:
-                return
+            return self._pipe.poll(_START_TIMEOUT) and self._pipe.recv_bytes() == READY
         except (EOFError, OSError):
-            pass
-        code = self.end()
-        raise MuraBatchError(f"decode workers do not start ({_words(code)}): is memory limited by `ulimit -v`?")
+            return False
 
     def end(self) -> int | None:
         """Ends the process; returns its exit code."""

@@ -73,7 +73,7 @@ class RunnerOptions:
     precision: str = "auto"  # 'auto', 'float32' or 'bf16': the CPU runner's; a plan has its own, from the graph
     batch_size: int = 8  # images in one piece of work on a GPU; larger batches are split. A CPU takes one by one
     gpu: str = "0"  # index as CUDA counts, or UUID ('GPU-...' or 'MIG-...')
-    cache_dir: Path | None = None  # where the CPU runner keeps its parity figures from start to start; None keeps none
+    cache_dir: Path | None = None  # where the CPU runner keeps what a start need not do again; None: nowhere
     threads: int | None = None  # of the CPU runner; None leaves it to OpenVINO, which takes every core it may
 
 

@@ -21,7 +21,7 @@ from mura_batch.records import UNREADABLE, Instance, Reason, Skipped, SourceFile
 from mura_batch.scoring.ledger import Key, Ledger
 from mura_batch.scoring.studies import settle_patients, settle_same_sop
 
-PIXELS_VERSION = 2  # raised when the same file gives another model input than before: everything is scored again
+PIXELS_VERSION = 3  # raised when the same file gives another model input than before: everything is scored again
 HEADERS_PER_COMMIT = 1000  # a commit costs a disk flush; a crash costs at most this many headers read again
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
-from bench import decoding, fidelity, inference, many, peer, studies
+from bench import decoding, fidelity, inference, many, overlap, peer, studies
 from bench.result import Figure, ratio, table
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker import DecodePool
@@ -79,6 +80,24 @@ def test_decoding_is_measured_by_both_sides(mix: tuple[Path, dict[str, list[Path
     assert of_rle.ours is not None
     assert of_rle.peer is not None
     assert of_rle.value == of_mix.value == pytest.approx(of_rle.peer / of_rle.ours)
+
+
+def test_the_played_accelerator_takes_its_own_time_one_batch_after_another() -> None:
+    accelerator, pictures = overlap.Accelerator(8, 0.01), np.zeros((5, 1, 8, 8), np.uint8)
+    begun = time.perf_counter()
+    outputs = list(accelerator.run([pictures] * 4))
+    took = time.perf_counter() - begun
+    assert [len(o.probability) for o in outputs] == [5] * 4
+    assert 0.2 <= took < 0.4
+    assert accelerator.busy_seconds == pytest.approx(0.2, abs=0.02)
+
+
+def test_overlap_is_measured_with_every_picture_decoded(mix: tuple[Path, dict[str, list[Path]]]) -> None:
+    alone, *beside = overlap.overlap(mix[0], len(studies.SYNTAXES), 320)
+    assert alone.value > 0
+    assert [f.value > 0.9 for f in beside if f.target] == [True, True], "nothing is faster than its bound"
+    with pytest.raises(RuntimeError, match="instead of 7"):
+        overlap.overlap(mix[0], 7, 320)
 
 
 def test_the_float32_graph_is_the_model(tmp_path: Path) -> None:

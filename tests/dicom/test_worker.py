@@ -22,6 +22,7 @@ from mura_batch.dicom.discover import discover
 from mura_batch.dicom.header import read_header
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker import AHEAD, DecodePool
+from mura_batch.errors import MuraBatchError
 from mura_batch.preprocess import InputSpec
 from mura_batch.records import Instance, Reason, Skipped, SourceFile
 
@@ -170,6 +171,32 @@ def test_a_worker_killed_in_mid_run_costs_its_file_and_no_other(write: Write, st
     assert len(lost) <= 1  # none, if it fell between two files
     assert all((answer.reason, "SIGKILL" in answer.detail) == (Reason.WORKER_CRASHED, True) for answer in lost)
     assert killed
+
+
+@pytest.mark.parametrize(("deaths", "starts"), [(2, True), (3, False)])
+def test_a_worker_killed_while_it_starts_is_started_again(
+    write: Write, studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deaths: int, starts: bool
+) -> None:
+    """Seen on a busy machine: one death at the start ended the whole run. One that always dies still does."""
+    (tmp_path / "deadly").mkdir()
+    (tmp_path / "deadly" / "sitecustomize.py").write_text(
+        "import os, pathlib, signal\n"
+        f"deaths = pathlib.Path({str(tmp_path / 'deaths')!r})\n"
+        "count = len(deaths.read_text()) if deaths.exists() else 0\n"
+        f"if count < {deaths}:\n"
+        "    deaths.write_text('x' * (count + 1))\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "deadly"))
+    write("a")
+    with DecodePool(studies, POLICY, SPEC, 1) as pool:
+        if starts:
+            (answer,) = pool.decode(instances(studies))
+            assert not isinstance(answer, Skipped)
+        else:
+            with pytest.raises(MuraBatchError, match=r"do not start .signal SIGKILL"):
+                list(pool.decode(instances(studies)))
+    assert len((tmp_path / "deaths").read_text()) == deaths
 
 
 def test_a_file_that_is_a_pipe_by_now_times_out_and_its_neighbours_are_decoded(write: Write, studies: Path) -> None:

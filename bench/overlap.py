@@ -1,0 +1,121 @@
+"""How near a run comes to the larger of its two bounds, decoding and inference, where the model does not run on the
+cores that decode: the real stream, ledger and decode workers beside an accelerator that is played by a clock.
+
+Where the model runs on the same cores, the floor is the sum of both kinds of work; that is measured too, in whole.py.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.result import Figure
+from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.dicom.worker import DecodePool
+from mura_batch.preprocess import InputSpec
+from mura_batch.runtime import Outputs, RunnerInfo
+from mura_batch.runtime.stream import Meter, stream
+from mura_batch.scoring.intake import scan, settle_identity
+from mura_batch.scoring.ledger import Key, Ledger
+from mura_batch.scoring.stream import Stream
+from mura_batch.scoring.timings import Timings
+
+SECTION = "Overlap, beside an accelerator of its own (played by a clock)"
+MAP = 10  # a side of the class activation map at 320 px
+LANES = 2  # one batch works, one waits: as the GPU runner has it
+BATCH = 8
+
+
+class Accelerator:
+    """Runner protocol. Takes `seconds` of its own time for a picture, one batch after another, and none of a core's."""
+
+    def __init__(self, size: int, seconds: float) -> None:
+        self._size, self._seconds, self._meter = size, seconds, Meter()
+        self._free_at = 0.0
+
+    @property
+    def info(self) -> RunnerInfo:
+        return RunnerInfo("clock", "played", "none", "a benchmark", "1", None)
+
+    @property
+    def batch_size(self) -> int:
+        return BATCH
+
+    @property
+    def busy_seconds(self) -> float:
+        return self._meter.busy
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def run(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Outputs]:
+        return stream(batches, [_Lane(self) for _ in range(LANES)], BATCH, self._size, self._meter)
+
+    def take(self, count: int) -> float:
+        """When the work on so many pictures will be done."""
+        self._free_at = max(self._free_at, time.perf_counter()) + count * self._seconds
+        return self._free_at
+
+
+class _Lane:
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = accelerator
+        self._count, self.ended = 0, 0.0
+
+    def start(self, images: NDArray[np.uint8]) -> None:
+        self._count, self.ended = len(images), self._accelerator.take(len(images))
+
+    def finish(self) -> Outputs:
+        time.sleep(max(0.0, self.ended - time.perf_counter()))
+        n = self._count
+        return Outputs(np.full(n, 0.5, np.float32), np.zeros((n, MAP, MAP), np.float32), np.zeros((n, 1), np.float32))
+
+    def abandon(self) -> None: ...
+
+
+def overlap(studies: Path, count: int, size: int) -> list[Figure]:
+    """Decoding alone first; then beside an accelerator that is as fast as decoding, where overlap is hardest, and
+    beside one half as fast."""
+    decoding, _ = _streamed(studies, count, size, 0.0)
+    figures = [Figure(SECTION, f"decoding {count} pictures alone", decoding, unit="s")]
+    for words, seconds in (("as fast", decoding / count), ("half as fast", 2 * decoding / count)):
+        took, idle = _streamed(studies, count, size, seconds)
+        larger = max(decoding, count * seconds)
+        figures.append(Figure(SECTION, f"an accelerator {words}: time over the larger bound", took / larger, "< 1.15"))
+        figures.append(Figure(SECTION, "it had nothing to do for", idle, unit="s"))
+    return figures
+
+
+def _streamed(studies: Path, count: int, size: int, seconds: float) -> tuple[float, float]:
+    """(seconds that the stream took, seconds of them that the accelerator had no work)."""
+    policy, key, timings = IntakePolicy(settle_seconds=0), Key("clock", "bench"), Timings()
+    workers, accelerator = len(os.sched_getaffinity(0)), Accelerator(size, seconds)
+    with (
+        tempfile.TemporaryDirectory(prefix="overlap-", dir=studies.parent) as out,
+        Ledger(Path(out) / "ledger.sqlite") as ledger,
+        DecodePool(studies, policy, InputSpec(size=size), workers) as pool,
+    ):
+        ledger.begin_run("bench")
+        scan(studies, policy, ledger, _Silent())
+        settle_identity(studies, ledger, key)
+        if ledger.count_pending(key) != count:
+            raise RuntimeError(f"{ledger.count_pending(key)} pictures instead of {count}: the bounds would be wrong")
+        for _ in pool.decode(list(ledger.pending(key))[:workers]):  # the processes start and import
+            pass
+        Stream(ledger, key, pool, accelerator, Path(out), _Silent()).run(timings, BATCH, strict=False)
+    return timings.busy["store"] + timings.waiting["store"], timings.waiting["inference"]
+
+
+class _Silent:
+    def begin(self, what: str, total: int | None) -> None: ...
+
+    def advance(self, count: int = 1) -> None: ...
