@@ -22,7 +22,9 @@ from mura_batch.records import (
     SCHEMA_VERSION,
     InstanceScore,
     Laterality,
+    PixelDecisions,
     Region,
+    RegionFinding,
     Skipped,
     StudyScore,
     StudyStatus,
@@ -50,6 +52,7 @@ LONGEST_CELL = 32_000  # characters: a spreadsheet's cell ends at 32,767, a host
 # = + - @ start one in East Asian locales; an apostrophe is escaped by itself, so that reading is exact.
 _FORMULA = "=+\\-@\t\r\n\0\uff1d\uff0b\uff0d\uff20'"
 _ESCAPE = re.compile(f"(^|[;,|\t\r\n])(?=[{_FORMULA}])")
+_PLAIN = re.compile(r"[0-9A-Za-z.]{0,64}")
 _UNESCAPE = re.compile("(^|[;,|\t\r\n])'")
 
 Row = dict[str, str]
@@ -85,14 +88,13 @@ class TableWriter:
 
     def image(self, score: InstanceScore) -> None:
         i, d = score.instance, score.decoded.decisions
-        r = i.region
-        self._write("images.csv", (
-            i.study_uid, i.accession, i.series_uid, i.sop_instance_uid, i.source.path, i.source.key, r.region, r.source,
-            r.evidence, r.confidence, r.disagreement, i.laterality, i.view_position, i.modality, i.photometric, i.rows,
-            i.columns, i.bits_stored, i.transfer_syntax, d.decoder, d.reduction, d.modality_transform, d.voi,
-            d.window_center, d.window_width, d.polarity, d.polarity_reason, d.pixel_aspect,
-            "; ".join((*i.flags, *d.flags)), score.probability, score.reused, score.decoded.content_hash,
-        ))  # fmt: skip
+        identity = (i.study_uid, i.accession, i.series_uid, i.sop_instance_uid, i.source.path, i.source.key)
+        frame = (
+            i.laterality, i.view_position, i.modality, i.photometric, i.rows, i.columns, i.bits_stored,
+            i.transfer_syntax,
+        )  # fmt: skip
+        result = ("; ".join((*i.flags, *d.flags)), score.probability, score.reused, score.decoded.content_hash)
+        self._write("images.csv", identity, _region(i.region), frame, _decisions(d), result)
 
     def skip(self, s: Skipped) -> None:
         self._write("skipped.csv", (
@@ -100,8 +102,32 @@ class TableWriter:
             s.sop_instance_uid, s.accession, s.region,
         ))  # fmt: skip
 
-    def _write(self, name: str, values: tuple[Any, ...]) -> None:
-        self._writers[name].writerow([SCHEMA_VERSION, *map(_cell, values)])
+    def _write(self, name: str, *parts: tuple[Any, ...]) -> None:
+        """parts: values, or cells that were made of values before."""
+        row = [SCHEMA_VERSION]
+        for part in parts:
+            row.extend(part if isinstance(part, _Cells) else map(_cell, part))
+        self._writers[name].writerow(row)
+
+
+class _Cells(tuple[str, ...]):
+    """Cells of a row, ready to be written."""
+
+    __slots__ = ()
+
+
+@lru_cache(maxsize=1024)  # the radiographs of one device differ in little but their windows
+def _decisions(d: PixelDecisions) -> _Cells:
+    values = (
+        d.decoder, d.reduction, d.modality_transform, d.voi, d.window_center, d.window_width, d.polarity,
+        d.polarity_reason, d.pixel_aspect,
+    )  # fmt: skip
+    return _Cells(map(_cell, values))
+
+
+@lru_cache(maxsize=1024)
+def _region(r: RegionFinding) -> _Cells:
+    return _Cells(map(_cell, (r.region, r.source, r.evidence, r.confidence, r.disagreement)))
 
 
 def read_studies(path: Path) -> Iterator[StudyScore]:
@@ -167,6 +193,8 @@ def _cell(value: object) -> str:
 
 @lru_cache(maxsize=4096)  # most cells of a column are alike
 def _inert(text: str) -> str:
+    if _PLAIN.fullmatch(text):  # UIDs, hashes, dates: most of the others
+        return text
     return _ESCAPE.sub(r"\1'", text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]} ...")
 
 
