@@ -59,7 +59,9 @@ def _load_config(context: click.Context, _: click.Parameter, path: Path | None) 
     help="On the CPU; auto takes bf16 where the processor has it and parity holds.",
 )
 @option("--truth", type=FILE, default=None, help="CSV with study_uid (or accession) and label, for agreement.")
-@option("--workers", type=click.IntRange(1, 256), default=None, show_default="one a core", help="Decode processes.")
+@option(
+    "--workers", type=click.IntRange(1, 256), default=None, show_default="one a core", help="Decode processes at most."
+)
 @option(
     "--batch-size", type=click.IntRange(1, 256), default=8, help="Images a batch on a GPU; results committed together."
 )

@@ -3,6 +3,9 @@ else.
 
 One thread of the parent tends one process: it sends a file, waits no longer than the time limit, and starts another
 process when this one is lost. Model inputs (100 kB at 320 px) come back through a socket.
+
+A pool begins with a few processes and doubles them, up to its limit, as long as whoever takes the pictures has to wait
+for them: where the model is the slower part, on a processor of many cores, most of them would only hold memory.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from mura_batch.preprocess import InputSpec
 from mura_batch.records import Decoded, Instance, PixelDecisions, Reason, Skipped, Stage, skip_instance
 
 Item = tuple[Decoded, NDArray[np.uint8]] | Skipped
+FIRST = 2  # processes that a pool begins with
 AHEAD = 8  # files in flight a worker: enough that none waits while the parent stores a batch
 _STARTS = 3  # tries: a process may be killed while it starts, when the machine is short of memory for a moment
 _START_TIMEOUT = 120.0  # seconds for a process to import numpy and the codecs on a busy machine
@@ -41,21 +45,20 @@ _STEP = 0.25  # seconds: how soon a run that ends stops to wait for a decoder th
 
 
 class DecodePool:
-    """`with DecodePool(root, policy, spec, workers) as pool: for item in pool.decode(instances)`."""
+    """`with DecodePool(root, policy, spec, most) as pool: for item in pool.decode(instances)`. most: processes."""
 
-    def __init__(self, root: Path, policy: IntakePolicy, spec: InputSpec, workers: int) -> None:
+    def __init__(self, root: Path, policy: IntakePolicy, spec: InputSpec, most: int) -> None:
         self._settings: Settings = (root, policy, spec)
-        self.workers = workers
+        self._most = most
         self._inbox: queue.SimpleQueue[Instance | None] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[Item | BaseException] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._busy = [0.0] * workers
+        self._busy = [0.0] * most
+        self._since = 0  # results since the pool last grew
         self._closing = threading.Event()
 
     def __enter__(self) -> Self:
-        self._threads = [threading.Thread(target=self._tend, args=(n,), daemon=True) for n in range(self.workers)]
-        for thread in self._threads:
-            thread.start()
+        self._add(FIRST)
         return self
 
     def __exit__(
@@ -66,6 +69,11 @@ class DecodePool:
             self._inbox.put(None)
         for thread in self._threads:
             thread.join()
+
+    @property
+    def workers(self) -> int:
+        """Processes so far."""
+        return len(self._threads)
 
     @property
     def busy_seconds(self) -> float:
@@ -87,11 +95,22 @@ class DecodePool:
                 waiting += 1
             if not waiting:
                 return
+            # None lies ready: decoding is the slower part, unless its processes are still starting.
+            if self._outbox.empty() and self._since >= self.workers:
+                self._add(self.workers)
             arrived = [self._next()]
             while len(arrived) < most and not self._outbox.empty():
                 arrived.append(self._next())
             waiting -= len(arrived)
+            self._since += len(arrived)
             yield arrived
+
+    def _add(self, count: int) -> None:
+        for number in range(self.workers, min(self.workers + count, self._most)):
+            thread = threading.Thread(target=self._tend, args=(number,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._since = 0
 
     def _next(self) -> Item:
         item = self._outbox.get()

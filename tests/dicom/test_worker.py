@@ -21,7 +21,7 @@ from mura_batch.dicom import syntax as syntaxes
 from mura_batch.dicom.discover import discover
 from mura_batch.dicom.header import read_header
 from mura_batch.dicom.policy import IntakePolicy
-from mura_batch.dicom.worker import AHEAD, DecodePool
+from mura_batch.dicom.worker import AHEAD, FIRST, DecodePool
 from mura_batch.errors import MuraBatchError
 from mura_batch.preprocess import InputSpec
 from mura_batch.records import Instance, Reason, Skipped, SourceFile
@@ -72,11 +72,30 @@ def test_a_million_instances_would_not_be_held_at_once(write: Write, studies: Pa
             taken += 1
             yield instance
 
-    with DecodePool(studies, POLICY, SPEC, workers=1) as pool:
+    with DecodePool(studies, POLICY, SPEC, 1) as pool:
         stream = pool.decode(endless())
         for _ in range(3):
             next(stream)
         assert taken <= AHEAD + 3
+
+
+@pytest.mark.parametrize(("waits", "workers"), [(True, 5), (False, FIRST)])
+def test_processes_are_added_while_somebody_waits_for_pictures(
+    write: Write, studies: Path, waits: bool, workers: int
+) -> None:
+    """5: all that the pool may have. Whoever is slower than decoding finds a picture ready each time."""
+    write("a")
+    (instance,) = instances(studies)
+    with DecodePool(studies, POLICY, SPEC, 5) as pool:
+        assert pool.workers == FIRST
+        stream = pool.decode(instance for _ in range(150 if waits else 40))
+        for n, _ in enumerate(stream):
+            if not waits and n:
+                time.sleep(0.05)
+            elif not waits:
+                time.sleep(3)  # both processes have started, and what is in flight is decoded
+        assert pool.workers == workers
+    assert pool.busy_seconds > 0
 
 
 def test_a_file_that_changed_since_its_header_was_read_is_not_scored(write: Write, studies: Path) -> None:

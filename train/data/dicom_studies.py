@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def decoded(root: Path, examples: Sequence[Example], spec: InputSpec) -> Iterato
     instances = [i for i in _instances(root) if i.source.path in wanted]
     waiting: dict[int, NDArray[np.uint8]] = {}
     following = 0
-    with DecodePool(root, POLICY, spec, workers=1) as pool:
+    with DecodePool(root, POLICY, spec, len(os.sched_getaffinity(0))) as pool:
         for result in pool.decode(instances):
             if isinstance(result, Skipped):
                 raise InputError(
