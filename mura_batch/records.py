@@ -215,7 +215,7 @@ class PixelDecisions:
     """Every decision between stored values and model input, recorded beside the score."""
 
     decoder: str  # e.g. 'native', 'pillow:jpeg2000', 'imagecodecs:jpegls'
-    reduction: int  # the frame was decoded at 1/reduction of its size: 1, 2, 4, 8
+    reduction: int  # the frame was decoded or shown at 1/reduction of its size: 1, 2, 4, 8
     modality_transform: str  # 'none', 'rescale', 'lut', 'ignored: ...'
     voi: str  # 'window linear', 'window linear_exact', 'window sigmoid', 'voi lut', 'percentiles', 'full range'
     window_center: float | None
