@@ -19,24 +19,26 @@ Weights = NDArray[np.float32]  # [N, 2]: of the normal term, of the abnormal ter
 
 
 def region_weights(examples: Sequence[Example]) -> dict[str, tuple[float, float]]:
-    """Region -> (w0, w1): w1 = |N|/(|A|+|N|), w0 = |A|/(|A|+|N|) over pictures; arXiv:1712.06957, section 3.1."""
+    """Region -> (w0, w1): w1 = |N|/(|A|+|N|), w0 = |A|/(|A|+|N|) over pictures; arXiv:1712.06957, section 3.1. A
+    picture of several regions counts for each."""
     weights = {}
-    for region in {e.region for e in examples}:
-        abnormal = sum(e.abnormal for e in examples if e.region == region)
-        total = sum(e.region == region for e in examples)
+    for region in {part for e in examples for part in e.regions}:
+        abnormal = sum(e.abnormal for e in examples if region in e.regions)
+        total = sum(region in e.regions for e in examples)
         weights[region] = (abnormal / total, (total - abnormal) / total)
     return weights
 
 
 def term_weights(part: LossPart, train: Sequence[Example], of: Sequence[Example]) -> Weights:
-    """[N, 2] of the pictures `of`, by the counts of the training split. InputError on a region not trained on."""
+    """[N, 2] of the pictures `of`, by the counts of the training split; of several regions, the mean of theirs.
+    InputError on a region not trained on."""
     if part.weighting != "per_region":
         row = (1.0, part.positive_weight if part.weighting == "positive" else 1.0)
         return np.tile(np.array(row, np.float32), (len(of), 1))
     weights = region_weights(train)
-    if foreign := sorted({e.region for e in of} - weights.keys()):
+    if foreign := sorted({region for e in of for region in e.regions} - weights.keys()):
         raise InputError(f"region {foreign[0]!r} is in the validation split and not in the training split")
-    return np.array([weights[e.region] for e in of], np.float32)
+    return np.array([np.mean([weights[region] for region in e.regions], axis=0) for e in of], np.float32)
 
 
 def weighted_bce(logit: Tensor, abnormal: Tensor, weights: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -61,6 +61,14 @@ def test_validation_is_weighted_by_the_training_counts() -> None:
         term_weights(LossPart("per_region"), WRIST, [example("shoulder", True)])
 
 
+def test_a_picture_of_two_regions_counts_for_both_and_weighs_as_their_mean() -> None:
+    """FracAtlas has hips with hands; one such pair in val need not be in the training split."""
+    both = example("elbow+wrist", True)
+    weights = region_weights([*WRIST, *ELBOW, both])
+    assert weights == pytest.approx({"wrist": (2 / 5, 3 / 5), "elbow": (3 / 5, 2 / 5)})
+    np.testing.assert_allclose(term_weights(LossPart("per_region"), WRIST + ELBOW, [both]), [[0.375, 0.625]])
+
+
 def test_the_auxiliary_heads_add_their_share() -> None:
     batch = {"abnormal": torch.ones(1), "weights": torch.ones(1, 2), "attributes": torch.tensor([[1.0, 0.0]])}
     outputs = (torch.zeros(1), torch.zeros(1, 2))

@@ -29,6 +29,11 @@ class Example:
     abnormal: bool
     attributes: frozenset[str] = frozenset()
 
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The parts of 'hand+wrist'."""
+        return tuple(self.region.split("+"))
+
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
