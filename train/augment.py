@@ -27,6 +27,9 @@ class Augmentation:
     contrast: float = 0.0
     brightness: float = 0.0
     erase: float = 0.0  # probability that one rectangle of 2 % to 15 % of the area is filled with grey
+    zoom: float = 0.0  # enlarged by 1 .. 1 + zoom, never made smaller
+    lighting: float = 0.0  # brightness and contrast as fastai 1 changes them, in logits
+    chance: float = 1.0  # probability of each: rotation, zoom, brightness and contrast of `lighting`
 
 
 def augment(image: NDArray[np.uint8], how: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -45,9 +48,11 @@ def augment(image: NDArray[np.uint8], how: Augmentation, rng: np.random.Generato
 
 def _inverse_affine(size: int, how: Augmentation, rng: np.random.Generator) -> tuple[float, ...]:
     """Output pixel -> input pixel, about the centre, as Pillow wants it (a, b, c, d, e, f)."""
-    angle = math.radians(rng.uniform(-how.rotate, how.rotate))
+    angle = math.radians(rng.uniform(-how.rotate, how.rotate)) * _happens(how, rng)
     shear = math.tan(math.radians(rng.uniform(-how.shear, how.shear)))
     zoom = math.exp(rng.uniform(-1, 1) * math.log1p(how.scale))
+    if how.zoom:
+        zoom *= 1 + rng.uniform(0, how.zoom) * _happens(how, rng)
     flip = -1.0 if rng.random() < how.flip else 1.0
     cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
     a, b, d, e = flip * cos, flip * (shear * cos - sin), sin, shear * sin + cos
@@ -56,13 +61,30 @@ def _inverse_affine(size: int, how: Augmentation, rng: np.random.Generator) -> t
     return a, b, centre - a * (centre + dx) - b * (centre + dy), d, e, centre - d * (centre + dx) - e * (centre + dy)
 
 
+def _happens(how: Augmentation, rng: np.random.Generator) -> bool:
+    return how.chance >= 1 or bool(rng.random() < how.chance)
+
+
 def _grey_curve(how: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
     """A 256-entry table: gamma, then contrast about the middle, then brightness."""
     x = np.linspace(0, 1, 256) ** math.exp(rng.uniform(-1, 1) * math.log1p(how.gamma))
+    if how.lighting:
+        x = _lit(x, how, rng)
     x = (x - 0.5) * (1 + rng.uniform(-how.contrast, how.contrast)) + 0.5 + rng.uniform(-how.brightness, how.brightness)
     curve = np.clip(x * 255, 0, 255).round().astype(np.uint8)
     curve[0] = 0  # the letterbox bars stay black, as they are when scoring
     return curve
+
+
+def _lit(x: NDArray[np.float64], how: Augmentation, rng: np.random.Generator) -> NDArray[np.float64]:
+    """fastai 1, vision.transform: on the logit of a pixel, brightness adds logit(0.5 - l/2 .. 0.5 + l/2), and contrast
+    multiplies by 1 - l .. 1/(1 - l), drawn log-uniformly."""
+    x = np.clip(x, 1e-7, 1 - 1e-7)  # fastai's logit_ clamps alike
+    logit = np.log(x / (1 - x))
+    change, scale = rng.uniform(0.5 - how.lighting / 2, 0.5 + how.lighting / 2), rng.uniform(-1, 1)
+    logit += math.log(change / (1 - change)) * _happens(how, rng)
+    logit *= math.exp(-scale * math.log1p(-how.lighting) * _happens(how, rng))
+    return np.asarray(1 / (1 + np.exp(-logit)))
 
 
 def _erase(image: NDArray[np.uint8], rng: np.random.Generator) -> None:

@@ -85,6 +85,35 @@ def test_a_turn_moves_a_point_to_where_geometry_puts_it() -> None:
     assert 1 < abs(np.degrees(np.arctan2(y, x))) <= 26
 
 
+def test_a_zoom_only_enlarges() -> None:
+    picture = np.zeros((101, 101), np.uint8)
+    picture[40:61, 40:61] = 200  # 441 pixels
+    rng = np.random.default_rng(3)
+    sizes = [np.sqrt((augment(picture, Augmentation(flip=0, zoom=0.5), rng) > 100).sum()) / 21 for _ in range(60)]
+    assert min(sizes) == pytest.approx(1.0, abs=0.06)
+    assert max(sizes) == pytest.approx(1.5, abs=0.06)
+
+
+def test_a_chance_leaves_that_share_of_the_views_as_they_are() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)
+    rng = np.random.default_rng(5)
+    still = sum(
+        np.array_equal(augment(picture, Augmentation(flip=0, rotate=30, chance=0.75), rng), picture) for _ in range(400)
+    )
+    assert still == pytest.approx(100, abs=30)  # three and a half standard deviations of 400 draws
+
+
+def test_lighting_is_fastais() -> None:
+    """fastai 1: brightness(change=(0.4, 0.6)) and contrast(scale=(0.8, 1.25)) for max_lighting 0.2, in logits: a middle
+    grey goes no further than 0.4 or 0.6 and then a contrast of 1.25, logit 1.25 * log(0.6 / 0.4), 0.624."""
+    grey = np.full((8, 8), 128, np.uint8)
+    rng = np.random.default_rng(1)
+    seen = [int(augment(grey, Augmentation(flip=0, lighting=0.2), rng)[0, 0]) for _ in range(4000)]
+    assert (min(seen), max(seen)) == (pytest.approx(255 * 0.376, abs=3), pytest.approx(255 * 0.624, abs=3))
+    bright = [int(augment(grey + 100, Augmentation(flip=0, lighting=0.2), rng)[0, 0]) for _ in range(500)]
+    assert max(bright) < 255, "in logits nothing is clipped"
+
+
 def test_letterbox_bars_stay_black() -> None:
     picture = np.zeros((64, 64), np.uint8)
     picture[:, 24:40] = 100
