@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import click
@@ -34,6 +35,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nothing is left to tell it
         code = ExitCode.FATAL
+    gc.freeze()  # the interpreter's last look through all that was imported takes 0.15 s and finds nothing
     sys.exit(int(code or 0))
 
 
