@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from mura_batch.errors import InputError
 from mura_batch.preprocess import InputSpec
 from train.data.cache import model_inputs
 from train.data.examples import TRAIN, VAL, Dataset
+from train.files import whole_file
 from train.loop import Job, fit
 from train.predictor import open_predictor
 from train.recipe import Recipe, made_recipe
@@ -118,11 +120,13 @@ def _scores(job: Job) -> NDArray[np.float64]:
 
 def _write(worths: Sequence[Worth], out: Path) -> None:
     rows = [_row(worth) for worth in worths]
-    (out / "ablation.json").write_text(json.dumps(rows, indent=1) + "\n")
-    with (out / "ablation.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    for name, text in (("ablation.json", json.dumps(rows, indent=1) + "\n"), ("ablation.csv", table.getvalue())):
+        with whole_file(out / name) as file:
+            file.write(text.encode())
 
 
 def _row(worth: Worth) -> dict[str, str | float]:

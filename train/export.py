@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from train.calibrate import (
 )
 from train.data.examples import TRAIN, VAL, Dataset, labels_of, studies_of
 from train.figures import figures
+from train.files import replace_folder
 from train.fp16 import FLIP_MARGIN, MAX_ABS_GATE, MEAN_ABS_GATE, compare, emulated, require_parity, run_onnx
 from train.graph import scoring_graph, to_onnx
 from train.infer import picture_logits
@@ -181,9 +181,7 @@ def _write(card: ModelCard, fitted: Fitted, reference: NDArray[np.uint8], out: P
             np.savez_compressed(made / REFERENCE_INPUTS_NAME, images=images, probability=fitted.reference_answers)
             written = write_card(card, made)
             load_model(made)  # what cannot be loaded is not put in place
-            if out.exists():
-                shutil.rmtree(out)
-            made.rename(out)
+            replace_folder(made, out)
     except OSError as error:
         raise OutputError(f"{out} cannot be written: {error}") from error
     return written

@@ -63,7 +63,7 @@ def test_val_is_left_out_and_groups_stay_whole(mura: Path) -> None:
     assert not {e.group for e in part.split(TRAIN)} & {e.group for e in part.split(VAL)}
 
 
-def test_no_change_is_worth_nothing_and_a_second_call_trains_nothing(
+def test_no_change_is_worth_nothing_and_a_second_call_trains_nothing_and_tells_when_it_cannot_write(
     mura: Path, ablation: Path, cache: Path, tmp_path: Path, here: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     command = ("ablate", ablation, "--data", mura, "--out", tmp_path, "--cache", cache)
@@ -78,3 +78,9 @@ def test_no_change_is_worth_nothing_and_a_second_call_trains_nothing(
     again = here(*command)
     assert again.stdout == first.stdout
     assert (tmp_path / "variant-0" / "final.pt").stat().st_mtime_ns == weights
+
+    (tmp_path / "ablation.csv").unlink()
+    (tmp_path / "ablation.csv").mkdir()  # nothing can be renamed to it, as nothing can be written on a full disk
+    failed = here(*command)
+    assert failed.returncode == 1
+    assert f"{tmp_path / 'ablation.csv'} cannot be written" in failed.stderr

@@ -1,16 +1,15 @@
 """Model inputs of a data set, decoded once: one memory-mapped array [N, S, S] uint8 for each input size.
 
-The array is written under a temporary name and renamed when complete, so a cache that is there is whole. Its name holds
-a hash of everything that it depends on: the pictures' paths, sizes and times, and the input specification.
+The array is written under a temporary name and renamed when it is complete and on the disk, so a cache that is there is
+whole. Its name holds a hash of everything that it depends on: the pictures' paths, sizes and times, and the input
+specification.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from multiprocessing import get_context
@@ -20,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from mura_batch.errors import InputError, OutputError
+from mura_batch.errors import InputError
 from mura_batch.preprocess import InputSpec, preprocess
 from train.data.examples import Dataset, Example
+from train.files import whole_file
 
 Pictures = NDArray[np.uint8]  # [N, S, S], possibly memory-mapped
 Progress = Callable[[int, int], None]  # done, total
@@ -87,20 +87,9 @@ def _fingerprint(dataset: Dataset, examples: Sequence[Example], spec: InputSpec)
 def _write(
     path: Path, inputs: Iterator[NDArray[np.uint8]], shape: tuple[int, int, int], progress: Progress | None
 ) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            for done, picture in enumerate(inputs, start=1):
-                file.write(picture.tobytes())
-                if progress is not None:
-                    progress(done, shape[0])
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror}; free some space or give another --cache"
-        ) from error
-    finally:
-        with suppress(OSError):  # most often it has been renamed
-            temporary.unlink()
+    with whole_file(path, "free some space or give another --cache") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for done, picture in enumerate(inputs, start=1):
+            file.write(picture.tobytes())
+            if progress is not None:
+                progress(done, shape[0])

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import os
-from collections.abc import Iterator, Sequence
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,55 +28,89 @@ from mura_batch.errors import InputError
 from mura_batch.preprocess import InputSpec
 from mura_batch.records import Instance, Skipped
 from train.data.examples import TRAIN, VAL, Dataset, Example, checked
+from train.files import read_text
 
 TRUTH_NAME = "truth.csv"
 # Files at rest are trained on: nothing arrives while a data set is read, so no file is too young.
 POLICY = IntakePolicy(settle_seconds=0)
+SPELLINGS = {  # those of mura_batch.agreement.truth, and ours
+    "studyuid": "study_uid", "studyinstanceuid": "study_uid",
+    "accession": "accession", "accessionnumber": "accession",
+    "split": "split",
+}  # fmt: skip
 
 
 def read_dicom_studies(root: Path) -> Dataset:
-    """Studies without a label and files that are no radiographs are left out; InputError when none is left."""
+    """Studies without a label and files that are no radiographs are left out and counted in a line on stderr;
+    InputError when no radiograph is left."""
     truth = read_truth(root / TRUTH_NAME)
-    examples = _examples(root, truth.by, dict(truth.labels), _splits(root / TRUTH_NAME, truth.by))
+    labels, splits = dict(truth.labels), _splits(root / TRUTH_NAME, truth.by)
+    examples: list[Example] = []
+    unlabelled, skipped = 0, Counter[str]()
+    for found in _found(root):
+        if isinstance(found, Skipped):
+            skipped[found.reason] += 1
+        elif (example := _example(found, truth.by, labels, splits)) is not None:
+            examples.append(example)
+        else:
+            unlabelled += 1
+    sys.stderr.write(f"{_told(len(examples), unlabelled, skipped)}\n")
     return checked(Dataset(root, "dicom", tuple(examples)))
 
 
+def _told(labelled: int, unlabelled: int, skipped: Counter[str]) -> str:
+    """How many files became what: counts and reasons alone, for paths carry patient data."""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.items(), key=lambda r: (-r[1], r[0])))
+    return (
+        f"{labelled} radiographs of {labelled + unlabelled + skipped.total()} files are labelled; {unlabelled} have no "
+        f"label in {TRUTH_NAME}, {skipped.total()} were skipped{': ' if reasons else ''}{reasons}"
+    )
+
+
 def _splits(path: Path, by: str) -> dict[str, str]:
-    """Study -> split, where the file says."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("split")]
-    if wrong := [row["split"] for row in rows if row["split"] not in (TRAIN, VAL)]:
+    """Study -> split, where the file says. Its delimiter and its columns may be spelt as `read_truth` allows."""
+    text = read_text(path)
+    first = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count))
+    names = [SPELLINGS.get(re.sub(r"[ _']", "", name).lower(), "") for name in next(reader)]
+    if "split" not in names:
+        return {}
+    rows = [dict(zip(names, (cell.strip().lstrip("'") for cell in row), strict=False)) for row in reader]
+    told = [row for row in rows if row.get("split")]
+    if wrong := [row["split"] for row in told if row["split"] not in (TRAIN, VAL)]:
         raise InputError(f"{path}: split {wrong[0]!r} is neither {TRAIN!r} nor {VAL!r}")
-    return {row[by]: row["split"] for row in rows}
+    return {row[by]: row["split"] for row in told}
 
 
-def _examples(root: Path, by: str, labels: dict[tuple[str, str], int], splits: dict[str, str]) -> Iterator[Example]:
-    for instance in _instances(root):
-        name = instance.study_uid if by == "study_uid" else instance.accession
-        region = instance.region.region.value
-        # a label of one region of a study goes before a label of the whole
-        key = (name, region) if (name, region) in labels else (name, "")
-        if key not in labels:
-            continue
-        group = instance.patient_key or instance.study_uid
-        yield Example(
-            image=instance.source.path,
-            split=splits.get(name) or _split_of(group),
-            study="/".join(part for part in (instance.study_uid, key[1]) if part),
-            group=group,
-            region=region,
-            abnormal=bool(labels[key]),
-            attributes=frozenset({region}),
-        )
+def _example(
+    instance: Instance, by: str, labels: Mapping[tuple[str, str], int], splits: Mapping[str, str]
+) -> Example | None:
+    """None where truth.csv has no label for it."""
+    name = instance.study_uid if by == "study_uid" else instance.accession
+    region = instance.region.region.value
+    # a label of one region of a study goes before a label of the whole
+    key = (name, region) if (name, region) in labels else (name, "")
+    if key not in labels:
+        return None
+    group = instance.patient_key or instance.study_uid
+    return Example(
+        image=instance.source.path,
+        split=splits.get(name) or _split_of(group),
+        study="/".join(part for part in (instance.study_uid, key[1]) if part),
+        group=group,
+        region=region,
+        abnormal=bool(labels[key]),
+        attributes=frozenset({region}),
+    )
 
 
-def _instances(root: Path) -> Iterator[Instance]:
+def _found(root: Path) -> Iterator[Instance | Skipped]:
+    """Every file below root but truth.csv."""
     for found in discover(root, POLICY):
         if isinstance(found, Skipped):
-            continue
-        header = read_header(root, found, POLICY)
-        if isinstance(header, Instance):
-            yield header
+            yield found
+        elif found.path != TRUTH_NAME:
+            yield read_header(root, found, POLICY)
 
 
 def _split_of(group: str) -> str:
@@ -84,7 +122,7 @@ def decoded(root: Path, examples: Sequence[Example], spec: InputSpec) -> Iterato
     from mura_batch.dicom.worker import DecodePool
 
     wanted = {e.image: n for n, e in enumerate(examples)}
-    instances = [i for i in _instances(root) if i.source.path in wanted]
+    instances = [i for i in _found(root) if isinstance(i, Instance) and i.source.path in wanted]
     waiting: dict[int, NDArray[np.uint8]] = {}
     following = 0
     with DecodePool(root, POLICY, spec, len(os.sched_getaffinity(0))) as pool:

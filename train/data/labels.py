@@ -8,11 +8,13 @@ several), and any other column of 0 and 1 only, which becomes an attribute of th
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mura_batch.errors import InputError
 from train.data.examples import TRAIN, VAL, Dataset, Example, checked
+from train.files import read_text
 
 LABELS_NAME = "labels.csv"
 REQUIRED = ("image", "split", "abnormal")
@@ -20,13 +22,12 @@ NOT_ATTRIBUTES = (*REQUIRED, "study", "group", "body_part", "views")
 
 
 def read_labels(root: Path) -> Dataset:
-    """Raises InputError that names the line when a row cannot be understood."""
+    """Raises InputError that names the file, and the line when a row cannot be understood."""
     path = root / LABELS_NAME
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if missing := [name for name in REQUIRED if name not in (reader.fieldnames or ())]:
-            raise InputError(f"{path} has no column {', '.join(missing)}; it needs {', '.join(REQUIRED)}")
-        rows = list(reader)
+    reader = csv.DictReader(io.StringIO(read_text(path)))
+    if missing := [name for name in REQUIRED if name not in (reader.fieldnames or ())]:
+        raise InputError(f"{path} has no column {', '.join(missing)}; it needs {', '.join(REQUIRED)}")
+    rows = list(reader)
     flags = _flag_columns(rows)
     return checked(Dataset(root, "labels", tuple(_example(row, flags, path, n) for n, row in enumerate(rows, start=2))))
 

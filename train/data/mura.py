@@ -1,18 +1,22 @@
 """MURA v1.1 as it comes: {train,valid}/XR_REGION/patientNNNNN/studyN_{positive,negative}/imageN.png and four CSV files.
 
 Paths in the CSV files begin with the tree's own name ("MURA-v1.1/train/..."), and have no header line; some mirrors add
-one. Where the CSV files are absent the folders tell the same.
+one. Where a split's image_paths.csv is absent the folders tell its pictures; where its labeled_studies.csv is absent
+they tell its labels, and where it is there the two must agree.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mura_batch.errors import InputError
 from train.data.examples import TRAIN, VAL, Dataset, Example, checked
+from train.files import read_text
 
 SPLITS = {"train": TRAIN, "valid": VAL}  # MURA's name of its folder -> ours
 STUDY = re.compile(
@@ -55,52 +59,65 @@ def read_mura(root: Path) -> Dataset:
 
 
 def _split(root: Path, folder: str) -> Iterator[Example]:
+    labels = _study_labels(root / f"{folder}_labeled_studies.csv")
     listed = root / f"{folder}_image_paths.csv"
     if listed.is_file():
-        labels = _study_labels(root / f"{folder}_labeled_studies.csv")
-        paths = [row[0] for row in read_rows(listed)]
+        paths = [(line, row[0]) for line, row in _lines(listed)]
     else:
-        labels = {}
         found = (p.relative_to(root).as_posix() for p in root.glob(f"{folder}/XR_*/patient*/study*/*"))
         # "._image1.png": macOS leaves such files in the release's archive
-        paths = sorted(p for p in found if PICTURE.fullmatch(p))
-    for path in paths:
-        yield _example(path, labels, listed)
+        paths = [(str(root), p) for p in sorted(found) if PICTURE.fullmatch(p)]
+    for source, path in paths:
+        yield _example(path, labels, source)
 
 
 def read_rows(path: Path) -> list[list[str]]:
-    """Rows of a CSV of MURA without empty lines and without a header, which only some mirrors have."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
-    return [row for row in rows if STUDY.search(row[0])] if rows and not STUDY.search(rows[0][0]) else rows
+    """Rows of a CSV of MURA without empty lines and without a header, which only some mirrors have. Raises InputError
+    that names the file, and the line that is neither the header nor a path of MURA."""
+    return [row for _, row in _lines(path)]
 
 
-def _study_labels(path: Path) -> dict[str, bool]:
-    """Study -> abnormal, of a labeled_studies.csv; empty where there is none."""
-    if not path.is_file():
-        return {}
-    labels = {}
-    for row in read_rows(path):
+def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """The rows, each with the name of its line."""
+    reader = csv.reader(io.StringIO(read_text(path)))
+    stripped = ([cell.strip() for cell in row] for row in reader)
+    rows = ((f"{path}, line {reader.line_num}", row) for row in stripped if any(row))
+    for number, (line, row) in enumerate(rows):
+        if number == 0 and "/" not in row[0]:
+            continue  # the header: a path has folders
+        study_of(row[0], line)
+        yield line, row
+
+
+def _study_labels(path: Path) -> dict[str, set[bool]]:
+    """Study without the label in its folder's name -> what a labeled_studies.csv says; empty where there is none."""
+    labels = defaultdict[str, set[bool]](set)
+    for line, row in _lines(path) if path.is_file() else ():
         if len(row) < 2 or row[1] not in ("0", "1", "0.0", "1.0"):
-            raise InputError(f"{path}: {row[0]!r} has no label 0 or 1")
-        labels[study_of(row[0], path)] = float(row[1]) == 1
+            raise InputError(f"{line}: {row[0]!r} has no label 0 or 1")
+        labels[_unlabelled(study_of(row[0], line))].add(float(row[1]) == 1)
     return labels
 
 
-def study_of(path: str, source: Path) -> str:
+def study_of(path: str, source: str) -> str:
     """'.../XR_WRIST/patient1/study1_positive/...' -> the part that names the study, as the tree has it."""
     if (match := STUDY.search(path)) is None:
         raise InputError(f"{source}: {path!r} is not a path of MURA (train|valid)/XR_REGION/patientN/studyN_LABEL/")
     return match.group(0)
 
 
-def _example(path: str, labels: dict[str, bool], source: Path) -> Example:
+def _unlabelled(study: str) -> str:
+    return study.rpartition("_")[0]
+
+
+def _example(path: str, labels: Mapping[str, set[bool]], source: str) -> Example:
     if (match := PICTURE.search(path)) is None:
         raise InputError(f"{source}: {path!r} is not a picture of MURA")
     study, by_name = study_of(path, source), match["label"] == "positive"
-    if labels.get(study, by_name) != by_name:
+    if by_name not in labels.get(_unlabelled(study), {by_name}):
         raise InputError(
-            f"{source.parent}: {study} is labelled {int(labels[study])} and its folder says {match['label']}"
+            f"{source}: {study} is labelled {int(not by_name)} and its folder says {match['label']}; mend the label in "
+            f"{match['split']}_labeled_studies.csv or the folder's name"
         )
     region = match["region"].lower()
     split = SPLITS[match["split"]]
