@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mura_batch.errors import OutputError
 from train.calibrate import Floats
 from train.data.examples import Dataset, Example, labels_of, studies_of
-from train.figures import figures, of_decisions
+from train.figures import figures, picture_figures
+from train.files import whole_file
 from train.predictor import Predictor
 
 WORST = 9  # the article shows its nine worst predictions
@@ -47,16 +47,19 @@ def evaluate(predictor: Predictor, dataset: Dataset, split: str, inputs: NDArray
     """inputs: [N, S, S] of the split."""
     examples, studies = dataset.split(split), studies_of(dataset.split(split))
     probability, cam = predictor.run(inputs, flips)
+    worst = _worst(examples, probability, np.asarray(inputs), cam)
     found = {
         "model": predictor.name,
+        "data_kind": dataset.kind,
         "split": split,
         "size": predictor.size,
         "threshold": predictor.threshold,
         "test_time_flips": flips,
         "studies": figures(studies, studies.mean(probability), predictor.threshold, split),
-        "pictures": of_decisions(labels_of(examples) > 0, probability, predictor.threshold, split),
+        "pictures": picture_figures(examples, probability, predictor.threshold, split),
+        "worst": [_told(one) for one in worst],
     }
-    return Evaluation(found, _worst(examples, probability, np.asarray(inputs), cam))
+    return Evaluation(found, worst)
 
 
 def _worst(
@@ -77,6 +80,12 @@ def _worst(
     )
 
 
+def _told(worst: Worst) -> dict[str, Any]:
+    """As evaluation.json has it: without the picture."""
+    told = {"image": worst.image, "region": worst.region, "label": int(worst.abnormal)}
+    return {**told, "probability": round(worst.probability, 4)}
+
+
 def overlay(picture: NDArray[np.uint8], cam: NDArray[np.float32]) -> str:
     """A PNG data URI: the picture in grey, and where the map speaks for 'abnormal' (above 0) in colour over it."""
     spoken = np.maximum(cam, 0) / max(float(cam.max()), 1.0)  # logits: a map that says nearly nothing stays dark
@@ -91,13 +100,11 @@ def overlay(picture: NDArray[np.uint8], cam: NDArray[np.float32]) -> str:
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """evaluation.json and evaluation.html. Raises OutputError."""
+    """evaluation.json and evaluation.html, each whole or not at all. Raises OutputError that names the file."""
     from train.evaluation_page import page
 
-    text = json.dumps(evaluation.figures, indent=2) + "\n"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "evaluation.json").write_text(text, encoding="utf-8")
-        (folder / "evaluation.html").write_text(page(evaluation), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error}") from error
+    texts = {"evaluation.json": json.dumps(evaluation.figures, indent=2) + "\n", "evaluation.html": page(evaluation)}
+    for name, text in texts.items():
+        with whole_file(folder / name, "free some space or give another --out") as file:
+            # a picture's name that is no UTF-8 reaches us with surrogates (PEP 383), which UTF-8 cannot hold
+            file.write(text.encode(errors="backslashreplace"))

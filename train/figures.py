@@ -2,92 +2,82 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from mura_batch.agreement.curves import rate, roc_auc_score
 from mura_batch.agreement.estimate import Estimate
 from mura_batch.agreement.kappa import cohen_kappa_score
+from mura_batch.agreement.summary import Group, group_of
+from mura_batch.agreement.summary import kappa_of as kappa_by_patient
+from mura_batch.agreement.truth import Case
 from train.calibrate import Bools, Floats, held_out_decisions
-from train.data.examples import Studies
+from train.data.examples import Example, Studies, studies_of
 
 FEWEST = 5  # normal and abnormal studies that a region needs before a figure of its own says anything
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Counts of decisions against truth."""
-
-    true_normal: int
-    false_abnormal: int
-    false_normal: int
-    true_abnormal: int
-
-    def rows(self) -> list[list[int]]:
-        """[[normal called normal, normal called abnormal], [abnormal called normal, abnormal called abnormal]]"""
-        return [[self.true_normal, self.false_abnormal], [self.false_normal, self.true_abnormal]]
-
-    @property
-    def n(self) -> int:
-        return self.true_normal + self.false_abnormal + self.false_normal + self.true_abnormal
-
-    @property
-    def accuracy(self) -> Estimate:
-        return rate(self.true_normal + self.true_abnormal, self.n)
-
-    @property
-    def sensitivity(self) -> Estimate:
-        return rate(self.true_abnormal, self.true_abnormal + self.false_normal)
-
-    @property
-    def specificity(self) -> Estimate:
-        return rate(self.true_normal, self.true_normal + self.false_abnormal)
-
-
-def table_of(abnormal: Bools, called: Bools) -> Table:
-    return Table(
-        int((~abnormal & ~called).sum()), int((~abnormal & called).sum()),
-        int((abnormal & ~called).sum()), int((abnormal & called).sum()),
-    )  # fmt: skip
 
 
 def figures(studies: Studies, scores: Floats, threshold: float, split: str) -> dict[str, Any]:
     """scores: [M] per study. The whole split and each region; and the kappa of decisions by thresholds chosen on other
     studies, beside the one at `threshold`, which was perhaps chosen on these."""
-    held_out = held_out_decisions(scores, studies.abnormal, studies.groups)
+    rows = zip(studies.keys, studies.groups, studies.regions, studies.abnormal, scores, strict=True)
+    cases = [_case(*row, threshold) for row in rows]
+    called = held_out_decisions(scores, studies.abnormal, studies.groups)
+    held_out = kappa_by_patient([c.label for c in cases], called.astype(int).tolist(), studies.groups)
     note = "each study decided by a threshold chosen on the studies of other groups, 10 folds"
+    return {**_broken_down(cases, split), "kappa_threshold_held_out": {**_plain(held_out, split), "note": note}}
+
+
+def picture_figures(examples: Sequence[Example], scores: Floats, threshold: float, split: str) -> dict[str, Any]:
+    """scores: [N] per picture. The whole split and each region, each picture decided by itself. A picture belongs to
+    the group of its study, whatever its own is called: pictures of one study are never independent."""
+    studies = studies_of(examples)
+    rows = zip(examples, studies.member, scores, strict=True)
+    cases = [_case(e.study, studies.groups[row], e.region, e.abnormal, score, threshold) for e, row, score in rows]
+    return _broken_down(cases, split)
+
+
+def table_of(abnormal: Bools, called: Bools) -> list[list[int]]:
+    """[[normal called normal, normal called abnormal], [abnormal called normal, abnormal called abnormal]]"""
+    return [[int((truth & call).sum()) for call in (~called, called)] for truth in (~abnormal, abnormal)]
+
+
+def kappa_of(table: list[list[int]]) -> Estimate:
+    """For its value: the interval is the large-sample one, which takes every row for an independent witness."""
+    return cohen_kappa_score(table)
+
+
+def _case(study: str, group: str, region: str, abnormal: bool, score: float, threshold: float) -> Case:
+    """abnormal: the truth; what a Case calls so is the call."""
+    return Case(study, group, region, "", int(abnormal), float(score), abnormal=bool(score > threshold))
+
+
+def _broken_down(cases: Sequence[Case], split: str) -> dict[str, Any]:
+    """Of all cases and of each region; a case of 'hand+wrist' counts for both. regions_left_out: the studies of each
+    region that has too few for figures of its own."""
+    names = sorted({part for case in cases for part in case.region.split("+")})
+    inside = {name: [case for case in cases if name in case.region.split("+")] for name in names}
+    studies = {name: _studies(of) for name, of in inside.items()}
+    few = {name: counts for name, counts in studies.items() if min(counts.values()) < FEWEST}
     return {
-        **of_decisions(studies.abnormal, scores, threshold, split),
-        "kappa_threshold_held_out": {**_plain(kappa_of(table_of(studies.abnormal, held_out)), split), "note": note},
-        "by_region": {
-            name: of_decisions(studies.abnormal[inside], scores[inside], threshold, split)
-            for name in studies.region_names
-            if _enough(studies.abnormal[inside := studies.of_region(name)])
-        },
+        **_of_group(group_of("overall", cases), split),
+        "by_region": {name: _of_group(group_of(name, of), split) for name, of in inside.items() if name not in few},
+        "regions_left_out": few,
     }
 
 
-def kappa_of(table: Table) -> Estimate:
-    return cohen_kappa_score(table.rows())
+def _studies(cases: Sequence[Case]) -> dict[str, int]:
+    """How many there are of each label: studies, not pictures, for twenty pictures of one study are one witness."""
+    labels = {"normal": 0, "abnormal": 1}
+    return {name: len({case.study_uid for case in cases if case.label == label}) for name, label in labels.items()}
 
 
-def of_decisions(abnormal: Bools, scores: Floats, threshold: float, split: str) -> dict[str, Any]:
-    """Figures of `score > threshold`, each with value, low, high, method, n and split; and the table itself."""
-    table = table_of(abnormal, scores > threshold)
-    estimates = {
-        "auroc": roc_auc_score(abnormal, scores),
-        "kappa": kappa_of(table),
-        "accuracy": table.accuracy,
-        "sensitivity": table.sensitivity,
-        "specificity": table.specificity,
-    }
-    return {**{name: _plain(estimate, split) for name, estimate in estimates.items()}, "table": table.rows()}
-
-
-def _enough(abnormal: Bools) -> bool:
-    return min(int(abnormal.sum()), int((~abnormal).sum())) >= FEWEST
+def _of_group(group: Group, split: str) -> dict[str, Any]:
+    """Each figure with value, low, high, method, n and split; and the table, as `table_of` has it."""
+    names = ("auroc", "kappa", "accuracy", "sensitivity", "specificity")
+    table = [[group.true_negative, group.false_positive], [group.false_negative, group.true_positive]]
+    return {**{name: _plain(getattr(group, name), split) for name in names}, "table": table}
 
 
 def _plain(estimate: Estimate, split: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 from collections.abc import Callable
@@ -129,53 +128,6 @@ def test_a_card_for_an_unknown_region_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("card", sorted((ROOT / "train/cards").glob("*.toml")), ids=lambda path: path.stem)
 def test_each_committed_card_can_be_read(card: Path) -> None:
     assert read_about(card).limits
-
-
-def test_evaluate_writes_a_page_and_figures(
-    here: Command, exported: Path, mura: Path, cache: Path, tmp_path: Path
-) -> None:
-    done = here("evaluate", exported, "--data", mura, "--cache", cache, "--out", tmp_path, "--flips")
-    assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "evaluation.json").read_text())
-    assert (found["studies"]["kappa"]["n"], found["pictures"]["kappa"]["n"]) == (30, 42)
-    assert sum(map(sum, found["studies"]["table"])) == 30
-    html = (tmp_path / "evaluation.html").read_text()
-    assert html.count("<figure>") == 9
-    assert "default-src 'none'" in html
-    assert "http://" not in html
-    assert "https://" not in html
-    assert "0.778" in html, "the third radiologist's overall kappa in the MURA paper"
-
-
-def test_checkpoints_evaluate_as_the_model_folder_made_of_them_does(
-    here: Command, finished: Path, exported: Path, mura: Path, cache: Path, tmp_path: Path
-) -> None:
-    model = ["evaluate", "--data", mura, "--cache", cache]
-    assert here(*model, "--out", tmp_path / "a", exported).returncode == 0
-    assert here(*model, "--out", tmp_path / "b", finished / "final.pt").returncode == 0
-    a, b = (json.loads((tmp_path / n / "evaluation.json").read_text()) for n in "ab")
-    assert a["studies"]["auroc"]["value"] == pytest.approx(b["studies"]["auroc"]["value"], abs=0.01)
-    assert b["threshold"] == 0.5
-
-
-def test_predict_writes_the_competitions_file(here: Command, exported: Path, mura: Path, tmp_path: Path) -> None:
-    written = tmp_path / "predictions.csv"
-    done = here("predict", exported, mura / "valid_image_paths.csv", written, "--root", mura.parent)
-    assert done.returncode == 0, done.stderr
-    with written.open(newline="") as file:
-        rows = list(csv.reader(file))
-    with (mura / "valid_labeled_studies.csv").open(newline="") as file:
-        studies = [row[0] for row in csv.reader(file)]
-    assert [row[0] for row in rows] == studies
-    assert {row[1] for row in rows} <= {"0", "1"}
-
-
-def test_predict_names_a_picture_that_is_not_there(here: Command, exported: Path, tmp_path: Path) -> None:
-    (tmp_path / "paths.csv").write_text("MURA-v1.1/valid/XR_HAND/patient00001/study1_negative/image1.png\n")
-    done = here("predict", exported, tmp_path / "paths.csv", tmp_path / "out.csv", "--root", tmp_path)
-    assert done.returncode == 2
-    assert "patient00001/study1_negative/image1.png" in done.stderr
-    assert not (tmp_path / "out.csv").exists()
 
 
 def test_calibrate_tells_what_export_chose(
