@@ -119,6 +119,7 @@ def _calibrate(add: Adder) -> None:
     )
     _needs_checkpoints(to)
     _needs_data(to)
+    _needs_device(to)
     to.add_argument("--size", type=int, help="input size in pixels (default: the last that it was trained at)")
 
 
@@ -164,7 +165,7 @@ def _bench(add: Adder) -> None:
         "Measures the loader and the training step, float32 eager beside the tuned way.",
         "python -m train bench --size 320 --batch 32 --workers 8",
     )
-    to.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="default: %(default)s")
+    _needs_device(to)
     to.add_argument("--size", type=int, default=320, help="default: %(default)s")
     to.add_argument("--batch", type=int, default=16, help="default: %(default)s")
     to.add_argument("--steps", type=int, default=10, help="timed steps (default: %(default)s)")
@@ -175,7 +176,7 @@ def _needs_training(to: argparse.ArgumentParser) -> None:
     _needs_data(to)
     to.add_argument("--out", type=Path, required=True, help="the run's folder: checkpoints, curves")
     to.add_argument("--init", type=Path, help="weights to start from: torchvision's densenet169 or a checkpoint")
-    to.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto", help="default: %(default)s")
+    _needs_device(to)
     to.add_argument("--workers", type=int, default=0, help="loader processes (default: %(default)s, in this one)")
     to.add_argument("--save-every", type=int, default=0, metavar="STEPS", help="checkpoint also within epochs")
     to.add_argument("--compile", action="store_true", help="torch.compile the network; pays on a GPU")
@@ -186,8 +187,18 @@ def _needs_data(to: argparse.ArgumentParser) -> None:
     to.add_argument("--cache", type=Path, default=CACHE, help="where decoded pictures are kept (default: %(default)s)")
 
 
+def _needs_device(to: argparse.ArgumentParser) -> None:
+    to.add_argument(
+        "--device",
+        choices=("auto", "cuda", "cpu"),
+        default="auto",
+        help="default: a GPU where torch sees one, else cpu",
+    )
+
+
 def _needs_model(to: argparse.ArgumentParser, nargs: str | int) -> None:
     to.add_argument("model", nargs=nargs, type=Path, help="a model folder, or checkpoints of `fit`")
+    _needs_device(to)
     to.add_argument("--size", type=int, help="input size of checkpoints (default: the last that they were trained at)")
     to.add_argument("--threshold", type=float, help="abnormal above it (default: the card's; 0.5 for checkpoints)")
     to.add_argument("--flips", action="store_true", help="score each picture and its mirror image, and average")
@@ -203,7 +214,7 @@ def _needs_folder(to: argparse.ArgumentParser) -> None:
     to.add_argument("--name", help="name of the model (default: the folder's)")
     to.add_argument("--version", default="1", help="version of the model (default: %(default)s)")
     to.add_argument("--size", type=int, help="input size in pixels (default: the last that it was trained at)")
-    to.add_argument("--log", type=Path, help="the run's epochs, for the card (default: epochs.csv beside it)")
+    to.add_argument("--log", type=Path, help="the run's epochs, for the card (default: epochs.csv of each run)")
     to.add_argument("--made-by", default="", help="the command that trained it (default: what it recorded)")
 
 

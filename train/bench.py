@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import torch
@@ -13,10 +13,13 @@ from torch import nn
 
 from train.augment import Augmentation
 from train.data.loader import Slice, Targets, Views, loader
+from train.infer import strict_float32
 from train.model import MuraNet
 from train.validate import autocast
 
-WARM_UP = 3  # steps before the clock starts: the first choose kernels and fill caches
+WARM_UP = 3  # steps or batches before the clock starts: the first choose kernels and fill caches
+DISTINCT = 256  # pictures in memory that the loader reads again and again
+FEWEST = 512  # pictures that the loader is timed on: a few are read in milliseconds, which tell nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,12 @@ def step_rate(way: Way, device: torch.device, size: int, batch: int, steps: int)
     net = MuraNet().to(device)
     if way.channels_last:
         net = net.to(memory_format=torch.channels_last)
+    torch.backends.cudnn.benchmark = True  # as `fit` has it, for either way
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-5)
     forward = torch.compile(net) if way.compiled else net
     images = torch.randint(0, 256, (batch, 1, size, size), dtype=torch.uint8, device=device)
     labels = torch.zeros(batch, device=device)
-    with _strict_float32(way.precision):
+    with strict_float32() if way.precision == "float32" else nullcontext():
         for number in range(WARM_UP + steps):
             if number == WARM_UP:
                 started = _now(device)
@@ -59,33 +63,28 @@ def step_rate(way: Way, device: torch.device, size: int, batch: int, steps: int)
         return batch * steps / (_now(device) - started)
 
 
-@contextmanager
-def _strict_float32(precision: str) -> Iterator[None]:
-    """float32 means float32: no TF32 behind its back while the eager path is measured."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = precision != "float32"
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
-
-
 def _now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
-def loader_rate(size: int, batch: int, workers: int, pictures: int) -> float:
-    """Images a second of the loader with the reference recipe's augmentation, from pictures in memory."""
-    inputs = np.random.default_rng(0).integers(0, 256, (pictures, size, size), dtype=np.uint8)
+def loader_rate(size: int, batch: int, workers: int, batches: int) -> float:
+    """Images a second of the loader with the reference recipe's augmentation, from pictures in memory: over `batches`
+    or more, once its processes run."""
+    inputs = np.random.default_rng(0).integers(0, 256, (DISTINCT, size, size), dtype=np.uint8)
     targets = Targets(
-        np.zeros(pictures, np.float32), np.ones((pictures, 2), np.float32), np.zeros((pictures, 0), np.float32)
+        np.zeros(DISTINCT, np.float32), np.ones((DISTINCT, 2), np.float32), np.zeros((DISTINCT, 0), np.float32)
     )
     how = Augmentation(rotate=25, scale=0.2, shift=0.06, shear=6, gamma=0.3, contrast=0.2, brightness=0.08, erase=0.15)
-    batches = loader(Views(inputs, targets, how, 0, 0), np.arange(pictures), Slice(0, 0, batch), workers)
+    before = WARM_UP + 2 * workers  # DataLoader has two batches of each process under way
+    timed = max(batches, ceil(FEWEST / batch), 16 * workers)  # what is under way when the clock starts hardly counts
+    rows = np.arange((before + timed) * batch) % DISTINCT
+    reading = iter(loader(Views(inputs, targets, how, 0, 0), rows, Slice(0, 0, batch), workers))
+    for _ in range(before):
+        next(reading)
     started = time.perf_counter()
-    seen = sum(len(b["images"]) for b in batches)
+    seen = sum(len(b["images"]) for b in reading)
     return seen / (time.perf_counter() - started)
 
 
@@ -94,7 +93,7 @@ def table(device: torch.device, size: int, batch: int, steps: int, workers: int)
     eager = step_rate(EAGER, device, size, batch, steps)
     better = tuned(device)
     fast = step_rate(better, device, size, batch, steps)
-    reading = loader_rate(size, batch, workers, batch * max(steps, 8))
+    reading = loader_rate(size, batch, workers, steps)
     rows = [
         (f"step, {EAGER.name}", eager),
         (f"step, {better.name}", fast),

@@ -7,17 +7,15 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mura_batch.errors import InputError
-from mura_batch.preprocess import InputSpec
-from train.data.cache import model_inputs
-from train.data.examples import TRAIN, VAL, Dataset
+from train.data.examples import TRAIN, VAL
 from train.data.sources import open_dataset
-from train.progress import bar
+from train.progress import read_inputs
 
 if TYPE_CHECKING:
     from train.loop import Job
@@ -28,9 +26,9 @@ def say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
-def cached(dataset: Dataset, split: str, size: int, cache: Path) -> NDArray[np.uint8]:
-    with bar(f"reading {split}", len(dataset.split(split))) as advance:
-        return model_inputs(dataset, split, InputSpec(size=size), cache, lambda done, _: advance(done, ""))
+def tell(line: str) -> None:
+    """Beside the command's answer."""
+    sys.stderr.write(f"{line}\n")
 
 
 def data(chosen: Namespace) -> None:
@@ -56,6 +54,7 @@ def fit(chosen: Namespace) -> None:
 
 def _job(chosen: Namespace, recipe: Recipe, command: str) -> Job:
     from train.loop import Job
+    from train.processes import pick_device
 
     init = f" --init {chosen.init.name}" if chosen.init else ""
     # folders by their last name only: the card that carries this line travels
@@ -65,7 +64,8 @@ def _job(chosen: Namespace, recipe: Recipe, command: str) -> Job:
         dataset=open_dataset(chosen.data),
         out=chosen.out,
         cache=chosen.cache,
-        command=f"python -m train {command} {folders}{init}",
+        # the device that it was, whatever 'auto' would be elsewhere
+        command=f"python -m train {command} {folders}{init} --device {pick_device(chosen.device).type}",
         init=chosen.init,
         device=chosen.device,
         workers=chosen.workers,
@@ -94,8 +94,9 @@ def evaluate(chosen: Namespace) -> None:
     from train.predictor import open_predictor
 
     dataset = open_dataset(chosen.data)
-    predictor = open_predictor(chosen.model, chosen.size, chosen.threshold)
-    inputs = cached(dataset, chosen.split, predictor.size, chosen.cache)
+    predictor = open_predictor(chosen.model, chosen.size, chosen.threshold, chosen.device)
+    tell(f"Scoring {predictor.device}")
+    inputs = read_inputs(dataset, chosen.split, predictor.size, chosen.cache)
     evaluation = run(predictor, dataset, chosen.split, inputs, chosen.flips)
     write_evaluation(evaluation, chosen.out)
     studies = evaluation.figures["studies"]
@@ -107,7 +108,8 @@ def predict(chosen: Namespace) -> None:
     from train.predict import predict as run
     from train.predictor import open_predictor
 
-    predictor = open_predictor(chosen.model, chosen.size, chosen.threshold)
+    predictor = open_predictor(chosen.model, chosen.size, chosen.threshold, chosen.device)
+    tell(f"Scoring {predictor.device}")
     say(f"{run(predictor, chosen.listed, chosen.written, chosen.root, chosen.flips)} studies in {chosen.written}")
 
 
@@ -116,12 +118,15 @@ def calibrate(chosen: Namespace) -> None:
     from train.data.examples import labels_of, studies_of
     from train.infer import picture_logits
     from train.members import input_size, read_member
+    from train.processes import device_words, pick_device
 
+    device = pick_device(chosen.device)
+    tell(f"Scoring {device_words(chosen.device, device)}")
     members = [read_member(path) for path in chosen.checkpoints]
     dataset = open_dataset(chosen.data)
     examples = dataset.split(VAL)
-    inputs = cached(dataset, VAL, input_size(members, chosen.size), chosen.cache)
-    logits, abnormal = picture_logits([m.net for m in members], inputs), labels_of(examples) > 0
+    inputs = read_inputs(dataset, VAL, input_size(members, chosen.size), chosen.cache)
+    logits, abnormal = picture_logits([m.net for m in members], inputs, device), labels_of(examples) > 0
     temperature = fit_temperature(logits, abnormal)
     before, after = probabilities(logits, 1.0), probabilities(logits, temperature)
     studies = studies_of(examples)
@@ -136,7 +141,7 @@ def calibrate(chosen: Namespace) -> None:
 
 
 def export(chosen: Namespace) -> None:
-    _export(chosen.checkpoints, chosen)
+    _export(chosen.checkpoints, [path.parent for path in chosen.checkpoints], chosen)
 
 
 def ensemble(chosen: Namespace) -> None:
@@ -144,11 +149,13 @@ def ensemble(chosen: Namespace) -> None:
 
     members = lowest_losses(chosen.runs, chosen.count)
     say("Members: " + ", ".join(map(str, members)))
-    _export(members, chosen)
+    _export(members, chosen.runs, chosen)
 
 
-def _export(checkpoints: Sequence[Path], chosen: Namespace) -> None:
+def _export(checkpoints: Sequence[Path], runs: Sequence[Path], chosen: Namespace) -> None:
+    """runs: the folders whose looks at val chose the checkpoints."""
     from train.about import read_about
+    from train.ensemble import joint_log
     from train.export import Wanted
     from train.export import export as run
     from train.members import input_size, read_member
@@ -156,17 +163,19 @@ def _export(checkpoints: Sequence[Path], chosen: Namespace) -> None:
     about, dataset = read_about(chosen.card), open_dataset(chosen.data)
     members = [read_member(path) for path in checkpoints]
     size = input_size(members, chosen.size)
-    beside = checkpoints[0].parent / "epochs.csv"
-    wanted = Wanted(
-        out=chosen.out,
-        name=chosen.name or chosen.out.resolve().name,
-        version=chosen.version,
-        about=about,
-        size=size,
-        command=chosen.made_by,
-        log=chosen.log or (beside if beside.is_file() else None),
-    )
-    card = run(members, dataset, cached(dataset, VAL, size, chosen.cache), wanted)
+    tell("Exporting on the CPU (where half precision is written out and compared with float32)")
+    inputs = read_inputs(dataset, VAL, size, chosen.cache)
+    with TemporaryDirectory() as scratch:
+        wanted = Wanted(
+            out=chosen.out,
+            name=chosen.name or chosen.out.resolve().name,
+            version=chosen.version,
+            about=about,
+            size=size,
+            command=chosen.made_by,
+            log=chosen.log or joint_log(runs, Path(scratch) / "epochs.jsonl"),
+        )
+        card = run(members, dataset, inputs, wanted)
     say(f"{chosen.out}: AUROC {card.figures['auroc']['value']}, kappa {card.figures['kappa']['value']}")
 
 
@@ -176,7 +185,7 @@ def reopen(chosen: Namespace) -> None:
     from train.reopen import reopen as run
 
     model = load_model(chosen.model)
-    inputs = cached(open_dataset(chosen.data), TRAIN, model.card.input.size, chosen.cache)
+    inputs = read_inputs(open_dataset(chosen.data), TRAIN, model.card.input.size, chosen.cache)
     step = max(1, len(inputs) // ENOUGH)  # evenly: a data set may be sorted by region
     run(model, np.asarray(inputs[::step][:ENOUGH]), chosen.out)
     say(f"{chosen.out}: for --init of `fit`")

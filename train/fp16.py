@@ -56,7 +56,7 @@ def compare(half: NDArray[np.float32], full: NDArray[np.float32], threshold: flo
 def require_parity(parity: Parity, what: str) -> None:
     """Raises ModelError that names the gate missed; returns nothing otherwise."""
     if not parity.finite:
-        raise ModelError(f"{what}: half precision overflows; train with more weight decay or export with --float32")
+        raise ModelError(f"{what}: half precision overflows: train with more weight decay, or export another epoch")
     for name, value, gate in (
         ("max |dp|", parity.max_abs, MAX_ABS_GATE),
         ("mean |dp|", parity.mean_abs, MEAN_ABS_GATE),
@@ -64,7 +64,8 @@ def require_parity(parity: Parity, what: str) -> None:
     ):
         if value > gate:
             raise ModelError(
-                f"{what}: {name} of half precision is {value:.2g}, the gate is {gate:g}; export with --float32"
+                f"{what}: {name} of half precision is {value:.2g}, the gate is {gate:g}: train with more weight decay, "
+                "or export another epoch"
             )
 
 

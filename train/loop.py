@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,8 +27,8 @@ from train.data.loader import Slice, Targets, Views, epoch_rows, loader, targets
 from train.loss import Weights, term_weights, training_loss
 from train.memory import keep_freed_memory
 from train.optimise import set_rates
-from train.processes import Process, joined
-from train.progress import bar
+from train.processes import Process, device_words, joined
+from train.progress import bar, read_inputs
 from train.recipe import Recipe, Stage
 from train.runlog import RunLog
 from train.schedule import momentum, rate
@@ -37,13 +37,15 @@ from train.state import (
     Identity,
     RunState,
     averaged,
+    carried,
     data_hash,
     fresh,
+    init_hash,
     keep_best,
     next_stage,
     resumed,
     save,
-    write_weights,
+    write_final,
 )
 from train.validate import Look, autocast, logits_of, look
 
@@ -103,7 +105,7 @@ class Setting:
         """[N, S, S] of a split. Rank 0 writes the cache, the others wait for it."""
         dataset, cache = self.job.dataset, self.job.cache
         if self.process.leads:
-            model_inputs(dataset, split, InputSpec(size=size), cache)
+            read_inputs(dataset, split, size, cache)
         self.process.wait()
         return model_inputs(dataset, split, InputSpec(size=size), cache)
 
@@ -112,8 +114,12 @@ def fit(job: Job) -> Path:
     """Trains to the end of the recipe and returns RUN/final.pt. Raises InputError on a run or recipe that does not fit,
     OutputError when the disk is full, MuraBatchError when the loss is no longer a number."""
     with joined(job.device) as process:
-        identity = Identity(job.recipe.as_json(), data_hash(job.dataset), process.world, job.command)
         _check(job, process)
+        if process.leads:
+            sys.stderr.write(f"Training {device_words(job.device, process.device)}\n")
+        identity = Identity(
+            job.recipe.as_json(), data_hash(job.dataset), process.world, init_hash(job.init), job.command
+        )
         if process.device.type == "cpu":
             keep_freed_memory()
         state = resumed(job.recipe, identity, job.out, process.device) or fresh(job.recipe, job.init, process.device)
@@ -124,6 +130,8 @@ def fit(job: Job) -> Path:
 
 
 def _check(job: Job, process: Process) -> None:
+    if job.recipe.init and job.init is None:
+        raise InputError(f"recipe {job.recipe.name} starts from {job.recipe.init}: give the file with --init")
     train = job.dataset.split(TRAIN)
     known = frozenset[str]().union(*(e.attributes for e in train))
     if missing := [name for name in job.recipe.model.aux if name not in known]:
@@ -157,16 +165,24 @@ def _train(setting: Setting, state: RunState) -> Path:
     forward = setting.process.wrap(state.net, setting.job.compiled)
     while state.epoch < recipe.epochs:
         if recipe.stage_at(state.epoch)[0] != state.stage:
-            state = next_stage(state, recipe, out)
+            state = next_stage(state, recipe, _best_of_stage(setting, state))
             forward = setting.process.wrap(state.net, setting.job.compiled)
         _epoch(setting, state, forward)
         seen = _validated(setting, state)
         _close_epoch(setting, state, seen)
     if setting.process.leads and not (out / FINAL).is_file():
-        state.epoch -= 1  # the last complete one, as in every checkpoint
-        write_weights(state, recipe, setting.identity, out / FINAL)
+        write_final(state, recipe, setting.identity, _best_of_stage(setting, state), out)
     setting.process.wait()
     return out / FINAL
+
+
+def _best_of_stage(setting: Setting, state: RunState) -> Mapping[str, Any] | None:
+    """The checkpoint that the present stage carries; None, and said so where it should have one: its last weights."""
+    carry = setting.recipe.stages[state.stage].carry
+    best = carried(state, setting.recipe, setting.job.out) if carry else None
+    if carry and best is None and setting.process.leads:
+        sys.stderr.write(f"stage {state.stage}: {carry} of val was never defined; its last epoch is carried\n")
+    return best
 
 
 def _epoch(setting: Setting, state: RunState, forward: nn.Module) -> None:

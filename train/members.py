@@ -32,15 +32,14 @@ def read_member(path: Path) -> Member:
 
 def input_size(members: Sequence[Member], asked: int | None) -> int:
     """The size asked for, else the one that all checkpoints were last trained at. InputError when they differ."""
-    sizes = {asked} if asked is not None else {_trained_size(m) for m in members}
+    sizes = {asked} if asked is not None else {trained_size(m.recipe) for m in members}
     size = sizes.pop()
     if sizes or size is None:
         raise InputError("the checkpoints do not tell one input size; give --size")
     return size
 
 
-def _trained_size(member: Member) -> int | None:
-    recipe = member.recipe
-    stages = recipe.get("stages") or [recipe]  # a run of before the stages has its sizes at the top
-    sizes = stages[-1].get("sizes")
-    return int(sizes[-1][1]) if sizes else None
+def trained_size(recipe: Mapping[str, Any]) -> int | None:
+    """The last size of a recorded recipe; None where none was recorded."""
+    stages = recipe.get("stages")
+    return int(stages[-1]["sizes"][-1][1]) if stages else None

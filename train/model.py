@@ -34,9 +34,9 @@ class MuraNet(nn.Module):
         self.dropout = nn.Dropout(0.0)
 
     def body(self, images: Tensor) -> Tensor:
-        """[N, 1, H, W] uint8 -> last feature maps after the final batch norm and ReLU, [N, 1664, H/32, W/32]."""
-        x = to_three_channels(images).contiguous(memory_format=torch.channels_last)
-        return torch.relu(self.features(x))
+        """[N, 1, H, W] uint8 -> last feature maps after the final batch norm and ReLU, [N, 1664, H/32, W/32]. Their
+        memory format is that of the weights: the first convolution sees to it."""
+        return torch.relu(self.features(to_three_channels(images)))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Returns (logit [N], auxiliary logits [N, aux] or [N, 0]), float32."""

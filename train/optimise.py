@@ -72,7 +72,8 @@ class Average:
 
     @torch.no_grad()
     def update(self, net: MuraNet, step: int) -> None:
-        """step: of the whole run, from 0. The decay is warmed up as min(decay, (1 + step) / (10 + step))."""
+        """step: of the stage, from 0, as a stage begins with its own average. The decay is warmed up as
+        min(decay, (1 + step) / (10 + step))."""
         if not self.decay:
             return
         decay = min(self.decay, (step + 1) / (step + 10))

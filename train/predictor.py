@@ -14,7 +14,10 @@ from mura_batch.errors import InputError
 from mura_batch.model_card import CARD_NAME, load_model
 from train.fp16 import run_onnx
 from train.graph import scoring_graph
+from train.infer import strict_float32
 from train.members import input_size, read_member
+from train.processes import device_words, pick_device
+from train.progress import bar
 
 BATCH = 32
 MURA_THRESHOLD = 0.5  # arXiv:1712.06957, section 3.1: "abnormal if the probability is greater than 0.5"
@@ -25,40 +28,65 @@ Scored = tuple[NDArray[np.float64], NDArray[np.float32]]  # probability [N], cam
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """name: for headings. threshold: abnormal above it."""
+    """name: for headings. threshold: abnormal above it. score: of BATCH pictures at most. device: in words, where it
+    computes and why there."""
 
     name: str
     size: int
     threshold: float
     score: Callable[[Pictures], Scored]
+    device: str = "on the CPU"
 
     def run(self, inputs: Pictures, flips: bool = False) -> Scored:
         """flips: the mean over a picture and its mirror image, whose map is mirrored back."""
-        probability, cam = self.score(inputs)
+        probability, cam = self._all(inputs)
         if not flips:
             return probability, cam
-        mirrored, mirrored_cam = self.score(np.ascontiguousarray(inputs[:, :, ::-1]))
+        mirrored, mirrored_cam = self._all(inputs[:, :, ::-1])
         return (probability + mirrored) / 2, ((cam + mirrored_cam[:, :, ::-1]) / 2).astype(np.float32)
 
+    def _all(self, inputs: Pictures) -> Scored:
+        parts = []
+        with bar("scoring", len(inputs)) as advance:
+            for i in range(0, len(inputs), BATCH):
+                parts.append(self.score(np.array(inputs[i : i + BATCH])))
+                advance(i + len(parts[-1][0]), "")
+        return np.concatenate([p for p, _ in parts]), np.concatenate([c for _, c in parts])
 
-def open_predictor(paths: Sequence[Path], size: int | None = None, threshold: float | None = None) -> Predictor:
+
+def open_predictor(
+    paths: Sequence[Path], size: int | None = None, threshold: float | None = None, device: str = "auto"
+) -> Predictor:
     """One model folder, whose card gives size and threshold, or checkpoints, with MURA's threshold unless another is
-    given. Raises InputError when folders and checkpoints are mixed or a card is contradicted."""
+    given. Raises InputError when folders and checkpoints are mixed, a card is contradicted or a device is missing."""
     if any((path / CARD_NAME).is_file() for path in paths):
         if len(paths) > 1 or size is not None:
             raise InputError("give one model folder and no --size, or checkpoints")
-        model = load_model(paths[0])
-        network = model.onnx.read_bytes()
-        chosen = model.card.threshold if threshold is None else threshold
-        return Predictor(model.card.name, model.card.input.size, chosen, lambda inputs: _run_onnx(network, inputs))
-    members = [read_member(path) for path in paths]
-    graph = scoring_graph([m.net for m in members])
-    name = paths[0].name if len(paths) == 1 else f"ensemble of {len(paths)}"
+        return _of_folder(paths[0], threshold, device)
+    members, place = [read_member(path) for path in paths], pick_device(device)
+    graph = scoring_graph([m.net for m in members]).to(place).to(memory_format=torch.channels_last)
     return Predictor(
-        name,
-        input_size(members, size),
-        MURA_THRESHOLD if threshold is None else threshold,
-        lambda inputs: _run_torch(graph, inputs),
+        name=paths[0].name if len(paths) == 1 else f"ensemble of {len(paths)}",
+        size=input_size(members, size),
+        threshold=MURA_THRESHOLD if threshold is None else threshold,
+        score=lambda inputs: _run_torch(graph, inputs, place),
+        device=device_words(device, place),
+    )
+
+
+def _of_folder(path: Path, threshold: float | None, device: str) -> Predictor:
+    if device == "cuda":
+        raise InputError(
+            f"--device cuda: {path} is a model folder, which ONNX Runtime runs on the CPU; give checkpoints"
+        )
+    model = load_model(path)
+    network = model.onnx.read_bytes()
+    return Predictor(
+        name=model.card.name,
+        size=model.card.input.size,
+        threshold=model.card.threshold if threshold is None else threshold,
+        score=lambda inputs: _run_onnx(network, inputs),
+        device="on the CPU (by ONNX Runtime, as it is a model folder)",
     )
 
 
@@ -68,12 +96,7 @@ def _run_onnx(network: bytes, inputs: Pictures) -> Scored:
 
 
 @torch.inference_mode()
-def _run_torch(graph: torch.nn.Module, inputs: Pictures) -> Scored:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    graph = graph.to(device).to(memory_format=torch.channels_last)
-    parts = []
-    for i in range(0, len(inputs), BATCH):
-        batch = torch.from_numpy(np.array(inputs[i : i + BATCH]))[:, None].to(device)
-        probability, cam, _ = graph(batch)
-        parts.append((probability.double().cpu().numpy(), cam.float().cpu().numpy()))
-    return np.concatenate([p for p, _ in parts]), np.concatenate([c for _, c in parts])
+def _run_torch(graph: torch.nn.Module, inputs: Pictures, device: torch.device) -> Scored:
+    with strict_float32():
+        probability, cam, _ = graph(torch.from_numpy(inputs)[:, None].to(device))
+    return probability.double().cpu().numpy(), cam.float().cpu().numpy()

@@ -60,6 +60,13 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
     return torch.device("cuda", local_rank) if name != "cpu" and there else torch.device("cpu")
 
 
+def device_words(asked: str, device: torch.device) -> str:
+    """'on ...': the device and why it is that one. A day's run on the wrong one should be seen in its first second."""
+    if device.type == "cuda":
+        return f"on {device}, {torch.cuda.get_device_name(device)} (--device {asked})"
+    return f"on the CPU (--device {asked}{': torch sees no GPU here' if asked == 'auto' else ''})"
+
+
 @contextmanager
 def joined(device: str) -> Iterator[Process]:
     """torchrun tells each process its place by environment variables; without them there is one process."""

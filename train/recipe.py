@@ -68,7 +68,8 @@ class Stage:
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """epochs count through the stages from 0. validate: epochs after which the validation split is looked at, beside
-    the last; None: after each. keep: how many checkpoints of best `criterion` are kept."""
+    the last; None: after each. keep: how many checkpoints of best `criterion` are kept. init: the weights that --init
+    must give, in words; '': none need be given."""
 
     name: str
     seed: int
@@ -78,6 +79,7 @@ class Recipe:
     validate: tuple[int, ...] | None = None
     criterion: str = "loss"
     keep: int = 0
+    init: str = ""
     model: ModelPart = field(default_factory=ModelPart)
     loss: LossPart = field(default_factory=LossPart)
     optimizer: OptimizerPart = field(default_factory=OptimizerPart)
@@ -99,7 +101,9 @@ class Recipe:
         return self.validate is None or epoch in self.validate or epoch == self.epochs - 1
 
     def as_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        """What a run is known by when it is resumed. Without `init`, which asks something of the command line and
+        changes nothing in the run: runs begun before that key go on."""
+        return json.dumps({key: value for key, value in asdict(self).items() if key != "init"}, sort_keys=True)
 
 
 def read_recipe(path: Path) -> Recipe:

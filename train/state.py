@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,21 @@ import torch
 from torch.optim import Optimizer
 
 from mura_batch.errors import InputError
-from train.checkpoint import initialise, read_checkpoint, write_checkpoint
+from train.checkpoint import initialise, read_checkpoint, recipe_of, write_checkpoint
 from train.data.examples import Dataset
 from train.model import MuraNet
 from train.optimise import Average, freeze, make_optimizer
-from train.recipe import Recipe
+from train.recipe import Recipe, made_recipe
 from train.schedule import Plateau
 from train.validate import Look
 
 LAST, FINAL, CARRY = "last.pt", "final.pt", "carry.pt"
+OTHER = {
+    "recipe": "another recipe",
+    "data": "other data",
+    "world": "another number of processes",
+    "init": "other weights to start from (--init)",
+}
 
 
 @dataclass(slots=True)
@@ -53,11 +60,13 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What must be the same for a run to be resumed."""
+    """What must be the same for a run to be resumed, and the command, which may name its folders otherwise. init: hash
+    of the file of --init, '' without one."""
 
     recipe: str
     data: str
     world: int
+    init: str
     command: str
 
     @property
@@ -69,6 +78,17 @@ def data_hash(dataset: Dataset) -> str:
     """Of pictures, splits, studies and labels; not of pixels, which the cache's name covers."""
     rows = (f"{e.image}\0{e.split}\0{e.study}\0{e.abnormal}\0{sorted(e.attributes)}\n" for e in dataset.examples)
     return hashlib.sha256("".join(rows).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def init_hash(init: Path | None) -> str:
+    """Of the file's bytes, wherever it lies. Raises InputError where it cannot be read."""
+    if init is None:
+        return ""
+    try:
+        with init.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{init}, the weights of --init, cannot be read: {error.strerror}") from error
 
 
 def fresh(recipe: Recipe, init: Path | None, device: torch.device) -> RunState:
@@ -90,10 +110,20 @@ def at_stage(net: MuraNet, recipe: Recipe, stage: int) -> RunState:
     return RunState(net, optimizer, Average(net, recipe.optimizer.average), scaler, stage)
 
 
-def next_stage(state: RunState, recipe: Recipe, folder: Path) -> RunState:
-    """The state at the first epoch of the following stage."""
-    if recipe.stages[state.stage].carry:
-        state.net.load_state_dict(read_checkpoint(folder / CARRY)["ema"])
+def carried(state: RunState, recipe: Recipe, folder: Path) -> Mapping[str, Any] | None:
+    """The checkpoint of the present stage's best epoch. None where its criterion was undefined after each epoch: the
+    RUN/carry.pt that may be there is then an earlier stage's."""
+    if not (folder / CARRY).is_file():
+        return None
+    values = read_checkpoint(folder / CARRY)
+    return values if recipe.stage_at(values["epoch"])[0] == state.stage else None
+
+
+def next_stage(state: RunState, recipe: Recipe, best: Mapping[str, Any] | None) -> RunState:
+    """The state at the first epoch of the following stage. best: the checkpoint that it starts from; None: from the
+    weights as they are."""
+    if best is not None:
+        state.net.load_state_dict(best["ema"])
     new = at_stage(state.net, recipe, state.stage + 1)
     new.epoch, new.step, new.first_step, new.best.kept = state.epoch, state.step, state.step, state.best.kept
     return new
@@ -125,10 +155,7 @@ def resumed(recipe: Recipe, identity: Identity, folder: Path, device: torch.devi
     if not (folder / LAST).is_file():
         return None
     values = read_checkpoint(folder / LAST)
-    for key in ("recipe", "data", "world"):
-        if values.get(key) != identity.as_dict[key]:
-            what = {"recipe": "another recipe", "data": "other data", "world": "another number of processes"}[key]
-            raise InputError(f"{folder} holds a run with {what}; give another --out, or remove it")
+    _refuse_another(values, identity, folder)
     state = fresh(recipe, None, device)
     state.net.load_state_dict(values["model"])
     state = at_stage(state.net, recipe, values["stage"])
@@ -141,6 +168,16 @@ def resumed(recipe: Recipe, identity: Identity, folder: Path, device: torch.devi
     state.plateau, state.best = Plateau(*values["plateau"]), Best(**values["best"])
     state.sums, state.seconds = values["sums"], values["seconds"]
     return state
+
+
+def _refuse_another(values: Mapping[str, Any], identity: Identity, folder: Path) -> None:
+    """What a run begun under an earlier version did not record is no difference: of its recipe, the keys at their
+    defaults; of the weights to start from, all."""
+    recipe = made_recipe(recipe_of(values), f"the recipe in {folder / LAST}").as_json()
+    recorded = {"init": identity.init, **values, "recipe": recipe}
+    for key, what in OTHER.items():
+        if recorded.get(key) != identity.as_dict[key]:
+            raise InputError(f"{folder} holds a run with {what}; give another --out, or remove it")
 
 
 def averaged(state: RunState, decay: float) -> MuraNet:
@@ -171,6 +208,17 @@ def keep_best(state: RunState, seen: Look, recipe: Recipe, identity: Identity, f
 
 def worth_of(row: dict[str, Any], criterion: str) -> float:
     return Look(**{key: row[key] for key in ("loss", "auroc", "kappa", "picture_kappa")}).worth(criterion)
+
+
+def write_final(
+    state: RunState, recipe: Recipe, identity: Identity, best: Mapping[str, Any] | None, folder: Path
+) -> None:
+    """RUN/final.pt: the checkpoint that the last stage carries, else the last epoch's averaged weights."""
+    if best is not None:
+        write_checkpoint(best, folder / FINAL)
+        return
+    state.epoch -= 1  # the last complete one, as in every checkpoint
+    write_weights(state, recipe, identity, folder / FINAL)
 
 
 def write_weights(state: RunState, recipe: Recipe, identity: Identity, path: Path) -> None:

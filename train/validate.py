@@ -16,6 +16,7 @@ from train.data.examples import Example, labels_of, studies_of
 from train.figures import kappa_of, table_of
 from train.loss import Weights, weighted_bce
 from train.model import MuraNet
+from train.progress import bar
 
 BATCH = 32
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -47,10 +48,12 @@ def logits_of(net: MuraNet, inputs: NDArray[np.uint8], precision: str, device: t
     """[N, S, S] uint8 -> [N] float32."""
     net.eval()
     parts = []
-    for i in range(0, len(inputs), BATCH):
-        images = torch.from_numpy(np.array(inputs[i : i + BATCH]))[:, None].to(device)
-        with autocast(precision, device):
-            parts.append(net(images)[0].float().cpu().numpy())
+    with bar("looking at val", len(inputs)) as advance:
+        for i in range(0, len(inputs), BATCH):
+            images = torch.from_numpy(np.array(inputs[i : i + BATCH]))[:, None].to(device)
+            with autocast(precision, device):
+                parts.append(net(images)[0].float().cpu().numpy())
+            advance(i + len(images), "")
     return np.concatenate(parts)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import onnx
 import pytest
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mura_batch.errors import ModelError
+from train.__main__ import parser
 from train.fp16 import Parity, compare, emulated, require_parity, run_onnx
 
 
@@ -72,8 +75,11 @@ def test_a_decision_that_changes_away_from_the_threshold_is_a_flip_and_one_near_
     ],
 )
 def test_each_gate_refuses_by_name(parity: Parity, words: str) -> None:
-    with pytest.raises(ModelError, match=words):
+    with pytest.raises(ModelError, match=words) as caught:
         require_parity(parity, "val")
+    assert "export another epoch" in str(caught.value)
+    offered = parser().format_help()
+    assert all(option in offered for option in re.findall(r"--[\w-]+", str(caught.value))), "advice that works"
 
 
 def test_what_passes_the_gates_passes() -> None:

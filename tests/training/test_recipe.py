@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from mura_batch.errors import InputError
-from train.recipe import read_recipe
+from train.recipe import made_recipe, read_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "train/recipes"
 
@@ -44,6 +45,19 @@ def test_a_missing_recipe_is_told(tmp_path: Path) -> None:
 def test_each_committed_recipe_can_be_read_and_gives_a_reason_for_its_values(path: Path) -> None:
     assert read_recipe(path).epochs > 0
     assert path.read_text(encoding="utf-8").count("#") >= 5
+
+
+def test_recipes_from_imagenet_weights_ask_for_them() -> None:
+    asked = {path.stem: read_recipe(path).init for path in RECIPES.glob("*.toml")}
+    assert {name for name, init in asked.items() if "densenet169-b2777c0a.pth" in init} == {"paper", "guillou", "best"}
+    assert asked["reference"] == asked["smoke"] == ""
+
+
+def test_what_a_recipe_asks_of_the_command_line_is_no_part_of_what_its_runs_are_known_by(recipe_text: str) -> None:
+    values = tomllib.loads(recipe_text)
+    plain, asking = (made_recipe({"name": "one", **values, "init": words}, "").as_json() for words in ("", "weights"))
+    assert plain == asking
+    assert '"init"' not in plain
 
 
 def test_the_papers_recipe_is_the_papers() -> None:
