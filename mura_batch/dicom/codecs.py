@@ -126,7 +126,11 @@ def _rle(stream: bytes, layout: Layout) -> Stored:
         if not 64 <= start < end <= len(stream):
             raise Refused(Reason.UNDECODABLE_PIXELS, "RLE segment offsets lie outside the frame")
         plane = _segment(stream[start:end], pixels)
-        values = plane if values is None else np.left_shift(values, 8, dtype=np.uint16) | plane
+        if values is None:
+            values = plane
+            continue
+        values = np.left_shift(values, 8, dtype=np.uint16)
+        values |= plane
     assert values is not None  # noqa: S101 - Bits Allocated is 8 or 16: there is a plane
     return values.reshape(layout.rows, layout.columns)
 

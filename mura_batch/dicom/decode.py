@@ -104,7 +104,7 @@ def _sample(bits: Patterns, layout: Layout, tags: Tags, reduction: int) -> Patte
     part = bits[max(top, 0) : bottom, max(left, 0) : right] if inside else bits
     part = part if part.size else bits
     step = max(1, int((part.size / SAMPLE) ** 0.5))
-    sample = part[::step, ::step]
+    sample = np.ascontiguousarray(part[::step, ::step])  # looked at several times
     return sample if sample.min() != sample.max() else part
 
 
