@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mura_batch.errors import InputError, ModelError, OutputError
+from train.files import AGAIN, whole_file
 from train.model import MuraNet
 
 State = dict[str, Tensor]
@@ -40,22 +39,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def write_checkpoint(values: Mapping[str, Any], path: Path) -> None:
-    """Temporary name, fsync, rename: a kill at any moment leaves the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """A kill at any moment leaves the old file or the new one. Raises OutputError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with whole_file(path) as file:
             torch.save(dict(values), file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError of its zip writer
-        raise OutputError(
-            f"{path} cannot be written: {error}; free some space and run the same command again"
-        ) from error
-    finally:
-        with suppress(OSError):  # most often it has been renamed
-            temporary.unlink()
+    except RuntimeError as error:  # torch reports a full disk as a RuntimeError of its zip writer
+        raise OutputError(f"{path} cannot be written: {error}; {AGAIN}") from error
 
 
 def trained_network(values: Mapping[str, Any], path: Path) -> MuraNet:

@@ -55,7 +55,8 @@ class Kept:
 
     def _prune(self, folder: Path) -> None:
         newest_first = sorted(folder.glob(f"{self._kind}-*"), key=_time_of, reverse=True)
-        for path in newest_first[self._most :]:
+        left_by_a_kill = folder.glob(f".{self._kind}-*.tmp")  # one run at a time writes here
+        for path in (*newest_first[self._most :], *left_by_a_kill):
             path.unlink(missing_ok=True)
 
 

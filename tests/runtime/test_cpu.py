@@ -143,6 +143,7 @@ def test_a_damaged_network_is_compiled_again(
 
 
 def test_the_cache_never_grows_beyond_its_bound(tmp_path: Path) -> None:
+    (tmp_path / ".compiled-0123.77.tmp").write_bytes(b"half a network of a run that was killed")
     for number in range(ParityCache.MOST + 10):
         ParityCache(tmp_path, (number,)).write(parity.Parity(1, 0.0, 0.0, 0, True))
         NetworkCache(tmp_path, (number,)).write(b"network")
