@@ -20,6 +20,7 @@ REFERENCE = RunnerOptions(device="cpu", precision="float32")
 VARIANTS = (
     REFERENCE,
     RunnerOptions(device="cpu", precision="bf16"),
+    RunnerOptions(device="cpu", precision="int8"),
     RunnerOptions(device="gpu"),
 )
 
@@ -32,7 +33,7 @@ class BenchRecord:
     float32 on the processor at the same batch size. parity: largest |dp| against it on the model's reference inputs.
     """
 
-    runner: str  # 'cpu float32', 'cpu bf16', 'gpu'
+    runner: str  # 'cpu float32', 'cpu bf16', 'cpu int8', 'gpu'
     batch_size: int
     device: str = ""
     precision: str = ""

@@ -65,14 +65,15 @@ def packages() -> Iterator[Check]:
 
 
 def processor() -> Check:
-    """Does OpenVINO run here, on what, and has the processor bf16?"""
+    """Does OpenVINO run here, on what, and which precisions has the processor?"""
     from mura_batch.runtime.cpu import OpenVino
 
     try:
         openvino = OpenVino()
     except RunnerError as error:
         return Check("processor", "fail", str(error), "pip install --force-reinstall openvino")
-    precision = "bf16 and float32" if openvino.has_bf16 else "float32 (no bf16 instructions)"
+    reduced = [name for name, there in (("int8", openvino.has_int8), ("bf16", openvino.has_bf16)) if there]
+    precision = " and ".join([*reduced, "float32"]) if reduced else "float32 (no bf16 or VNNI instructions)"
     return Check("processor", "ok", f"{openvino.processor}, {_usable_cores()} usable cores, {precision}")
 
 

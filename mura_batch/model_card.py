@@ -16,6 +16,8 @@ ONNX_NAME = "model.onnx"
 # What parity gates are run on: array `images` uint8 [N, 1, S, S], and, where the export wrote it, `probability` float32
 # [N]: what the network in float32 says of them, so that no runner need ask it again.
 REFERENCE_INPUTS_NAME = "reference_inputs.npz"
+# Beside them, where `python -m train quantize` made it: how large each channel of each convolution's input gets.
+INT8_NAME = "int8.npz"
 CARD_FORMAT = 1
 
 
@@ -37,7 +39,7 @@ class ModelCard:
     limits: tuple[str, ...]
     training: dict[str, Any]  # data set, counts, recipe, seed, time, command
     figures: dict[str, Any]  # each with value, low, high, method, n, and the split it was measured on
-    parity: dict[str, Any]  # FP16 graph against float32: max_abs, mean_abs, flips, n
+    parity: dict[str, Any]  # FP16 graph against float32: max_abs, mean_abs, flips, n; and "int8" likewise, where made
     hashes: dict[str, str] = field(default_factory=dict)  # file name -> SHA-256, hex
     format: int = CARD_FORMAT
 
@@ -56,6 +58,16 @@ class Model:
     @property
     def reference_inputs(self) -> Path:
         return self.folder / REFERENCE_INPUTS_NAME
+
+    @property
+    def int8(self) -> Path:
+        """What the CPU runner makes an int8 network by, where the folder has it."""
+        return self.folder / INT8_NAME
+
+    @property
+    def int8_hash(self) -> str:
+        """SHA-256 of it; '' where the folder has none."""
+        return self.card.hashes.get(INT8_NAME, "")
 
     @property
     def hash(self) -> str:

@@ -28,7 +28,8 @@ def test_the_wheel_holds_the_package_its_templates_and_the_reference_model_only(
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     code = {str(p.relative_to(ROOT)) for p in (ROOT / "mura_batch").rglob("*") if p.suffix in {".py", ".toml"}}
     templates = {f"mura_batch/templates/{p.name}" for p in (ROOT / "templates").iterdir()}
-    model = {f"mura_batch/engines/reference/{n}" for n in ("model.json", "model.onnx", "reference_inputs.npz")}
+    names = ("model.json", "model.onnx", "reference_inputs.npz", "int8.npz")
+    model = {f"mura_batch/engines/reference/{name}" for name in names}
     assert held == code | templates | model
 
 

@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     _export(add)
     _ensemble(add)
     _reopen(add)
+    _quantize(add)
     _bench(add)
     return top
 
@@ -157,6 +158,16 @@ def _reopen(add: Adder) -> None:
     to.add_argument("model", type=Path, help="a model folder of one network")
     _needs_data(to)
     to.add_argument("--out", type=Path, required=True, help="the checkpoint")
+
+
+def _quantize(add: Adder) -> None:
+    to = add(
+        "quantize",
+        "Lets a processor score a model folder in 8-bit integers, checked against float32 on val.",
+        "python -m train quantize engines/reference --data FRACATLAS",
+    )
+    to.add_argument("model", type=Path, help="a model folder; int8.npz and its figures are added")
+    _needs_data(to)
 
 
 def _bench(add: Adder) -> None:

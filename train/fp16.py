@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mura_batch.errors import InputError, ModelError
+from train.progress import bar
 
 # Gates of the parity of an FP16 network: a probability moves less than the two decimals that a report prints.
 MAX_ABS_GATE = 5e-3
@@ -113,5 +114,9 @@ def run_onnx(
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    parts = [session.run(names, {"images": images[i : i + batch, None]}) for i in range(0, len(images), batch)]
+    parts = []
+    with bar("scoring in half precision", len(images)) as advance:
+        for i in range(0, len(images), batch):
+            parts.append(session.run(names, {"images": images[i : i + batch, None]}))
+            advance(min(i + batch, len(images)), "")
     return {name: np.concatenate([part[k] for part in parts]) for k, name in enumerate(names)}

@@ -54,9 +54,9 @@ def _load_config(context: click.Context, _: click.Parameter, path: Path | None) 
 @option("--gpu", default="0", help="Which GPU: its index or UUID.")
 @option(
     "--precision",
-    type=click.Choice(["auto", "float32", "bf16"]),
+    type=click.Choice(["auto", "float32", "bf16", "int8"]),
     default="auto",
-    help="On the CPU; auto takes bf16 where the processor has it and parity holds.",
+    help="On the CPU; auto takes the fastest that processor and model have and whose parity holds.",
 )
 @option("--truth", type=FILE, default=None, help="CSV with study_uid (or accession) and label, for agreement.")
 @option(

@@ -29,7 +29,7 @@ class RunnerInfo:
 
     name: str  # 'openvino' or 'tensorrt'
     device: str  # the processor's or GPU's own name
-    precision: str  # 'float32', 'bf16' or 'fp16'
+    precision: str  # 'float32', 'bf16', 'int8' or 'fp16'
     reason: str  # why this device and this precision
     version: str  # of the library that runs it
     parity_max_abs_error: float | None  # against float32 on the model's reference inputs; None where it is float32
@@ -70,7 +70,7 @@ class RunnerOptions:
     """How to run. Checked when a runner is opened: a wrong value is an InputError that lists the right ones."""
 
     device: str = "auto"  # 'auto', 'gpu' or 'cpu'
-    precision: str = "auto"  # 'auto', 'float32' or 'bf16': the CPU runner's; a plan has its own, from the graph
+    precision: str = "auto"  # 'auto', 'float32', 'bf16' or 'int8': the CPU runner's; a plan has its own, from the graph
     batch_size: int = 8  # images in one piece of work on a GPU; larger batches are split. A CPU takes one by one
     gpu: str = "0"  # index as CUDA counts, or UUID ('GPU-...' or 'MIG-...')
     cache_dir: Path | None = None  # where the CPU runner keeps what a start need not do again; None: nowhere

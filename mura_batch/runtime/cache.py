@@ -82,7 +82,7 @@ class NetworkCache:
     """A compiled network as OpenVINO exports it, behind its SHA-256: a blob with a damaged block was seen to load
     without a word and to give features off by 0.9 (OpenVINO 2026.4.1)."""
 
-    MOST = 2  # of 51 MB each: both precisions of one model
+    MOST = 3  # of 51 MB each, int8 of 25: the precisions of one model
 
     def __init__(self, folder: Path | None, basis: Sequence[Any]) -> None:
         self.is_kept = folder is not None

@@ -10,7 +10,7 @@ from mura_batch.runtime import Runner, RunnerOptions
 from mura_batch.runtime.devices import Gpu, NoGpu, find_gpu
 
 DEVICES = ("auto", "gpu", "cpu")
-PRECISIONS = ("auto", "float32", "bf16")
+PRECISIONS = ("auto", "float32", "bf16", "int8")
 MAX_BATCH = 1024  # of 320 px images: 105 MB of input; more cannot be meant
 
 

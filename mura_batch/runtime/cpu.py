@@ -1,4 +1,4 @@
-"""The embedded default: the model on the processor through OpenVINO, the only importer of openvino."""
+"""The embedded default: the model on the processor through OpenVINO."""
 
 from __future__ import annotations
 
@@ -15,22 +15,17 @@ from numpy.typing import NDArray
 from mura_batch.errors import ModelError, RunnerError
 from mura_batch.model_card import Model
 from mura_batch.runtime import Outputs, RunnerInfo, RunnerOptions
-from mura_batch.runtime.cache import NetworkCache, ParityCache
+from mura_batch.runtime.cache import NetworkCache
 from mura_batch.runtime.graph import read_graph
-from mura_batch.runtime.parity import (
-    BF16_GATE,
-    Parity,
-    compare,
-    concatenate,
-    load_reference_answers,
-    load_reference_inputs,
-)
+from mura_batch.runtime.int8 import load_ranges, quantize
+from mura_batch.runtime.parity import concatenate
+from mura_batch.runtime.precision import choose_precision
 from mura_batch.runtime.stream import Meter, stream
 
-PRECISIONS = {"float32": "f32", "bf16": "bf16"}  # ours -> OpenVINO's INFERENCE_PRECISION_HINT
 # Pictures a request. On two cores 1, 2, 4 and 8 gave 59, 61, 56 and 50 img/s in bf16, 31, 30, 25 and 23 in float32.
 BATCH = 1
 REQUESTS_PER_STREAM = 2  # one runs and one waits: the stream never asks Python for work. 60 MB each at 320 px
+VNNI = frozenset({"avx512_vnni", "avx_vnni"})  # as Linux names them
 OUTPUT_NAMES = ("probability", "cam", "features")
 
 
@@ -103,6 +98,14 @@ class OpenVino:
     def has_bf16(self) -> bool:
         return "BF16" in self.capabilities
 
+    @property
+    def has_int8(self) -> bool:
+        """Has it products of 8-bit integers summed in 32 bits (VNNI)? Older processors sum in 16, which overflows."""
+        try:
+            return not VNNI.isdisjoint(Path("/proc/cpuinfo").read_text().split())
+        except OSError:
+            return False
+
 
 class Processor:
     """The model on OpenVINO's CPU device. A precision is compiled once, when it is first asked for."""
@@ -118,12 +121,30 @@ class Processor:
             self._compiled[precision] = self._compile(precision)
         return self._compiled[precision]
 
-    def compile_all(self) -> None:
-        """Every precision at once: compiling uses one core."""
+    def lacks(self, precision: str) -> str:
+        """Why a precision cannot be had here; '' where it can."""
+        if precision == "bf16" and not self.openvino.has_bf16:
+            return "the processor has no bf16 instructions"
+        if precision == "int8" and not self._model.int8_hash:
+            return "the model folder has no int8.npz (python -m train quantize)"
+        if precision == "int8" and not self.openvino.has_int8:
+            return "the processor has no VNNI instructions"
+        return ""
+
+    def basis(self, precision: str) -> tuple[Any, ...]:
+        """What the answers of a precision depend on, beside the pictures."""
+        openvino = self.openvino
+        return (
+            self._model.hash, precision, self._model.int8_hash if precision == "int8" else "",
+            openvino.version, openvino.processor, openvino.capabilities,
+        )  # fmt: skip
+
+    def compile_all(self, precisions: tuple[str, ...]) -> None:
+        """At once: compiling uses one core."""
         from concurrent.futures import ThreadPoolExecutor
 
-        with ThreadPoolExecutor(len(PRECISIONS)) as pool:
-            list(pool.map(self.lanes, PRECISIONS))
+        with ThreadPoolExecutor(len(precisions)) as pool:
+            list(pool.map(self.lanes, precisions))
 
     def answers(self, precision: str, images: NDArray[np.uint8]) -> Outputs:
         """Of all images, as one Outputs."""
@@ -158,22 +179,22 @@ class Processor:
         size, cache = self._model.card.input.size, self._cache(precision)
         network = self.openvino.core.read_model(BytesIO(read_graph(self._model.onnx)))
         network.reshape({"images": [BATCH, 1, size, size]})
+        if precision == "int8":
+            quantize(network, load_ranges(self._model), self._model.int8)
         compiled = self.openvino.core.compile_model(network, "CPU", self._settings(precision))
         if cache.is_kept:
             cache.write(compiled.export_model().getvalue())
         return compiled
 
     def _cache(self, precision: str) -> NetworkCache:
-        openvino = self.openvino
-        basis = (
-            self._model.hash, openvino.version, openvino.processor, openvino.capabilities, BATCH,
-            len(os.sched_getaffinity(0)), self._settings(precision),
-        )  # fmt: skip
+        basis = (*self.basis(precision), BATCH, len(os.sched_getaffinity(0)), self._settings(precision))
         return NetworkCache(self._options.cache_dir, basis)
 
     def _settings(self, precision: str) -> dict[str, Any]:
+        """int8: what is not a convolution of integers is bf16 where the processor has it."""
+        low = precision == "bf16" or (precision == "int8" and self.openvino.has_bf16)
         settings: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],  # by itself OpenVINO takes the lowest the CPU has
+            "INFERENCE_PRECISION_HINT": "bf16" if low else "f32",  # by itself OpenVINO takes the lowest the CPU has
             "PERFORMANCE_HINT": "THROUGHPUT",
             "ENABLE_CPU_PINNING": False,  # decoding runs beside this: a pinned thread waits for its own core
         }
@@ -221,50 +242,6 @@ class _Lane:
 def _note_time(end: list[float]) -> None:
     """Called by OpenVINO's thread when a request is done, before its wait() returns."""
     end[0] = time.perf_counter()
-
-
-def choose_precision(processor: Processor, model: Model, options: RunnerOptions) -> tuple[str, str, Parity | None]:
-    """(precision, why, its parity). auto takes bf16 only where the processor has it and the gate holds.
-
-    Asked for by name, bf16 that cannot be had or is past the gate is a RunnerError, never float32 instead.
-    """
-    if options.precision == "float32":
-        return "float32", "float32 as asked for", None
-    if not processor.openvino.has_bf16:
-        why, parity = "the processor has no bf16 instructions", None
-    else:
-        parity = measured_parity(processor, model, options)
-        failures = parity.failures(BF16_GATE)
-        if not failures:
-            return "bf16", f"bf16 holds the parity gate: {parity}", parity
-        why = f"bf16 is past the parity gate ({'; '.join(failures)}) on {parity.n} reference images"
-    if options.precision == "bf16":
-        raise RunnerError(f"bf16 cannot be used: {why}; use --precision auto or float32")
-    return "float32", f"float32, since {why}", None
-
-
-def measured_parity(processor: Processor, model: Model, options: RunnerOptions) -> Parity:
-    """bf16 against float32 on the model's reference inputs, measured now or remembered from an earlier start. float32's
-    answers are those of the export, and where it wrote none, this processor's."""
-    from dataclasses import astuple
-
-    openvino = processor.openvino
-    basis = (
-        model.hash, model.card.hashes["reference_inputs.npz"], openvino.version, openvino.processor,
-        openvino.capabilities, model.card.threshold, astuple(BF16_GATE),
-    )  # fmt: skip
-    cache = ParityCache(options.cache_dir, basis)
-    if (known := cache.read()) is not None:
-        return known
-    images = load_reference_inputs(model)
-    full = load_reference_answers(model, len(images))
-    if full is None:
-        processor.compile_all()
-        full = processor.answers("float32", images).probability
-    low = processor.answers("bf16", images)
-    parity = compare(full, low, model.card.threshold, BF16_GATE)
-    cache.write(parity)
-    return parity
 
 
 def check_outputs(onnx: Path, shapes: dict[str, tuple[int, ...]], batch: int) -> None:

@@ -32,7 +32,8 @@ def intake_key(policy: IntakePolicy) -> str:
 
 def score_key(model: Model, policy: IntakePolicy, precision: str) -> Key:
     """Names what a score depends on besides the file: the model, how pictures are made for it, and the arithmetic."""
-    settings = {"input": asdict(model.card.input), "voi": policy.voi, "precision": precision, "pixels": PIXELS_VERSION}
+    arithmetic = f"int8 {model.int8_hash}" if precision == "int8" else precision
+    settings = {"input": asdict(model.card.input), "voi": policy.voi, "precision": arithmetic, "pixels": PIXELS_VERSION}
     return Key(model.hash, _digest(settings))
 
 

@@ -162,7 +162,7 @@ def test_the_manifest_gets_what_it_records(open_any: Open) -> None:
     ("options", "words"),
     [
         (RunnerOptions(device="tpu"), "auto, gpu, cpu"),
-        (RunnerOptions(precision="int8"), "auto, float32, bf16"),
+        (RunnerOptions(precision="int4"), "auto, float32, bf16, int8"),
         (RunnerOptions(batch_size=0), "1 to"),
         (RunnerOptions(threads=0), "1 or more"),
         (RunnerOptions(device="gpu", precision="bf16"), "for the CPU"),

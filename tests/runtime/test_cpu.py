@@ -18,7 +18,7 @@ import pytest
 
 from mura_batch.errors import ModelError, RunnerError
 from mura_batch.model_card import Model, load_model, write_card
-from mura_batch.runtime import Outputs, RunnerInfo, RunnerOptions, cpu, open_runner, parity
+from mura_batch.runtime import Outputs, RunnerInfo, RunnerOptions, cpu, open_runner, parity, precision
 from mura_batch.runtime.cache import NetworkCache, ParityCache
 
 
@@ -58,7 +58,7 @@ def test_auto_takes_bf16_within_the_gate_and_tells_by_how_much(tiny_model: Model
     exact, _ = run(tiny_model, pictures, precision="float32")
     assert info.precision == "bf16"
     assert info.parity_max_abs_error is not None
-    assert 0 < info.parity_max_abs_error <= parity.BF16_GATE.max_abs
+    assert 0 < info.parity_max_abs_error <= parity.CPU_GATE.max_abs
     assert "12 reference images" in info.reason
     assert 0 < np.abs(outputs.probability - exact.probability).max() < 0.02  # bf16 runs, and is near
 
@@ -67,7 +67,7 @@ def test_auto_takes_bf16_within_the_gate_and_tells_by_how_much(tiny_model: Model
 def test_past_the_gate_auto_takes_float32_and_says_why_and_bf16_is_refused(
     tiny_model: Model, pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cpu, "BF16_GATE", parity.Gate(max_abs=1e-9, mean_abs=1e-9, flip_margin=0.01))
+    monkeypatch.setattr(precision, "CPU_GATE", parity.Gate(max_abs=1e-9, mean_abs=1e-9, flip_margin=0.01))
     _, info = run(tiny_model, pictures)
     assert info.precision == "float32"
     assert "past the parity gate" in info.reason
@@ -105,7 +105,6 @@ def test_remembered_figures_of_another_model_are_not_used(
     run(tiny_model, pictures, cache_dir=tmp_path / "cache")
     run(make_tiny_model(tmp_path / "other", seed=5), pictures, cache_dir=tmp_path / "cache")
     assert len(list((tmp_path / "cache").glob("parity-*"))) == 2
-    assert len(list((tmp_path / "cache").glob("compiled-*"))) == 2
 
 
 def test_a_network_is_compiled_once_and_the_kept_one_gives_the_same_answers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,6 @@ def test_the_settings_of_a_score_are_what_it_depends_on() -> None:
     assert score_key(model, IntakePolicy(regions=()), "float32") == base  # which files are scored changes no score
     assert score_key(model, IntakePolicy(voi="lut"), "float32") != base
     assert score_key(model, POLICY, "bf16") != base
+    other = replace(model, card=replace(model.card, hashes={**model.card.hashes, "int8.npz": "of other ranges"}))
+    assert score_key(other, POLICY, "float32") == base
+    assert score_key(other, POLICY, "int8") != score_key(model, POLICY, "int8") != base

@@ -1,0 +1,96 @@
+"""`quantize`: what the CPU runner needs to score in 8-bit integers, and the proof on real pictures that it may.
+
+Measures on training pictures how large each channel of each convolution's input gets, scores the validation pictures in
+int8 and in float32 with the runner itself, holds the difference to the runner's gate, and writes `int8.npz` and the
+figures into the model folder. The network stays as it is: a runner rounds when it loads it (mura_batch.runtime.int8).
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import asdict, replace
+from os import link
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from mura_batch.agreement.curves import roc_auc_difference
+from mura_batch.errors import ModelError, OutputError
+from mura_batch.model_card import CARD_NAME, INT8_NAME, Model, ModelCard, load_model, write_card
+from mura_batch.runtime import Outputs, RunnerOptions, open_runner
+from mura_batch.runtime.parity import CPU_GATE, answers, compare
+from train.data.examples import VAL, Dataset, studies_of
+from train.files import replace_folder
+from train.fp16 import emulated, run_onnx
+
+ENOUGH = 256  # training pictures; 192 and 256 gave the same scores to the third decimal
+
+Pictures = NDArray[np.uint8]  # [N, S, S]
+
+
+def quantize(model: Model, training: Pictures, dataset: Dataset, inputs: Pictures) -> ModelCard:
+    """training: pictures to measure on. inputs: dataset's validation pictures, at the model's input size. Replaces the
+    folder whole or not at all; returns its card. Raises ModelError when int8 misses a gate."""
+    ranges = channel_ranges(model.onnx.read_bytes(), training)
+    folder = model.folder.resolve()
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
+            made = Path(name) / "model"
+            shutil.copytree(folder, made, copy_function=link, ignore=shutil.ignore_patterns(CARD_NAME, INT8_NAME))
+            np.savez_compressed(made / INT8_NAME, allow_pickle=False, **ranges)
+            files = tuple({**model.card.hashes, INT8_NAME: ""})
+            write_card(model.card, made, files)
+            told = {"training_pictures": len(training), **_parity(load_model(made), dataset, inputs)}
+            card = write_card(replace(model.card, parity={**model.card.parity, "int8": told}), made, files)
+            replace_folder(made, folder)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error}") from error
+    return card
+
+
+def channel_ranges(onnx_bytes: bytes, pictures: Pictures) -> dict[str, NDArray[np.float32]]:
+    """Name of each convolution's input that a ReLU gives -> [C] the largest value of each channel over pictures."""
+    graph = onnx.load_from_string(emulated(onnx_bytes))
+    rectified = {node.output[0] for node in graph.graph.node if node.op_type == "Relu"}
+    names = [node.input[0] for node in graph.graph.node if node.op_type == "Conv" and node.input[0] in rectified]
+    if not names:
+        raise ModelError("the network has no convolution behind a ReLU: there is nothing to quantize")
+    graph.graph.initializer.append(numpy_helper.from_array(np.array([2, 3]), "plane of a channel"))
+    for name in names:
+        largest = f"{name}/largest"
+        graph.graph.node.append(helper.make_node("ReduceMax", [name, "plane of a channel"], [largest], keepdims=0))
+        graph.graph.output.append(helper.make_tensor_value_info(largest, TensorProto.FLOAT, None))
+    found = run_onnx(graph.SerializeToString(), pictures)
+    return {name: found[f"{name}/largest"].max(axis=0) for name in names}
+
+
+def _parity(model: Model, dataset: Dataset, inputs: Pictures) -> dict[str, Any]:
+    """Of int8 against float32 on the validation pictures, by the runner that scores."""
+    exact, rounded = (_answers(model, precision, inputs) for precision in ("float32", "int8"))
+    parity = compare(exact.probability, rounded, model.card.threshold, CPU_GATE)
+    if failures := parity.failures(CPU_GATE):
+        raise ModelError(f"int8 is past the gate on {VAL}: {'; '.join(failures)}; the model folder stays as it was")
+    apart = np.abs(rounded.probability.astype(np.float64) - exact.probability)
+    studies = studies_of(dataset.split(VAL))
+    scores = [studies.mean(outputs.probability.astype(np.float64)) for outputs in (rounded, exact)]
+    auroc = roc_auc_difference(studies.abnormal, *scores)
+    called = [s > model.card.threshold for s in scores]
+    return {
+        "split": VAL,
+        **asdict(parity),
+        "p99_abs": float(np.percentile(apart, 99)),
+        "studies_called_otherwise": int((called[0] != called[1]).sum()),
+        "auroc_difference": {"value": auroc.value, "low": auroc.low, "high": auroc.high, "method": auroc.method},
+        "method": "OpenVINO int8 against OpenVINO float32",
+        "gates": asdict(CPU_GATE),
+    }
+
+
+def _answers(model: Model, precision: str, inputs: Pictures) -> Outputs:
+    with open_runner(model, RunnerOptions(device="cpu", precision=precision)) as runner:
+        return answers(runner, inputs[:, None], 32)
