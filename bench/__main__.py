@@ -74,7 +74,8 @@ def _parts(chosen: argparse.Namespace, work: Path) -> Iterator[tuple[str, tuple[
 
     model = load_model(chosen.model)
     size = model.card.input.size
-    alone, mix = None, None  # img/s of inference, and CPU milliseconds of decoding one picture
+    alone: list[Figure] = []  # inference
+    mix = None  # CPU milliseconds of decoding one picture
     if "limits" in chosen.only:
         yield "limits of the machine", (limits.limits(work, size), {})
     if {"decode", "whole"} & set(chosen.only):
@@ -84,15 +85,16 @@ def _parts(chosen: argparse.Namespace, work: Path) -> Iterator[tuple[str, tuple[
         mix = found[-1].ours
         yield "decode and prepare", (found, {})
     if "inference" in chosen.only:
-        found = inference.inference(model)
-        alone = found[0].ours
-        yield "inference", (found, {})
+        alone = inference.inference(model)
+        yield "inference", (alone, {})
     if "whole" in chosen.only:
         count = sum(map(len, files.values()))
         found, manifest = whole.whole(work / "mix", count, chosen.model, work)
         yield "end to end", (found, {"run": manifest})
         if alone and mix:
-            yield "its bounds", (whole.bounds(manifest, count, alone, mix), {})
+            precision = manifest["runner"]["precision"]
+            rate = next(f.ours for f in alone if f.ours and f.name.startswith(precision))
+            yield "its bounds", (whole.bounds(manifest, count, rate, mix), {})
         yield "overlap", (overlap.overlap(work / "mix", count, size), {})
     if "startup" in chosen.only:
         yield "start-up", (startup.startup(chosen.model, work / "startup"), {})

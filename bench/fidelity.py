@@ -35,7 +35,9 @@ def fidelity(folder: Path, instances: list[Instance], model: Model) -> list[Figu
     full = {i.source.path: full_path(dcmread(folder / i.source.path), spec.size) for i in instances}
     difference = [np.abs(fast[path].astype(float) - full[path]) for path in full]
     worst = [float(np.percentile(d, 99.9)) for d in difference]
-    scores = np.sort(np.abs(_scores(model, [fast[p] for p in full]) - _scores(model, list(full.values()))))
+    exact = _scores(model, list(full.values()), "float32")
+    scores = np.abs(_scores(model, [fast[p] for p in full], "float32") - exact)
+    as_scored = np.abs(_scores(model, [fast[p] for p in full], "auto") - exact)
     grey = "grey levels"
     several = f"of {len(full)} pictures"
     return [
@@ -44,7 +46,9 @@ def fidelity(folder: Path, instances: list[Instance], model: Model) -> list[Figu
         Figure(SECTION, f"99.9th percentile {several}", float(np.percentile(difference, 99.9)), "< 4", unit=grey),
         Figure(SECTION, "of the worst of them", max(worst), "< 4", unit=grey),
         Figure(SECTION, "score difference, 99 % of them", float(np.percentile(scores, 99)), "< 0.005"),
-        Figure(SECTION, "score difference, all", float(scores[-1]), "< 0.02"),
+        Figure(SECTION, "score difference, all", float(scores.max()), "< 0.02"),
+        Figure(SECTION, "and with the runner's own precision, 99 %", float(np.percentile(as_scored, 99))),
+        Figure(SECTION, "and with the runner's own precision, all", float(as_scored.max()), "< 0.02"),
     ]  # fmt: skip
 
 
@@ -60,9 +64,9 @@ def full_path(data: Dataset, size: int) -> NDArray[np.uint8]:
     return canvas
 
 
-def _scores(model: Model, pictures: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """In float32, so that the difference is the pictures' alone."""
-    with open_runner(model, RunnerOptions(device="cpu", precision="float32")) as runner:
+def _scores(model: Model, pictures: list[NDArray[np.uint8]], precision: str) -> NDArray[np.float32]:
+    """float32 on both sides leaves the pictures' own difference; auto is what a run uses."""
+    with open_runner(model, RunnerOptions(device="cpu", precision=precision)) as runner:
         return answers(runner, np.stack(pictures)[:, None], 8).probability
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.result import Figure, ratio
+from mura_batch.errors import RunnerError
 from mura_batch.model_card import Model
 from mura_batch.runtime import Runner, RunnerOptions, open_runner
 
@@ -22,7 +23,7 @@ SECTION = f"Inference alone, batches of {BATCH}"
 
 
 def inference(model: Model, rounds: int = 3) -> list[Figure]:
-    """The runner in float32 and bf16 beside eager torch and ONNX Runtime, in turn, medians over the rounds."""
+    """The runner in every precision beside eager torch and ONNX Runtime, in turn, medians over the rounds."""
     import os
 
     rng = np.random.default_rng(0)
@@ -33,15 +34,20 @@ def inference(model: Model, rounds: int = 3) -> list[Figure]:
             "torch": _torch(images, len(os.sched_getaffinity(0))),
             "onnxruntime": _onnx_runtime(model.onnx, images, len(os.sched_getaffinity(0))),
         }
-        for precision in ("float32", "bf16"):
+        for precision in ("float32", "bf16", "int8"):
             options = RunnerOptions(device="cpu", precision=precision, batch_size=BATCH)
-            runner = stack.enter_context(open_runner(model, options))
-            candidates[precision] = _runner(runner, images)
+            with suppress(RunnerError):  # this processor or this model has it not
+                candidates[precision] = _runner(stack.enter_context(open_runner(model, options)), images)
         rates = _rates(candidates, rounds)
-    pairs = (("bf16", "torch", ">= 3.5"), ("bf16", "onnxruntime", ">= 1.8"), ("float32", "onnxruntime", ">= 1"))
+    pairs = (
+        ("int8", "torch", ""), ("int8", "onnxruntime", ""),
+        ("bf16", "torch", ">= 3.5"), ("bf16", "onnxruntime", ">= 1.8"),
+        ("float32", "onnxruntime", ">= 1"),
+    )  # fmt: skip
     return [
         ratio(SECTION, f"{ours} against {peer} float32", (rates[ours], rates[peer]), "img/s", target)
         for ours, peer, target in pairs
+        if ours in rates
     ]
 
 
@@ -118,13 +124,3 @@ def float32_graph(path: Path) -> bytes:
                 attribute.t.CopyFrom(numpy_helper.from_array(full, attribute.t.name))
     del graph.value_info[:]  # inferred again
     return bytes(model.SerializeToString())
-
-
-def rate(model: Model, precision: str, images: Sequence[NDArray[np.uint8]]) -> float:
-    """img/s of the runner alone: what a whole run is held against."""
-    options = RunnerOptions(device="cpu", precision=precision, batch_size=BATCH)
-    with open_runner(model, options) as runner:
-        run = _runner(runner, np.stack(images[:BATCH]))
-        run(0.0)
-        begun = time.perf_counter()
-        return run(SECONDS) / (time.perf_counter() - begun)

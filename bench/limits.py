@@ -18,15 +18,20 @@ SECTION = "The machine's own limits"
 def limits(work: Path, size: int) -> list[Figure]:
     import torch
 
-    figures = []
-    work_per_image = GFLOP[320] * (size / 320) ** 2
+    rates = {}
     for name, kind in (("float32", torch.float32), ("bf16", torch.bfloat16)):
         # What DenseNet mostly does; as a plain product torch's MKL is far slower on AMD's processors than its oneDNN.
         net = torch.nn.Conv2d(CHANNELS, CHANNELS, 1, bias=False).to(dtype=kind).to(memory_format=torch.channels_last)
         pixels = torch.randn(1, CHANNELS, SIDE, SIDE).to(dtype=kind).to(memory_format=torch.channels_last)
         with torch.inference_mode():
             seconds = _best(lambda net=net, pixels=pixels: net(pixels), 20)  # type: ignore[misc]
-        rate = 2 * (CHANNELS * SIDE) ** 2 / seconds / 1e9
+        rates[name] = 2 * (CHANNELS * SIDE) ** 2 / seconds / 1e9
+    inputs, weights = (torch.randint(-128, 127, (n, CHANNELS), dtype=torch.int8) for n in (SIDE * SIDE, CHANNELS))
+    # which a convolution of 1 x 1 is; torch has none of 8-bit integers by itself
+    rates["int8"] = 2 * (CHANNELS * SIDE) ** 2 / _best(lambda: torch._int_mm(inputs, weights), 20) / 1e9
+    work_per_image = GFLOP[320] * (size / 320) ** 2
+    figures = []
+    for name, rate in rates.items():
         figures.append(Figure(SECTION, f"convolution of 1 x 1, {name}", rate, unit="GFLOP/s"))
         figures.append(Figure(SECTION, f"so DenseNet169 at {size} px, {name}", rate / work_per_image, unit="img/s"))
     source = np.ones(1 << 27, np.uint8)
