@@ -18,7 +18,7 @@ from mura_batch.model_card import Model
 from mura_batch.runtime import Runner, RunnerOptions, open_runner
 
 BATCH = 8
-SECONDS = 4.0  # of one measurement
+SECONDS = 3.0  # of one measurement
 SECTION = f"Inference alone, batches of {BATCH}"
 
 

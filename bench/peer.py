@@ -9,14 +9,16 @@ import argparse
 import csv
 from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-import torchvision
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import dcmread
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+
+if TYPE_CHECKING:
+    import torch
 
 SIZE, BATCH = 320, 8
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -36,17 +38,22 @@ def read(path: Path, size: int = SIZE) -> tuple[str, NDArray[np.uint8]]:
 
 def network() -> torch.nn.Module:
     """DenseNet169 with one output. Its weights are drawn: the time does not depend on them."""
+    import torch
+    import torchvision
+
     torch.manual_seed(0)
     net: torch.nn.Module = torchvision.models.densenet169(weights=None, num_classes=1)
     return net.eval()
 
 
-@torch.inference_mode()
 def score(net: torch.nn.Module, pictures: list[NDArray[np.uint8]]) -> list[float]:
     """Probabilities of [S, S] uint8 pictures, as one batch."""
+    import torch
+
     images = torch.from_numpy(np.stack(pictures)).float()[:, None].expand(-1, 3, -1, -1) / 255
     images = (images - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
-    return [float(p) for p in torch.sigmoid(net(images)).squeeze(1)]
+    with torch.inference_mode():
+        return [float(p) for p in torch.sigmoid(net(images)).squeeze(1)]
 
 
 def main() -> None:

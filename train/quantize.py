@@ -29,9 +29,9 @@ from train.files import replace_folder
 from train.fp16 import emulated, run_onnx
 
 ENOUGH = 256  # training pictures; 192 and 256 gave the same scores to the third decimal
-# Convolutions that are not quantized. In the reference model each of these alone moved the logit by 0.002 to 0.005 (root
-# mean square over 120 pictures), any other by less: without them it is 0.007 for all, with them 0.010 (bf16:
-# 0.005). They work on large maps with few channels, where integers gain least: 6 % of the speed.
+# Convolutions that are not quantized. In the reference model each of these alone moved the logit by 0.002 to 0.005, root
+# mean square over 120 pictures, and any other by less: with all quantized it is 0.010, without these 0.007, and 0.005 in
+# bf16. They work on large maps of few channels, where integers gain least: some 6 % of the speed.
 SENSITIVE = (
     "denseblock1.denselayer1.conv1",
     "denseblock1.denselayer2.conv1",

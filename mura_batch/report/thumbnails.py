@@ -13,6 +13,7 @@ from mura_batch.records import short_key
 from mura_batch.report.files import write_plain
 
 SIZE = 224  # pixels: what a report shows of an image
+_OPAQUE = 165 / 255  # the map at its strongest: the bone is seen through it
 _QUALITY = 72  # JPEG: about 8 kB a picture
 
 
@@ -30,24 +31,18 @@ def save_thumbnail(
     picture = Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
     plain, mapped = thumbnail_paths(folder, sop_instance_uid)
     _save(picture, plain)
-    _save(Image.composite(_colours(cam), picture.convert("RGB"), _opacity(cam, probability)), mapped)
-
-
-def _positive(cam: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What speaks for abnormal, 0 to 1 of its own maximum."""
-    positive: NDArray[np.float32] = np.maximum(np.nan_to_num(cam), 0).astype(np.float32)
-    return np.asarray(positive / max(float(positive.max()), 1e-6), dtype=np.float32)
-
-
-def _opacity(cam: NDArray[np.float32], probability: float) -> Image.Image:
-    alpha = (_positive(cam) * 165 * min(1.0, 0.25 + probability)).astype(np.uint8)
-    return Image.fromarray(alpha).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
-
-
-def _colours(cam: NDArray[np.float32]) -> Image.Image:
-    heat = Image.fromarray((_positive(cam) * 255).astype(np.uint8)).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    heat = _positive(cam)
+    strength = _OPAQUE * min(1.0, 0.25 + probability)
+    opacity = heat.point([round(level * strength) for level in range(256)])
     heat.putpalette(_PALETTE)
-    return heat.convert("RGB")
+    _save(Image.composite(heat.convert("RGB"), picture.convert("RGB"), opacity), mapped)
+
+
+def _positive(cam: NDArray[np.float32]) -> Image.Image:
+    """What speaks for abnormal, 0 to 255 of its own maximum, as large as the picture."""
+    positive = np.maximum(np.nan_to_num(cam), 0)
+    levels = (positive * (255 / max(float(positive.max()), 1e-6))).astype(np.uint8)
+    return Image.fromarray(levels).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
 
 
 def _palette() -> bytes:
