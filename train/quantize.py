@@ -29,8 +29,8 @@ from train.files import replace_folder
 from train.fp16 import emulated, run_onnx
 
 ENOUGH = 256  # training pictures; 192 and 256 gave the same scores to the third decimal
-# Convolutions that are not quantized. In the reference model each of these alone moved the logit by 0.002 to 0.005, root
-# mean square over 120 pictures, and any other by less: with all quantized it is 0.010, without these 0.007, and 0.005 in
+# Convolutions that are not quantized. In the reference model each of these alone moved the logit by 0.002 to 0.005
+# (root mean square over 120 pictures), any other by less. With all quantized it is 0.010, without these 0.007; 0.005 in
 # bf16. They work on large maps of few channels, where integers gain least: some 6 % of the speed.
 SENSITIVE = (
     "denseblock1.denselayer1.conv1",
