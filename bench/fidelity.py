@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from PIL import Image
 from pydicom import Dataset, dcmread
 
 from bench.result import Figure
-from bench.studies import enlarged, write_mix
+from bench.studies import write_enlarged
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker import DecodePool
 from mura_batch.model_card import Model
@@ -32,7 +34,9 @@ def fidelity(folder: Path, instances: list[Instance], model: Model) -> list[Figu
             if isinstance(item, Skipped):
                 raise RuntimeError(f"{item.source.path}: {item.detail}")  # noqa: TRY004 - what was written is readable
             fast[item[0].instance.source.path] = item[1]
-    full = {i.source.path: full_path(dcmread(folder / i.source.path), spec.size) for i in instances}
+    paths = [i.source.path for i in instances]
+    with ProcessPoolExecutor() as processes:
+        full = dict(zip(paths, processes.map(partial(_full_path, folder, spec.size), paths), strict=True))
     difference = [np.abs(fast[path].astype(float) - full[path]) for path in full]
     worst = [float(np.percentile(d, 99.9)) for d in difference]
     exact = _scores(model, list(full.values()), "float32")
@@ -50,6 +54,10 @@ def fidelity(folder: Path, instances: list[Instance], model: Model) -> list[Figu
         Figure(SECTION, "and with the runner's own precision, 99 %", float(np.percentile(as_scored, 99))),
         Figure(SECTION, "and with the runner's own precision, all", float(as_scored.max()), "< 0.02"),
     ]  # fmt: skip
+
+
+def _full_path(folder: Path, size: int, path: str) -> NDArray[np.uint8]:
+    return full_path(dcmread(folder / path), size)
 
 
 def full_path(data: Dataset, size: int) -> NDArray[np.uint8]:
@@ -89,5 +97,5 @@ def measured(pictures: Path, work: Path, model: Model, count: int = 200) -> list
 
     with (pictures / "labels.csv").open(newline="") as file:
         names = [row["image"] for row in csv.DictReader(file) if row["split"] == "val"][:count]
-    write_mix(work, enlarged([pictures / name for name in names]), every_syntax=False)
+    write_enlarged(work, [pictures / name for name in names])
     return fidelity(work, list(instances_of(work)), model)

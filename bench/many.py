@@ -35,7 +35,7 @@ from mura_batch.records import Instance, SourceFile
 
 SIDE = 64  # pixels
 PER_STUDY, PER_FOLDER = 2, 1000
-SCANNED = 20_000  # files of the comparison with pydicom
+SCANNED = 10_000  # files of the comparison with pydicom
 SECTION = "Many small files"
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,27 +45,36 @@ def phantoms(count: int) -> Iterator[NDArray[np.uint16]]:
         yield stored_values(draw(exposure), TECHNIQUE)
 
 
-def enlarged(files: Sequence[Path], noise: float = 6.0) -> Iterator[NDArray[np.uint16]]:
-    """Real radiographs enlarged to the detector's size, with a detector's noise (standard deviation, in stored values):
-    an enlarged picture alone is smoother than any radiograph."""
-    rng = np.random.default_rng(SEED)
-    for number, path in enumerate(files):
-        with Image.open(path) as picture:
-            grey = picture.convert("F")
-        longest = SIZES[number % len(SIZES)][0]
-        scale = longest / max(grey.size)
-        size = (round(grey.width * scale), round(grey.height * scale))
-        large = np.asarray(grey.resize(size, Image.Resampling.BICUBIC), dtype=np.float64) * 15.0 + 120.0
-        yield np.clip(np.rint(large + rng.normal(0, noise, large.shape)), 0, (1 << BITS) - 1).astype(np.uint16)
+def write_enlarged(folder: Path, files: Sequence[Path]) -> None:
+    """Real radiographs as `enlarged` makes them, each in one of the six syntaxes, in turn."""
+    with ProcessPoolExecutor() as pool:
+        list(pool.map(partial(_write_enlarged, folder), range(len(files)), files))
 
 
-def write_mix(folder: Path, pictures: Iterator[NDArray[np.uint16]], every_syntax: bool = True) -> dict[str, list[Path]]:
-    """Files by syntax. every_syntax: each picture in all six; else each in one of them, in turn."""
+def _write_enlarged(folder: Path, number: int, path: Path) -> None:
+    _write(folder, number, list(SYNTAXES)[number % len(SYNTAXES)], enlarged(path, number))
+
+
+def enlarged(path: Path, number: int, noise: float = 6.0) -> NDArray[np.uint16]:
+    """A real radiograph enlarged to the detector's size, with a detector's noise (its standard deviation, in stored
+    values): an enlarged picture alone is smoother than any radiograph."""
+    with Image.open(path) as picture:
+        grey = picture.convert("F")
+    scale = SIZES[number % len(SIZES)][0] / max(grey.size)
+    size = (round(grey.width * scale), round(grey.height * scale))
+    large = np.asarray(grey.resize(size, Image.Resampling.BICUBIC), dtype=np.float64) * 15.0 + 120.0
+    large += np.random.default_rng([SEED, number]).normal(0, noise, large.shape)
+    return np.clip(np.rint(large), 0, (1 << BITS) - 1).astype(np.uint16)
+
+
+def write_mix(folder: Path, pictures: Iterator[NDArray[np.uint16]]) -> dict[str, list[Path]]:
+    """Files by syntax: each picture in all six."""
     files: dict[str, list[Path]] = {name: [] for name in SYNTAXES}
-    names = list(SYNTAXES)
-    for number, stored in enumerate(pictures):
-        for name in names if every_syntax else [names[number % len(names)]]:
-            files[name].append(_write(folder, number, name, stored))
+    with ThreadPoolExecutor() as pool:  # the encoders let go of the interpreter
+        for number, stored in enumerate(pictures):
+            written = pool.map(partial(_write, folder, number, stored=stored), files)
+            for paths, path in zip(files.values(), written, strict=True):
+                paths.append(path)
     return files
 
 
