@@ -21,6 +21,7 @@ from mura_batch.records import StudyScore
 from mura_batch.report.agreement_view import AgreementView
 from mura_batch.report.manifest import MANIFEST_NAME, RunManifest
 from mura_batch.report.overview import RegionLine
+from mura_batch.report.thumbnails import draw_map
 from mura_batch.resources import templates_folder
 
 _NAMES = {
@@ -35,10 +36,10 @@ SIDES = {"L": "left", "R": "right", "B": "both sides", "U": "", "": ""}
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One image of a study: the files of its thumbnails, which may be gone, and what was decided about it."""
+    """One image of a study: the two files of its thumbnail, which may be gone, and what was decided about it."""
 
-    plain: Path
-    mapped: Path
+    seen: Path
+    map: Path
     probability: float
     view: str
     decisions: str
@@ -135,8 +136,8 @@ def render(data: ReportData) -> Iterator[str]:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        count=_count, date=_date, estimate=_estimate, number=_number, picture=_picture, side=SIDES.__getitem__,
-        svg=Markup, time=_time,
+        count=_count, date=_date, estimate=_estimate, number=_number, side=SIDES.__getitem__, svg=Markup, time=_time,
+        twins=_twins,
     )  # fmt: skip
     style = (templates_folder() / "report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -224,9 +225,15 @@ def _time(text: str) -> str:
     return text.replace("T", " ").replace("+00:00", " UTC")
 
 
-def _picture(path: Path) -> str:
-    """A data URI; '' where the picture is not there any more."""
+def _twins(picture: Picture) -> tuple[str, str] | None:
+    """Data URIs of the picture as the model saw it and of the same under its map; None where they are not there any
+    more."""
     try:
-        return "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode()
+        seen = picture.seen.read_bytes()
+        return _data_uri(seen), _data_uri(draw_map(seen, picture.map.read_bytes(), picture.probability))
     except OSError:
-        return ""
+        return None
+
+
+def _data_uri(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

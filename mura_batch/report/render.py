@@ -191,6 +191,6 @@ def _study_card(row: StudyScore, pictures: list[Picture], label: int | None) -> 
 
 
 def _picture(folder: Path, image: Row) -> Picture:
-    plain, mapped = thumbnail_paths(folder / "thumbnails", image["sop_instance_uid"])
+    seen, map_path = thumbnail_paths(folder / "thumbnails", image["sop_instance_uid"])
     decisions = ", ".join(filter(None, (image["voi"], image["polarity"] if image["polarity"] != "as stored" else "")))
-    return Picture(plain, mapped, float(image["probability"]), image["view"], decisions, image["flags"])
+    return Picture(seen, map_path, float(image["probability"]), image["view"], decisions, image["flags"])

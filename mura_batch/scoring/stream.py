@@ -81,7 +81,7 @@ class Stream:
                 self._fail(skip_instance(decoded.instance, Stage.SCORE, Reason.NOT_FINITE, detail))
                 continue
             probability = float(out.probability[n])
-            save_thumbnail(self._thumbnails, decoded.instance.sop_instance_uid, pixels, out.cam[n], probability)
+            save_thumbnail(self._thumbnails, decoded.instance.sop_instance_uid, pixels, out.cam[n])
             self._keep(InstanceScore(decoded, probability))
 
     def _fail(self, skip: Skipped) -> None:

@@ -1,7 +1,8 @@
-"""Small pictures: what the model saw, and where it looked."""
+"""What the model saw and where it looked: kept small, and drawn for the page."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mura_batch.errors import OutputError
-from mura_batch.report.thumbnails import SIZE, save_thumbnail, thumbnail_paths
+from mura_batch.report.thumbnails import draw_map, save_thumbnail, thumbnail_paths
 
 UID = "../../../etc/passwd"  # a SOP Instance UID comes from a file: it is never part of a path
 
@@ -28,9 +29,17 @@ def hot_corner(value: float = 8.0) -> np.ndarray:
     return cam
 
 
-def pixels(path: Path) -> np.ndarray:
-    with Image.open(path) as opened:
+def pixels(jpeg: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(jpeg)) as opened:
+        assert opened.format == "JPEG"
         return np.asarray(opened.convert("RGB"), dtype=np.int16)
+
+
+def drawn(folder: Path, picture: np.ndarray, cam: np.ndarray, probability: float) -> np.ndarray:
+    """The picture under its map, by way of the files."""
+    save_thumbnail(folder, UID, picture, cam)
+    seen, levels = (path.read_bytes() for path in thumbnail_paths(folder, UID))
+    return pixels(draw_map(seen, levels, probability))
 
 
 def warmth(shown: np.ndarray) -> np.ndarray:
@@ -39,35 +48,35 @@ def warmth(shown: np.ndarray) -> np.ndarray:
 
 
 def test_a_picture_and_its_map_are_small_files_named_by_a_hash(tmp_path: Path, picture: np.ndarray) -> None:
-    save_thumbnail(tmp_path, UID, picture, hot_corner(), 0.9)
-    paths = thumbnail_paths(tmp_path, UID)
-    assert sorted(tmp_path.iterdir()) == sorted(paths)
-    for path in paths:
-        assert path.parent == tmp_path
-        assert path.stat().st_size < 15_000
-        assert pixels(path).shape == (SIZE, SIZE, 3)
+    save_thumbnail(tmp_path, UID, picture, hot_corner())
+    seen, levels = thumbnail_paths(tmp_path, UID)
+    assert sorted(tmp_path.iterdir()) == sorted((seen, levels))
+    assert seen.stat().st_size < 15_000
+    assert levels.stat().st_size < 300
 
 
 def test_the_picture_is_what_the_model_saw(tmp_path: Path, picture: np.ndarray) -> None:
-    save_thumbnail(tmp_path, UID, picture, hot_corner(), 0.9)
-    plain, _ = thumbnail_paths(tmp_path, UID)
-    expected = np.asarray(Image.fromarray(picture).resize((SIZE, SIZE), Image.Resampling.BILINEAR), dtype=np.int16)
-    assert np.abs(pixels(plain)[..., 0] - expected).mean() < 2
-    assert not warmth(pixels(plain)).any()
+    save_thumbnail(tmp_path, UID, picture, hot_corner())
+    shown = pixels(thumbnail_paths(tmp_path, UID)[0].read_bytes())
+    assert np.abs(shown[..., 0] - picture).mean() < 2
+    assert not warmth(shown).any()
 
 
 def test_the_map_glows_where_the_activation_is_and_nowhere_else(tmp_path: Path, picture: np.ndarray) -> None:
-    save_thumbnail(tmp_path, UID, picture, hot_corner(), 0.9)
-    _, mapped = thumbnail_paths(tmp_path, UID)
-    warm = warmth(pixels(mapped))
-    assert warm[:40, :40].mean() > 60
-    assert warm[120:, 120:].mean() < 3
+    warm = warmth(drawn(tmp_path, picture, hot_corner(), 0.9))
+    assert warm[:57, :57].mean() > 60
+    assert warm[171:, 171:].mean() < 3
+
+
+def test_under_the_map_the_picture_is_seen(tmp_path: Path, picture: np.ndarray) -> None:
+    shown = drawn(tmp_path, picture, hot_corner(), 1.0)
+    glowing = shown[:57, :, 2]  # blue: what the map itself has least of
+    assert np.corrcoef(glowing.ravel(), picture[:57].ravel())[0, 1] > 0.9
+    assert np.abs(shown[171:, 171:, 0] - picture[171:, 171:]).mean() < 3
 
 
 def test_a_normal_image_glows_less_than_an_abnormal_one(tmp_path: Path, picture: np.ndarray) -> None:
-    save_thumbnail(tmp_path, "low", picture, hot_corner(), 0.02)
-    save_thumbnail(tmp_path, "high", picture, hot_corner(), 0.95)
-    low, high = (warmth(pixels(thumbnail_paths(tmp_path, uid)[1]))[:40, :40].mean() for uid in ("low", "high"))
+    low, high = (warmth(drawn(tmp_path, picture, hot_corner(), p))[:57, :57].mean() for p in (0.02, 0.95))
     assert low < 0.5 * high
 
 
@@ -75,16 +84,23 @@ def test_a_normal_image_glows_less_than_an_abnormal_one(tmp_path: Path, picture:
 def test_a_map_that_is_empty_or_not_finite_still_gives_a_picture(
     tmp_path: Path, picture: np.ndarray, value: float
 ) -> None:
-    save_thumbnail(tmp_path, UID, picture, hot_corner(value), 0.5)
-    assert pixels(thumbnail_paths(tmp_path, UID)[1]).shape == (SIZE, SIZE, 3)
+    assert drawn(tmp_path, picture, hot_corner(value), 0.5).shape == (320, 320, 3)
 
 
-def test_the_model_input_of_any_size_is_shown_at_one_size(tmp_path: Path) -> None:
+def test_the_model_input_is_shown_in_its_own_size(tmp_path: Path) -> None:
     for size in (96, 224, 512):
-        save_thumbnail(tmp_path, str(size), np.full((size, size), 90, np.uint8), hot_corner(), 0.5)
-        assert pixels(thumbnail_paths(tmp_path, str(size))[0]).shape == (SIZE, SIZE, 3)
+        assert drawn(tmp_path, np.full((size, size), 90, np.uint8), hot_corner(), 0.5).shape == (size, size, 3)
+
+
+@pytest.mark.parametrize("broken", [b"", b"\0" * 4096, b"\xff\xd8\xff\xe0 no picture"])
+def test_files_that_a_power_cut_broke_are_an_os_error(tmp_path: Path, picture: np.ndarray, broken: bytes) -> None:
+    save_thumbnail(tmp_path, UID, picture, hot_corner())
+    seen, levels = (path.read_bytes() for path in thumbnail_paths(tmp_path, UID))
+    for pair in ((broken, levels), (seen, broken), (seen[:2000], levels), (seen, levels[:60])):
+        with pytest.raises(OSError, match=r"."):
+            draw_map(*pair, 0.5)
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, picture: np.ndarray) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
-        save_thumbnail(tmp_path / "nowhere", UID, picture, hot_corner(), 0.5)
+        save_thumbnail(tmp_path / "nowhere", UID, picture, hot_corner())

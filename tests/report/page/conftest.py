@@ -188,7 +188,7 @@ def write_run(folder: Path, studies: list[StudyScore], images: list[InstanceScor
         for n, image in enumerate(images):
             tables.image(image)
             uid = image.instance.sop_instance_uid
-            save_thumbnail(folder / "thumbnails", uid, drawing(n), heat(n), image.probability)
+            save_thumbnail(folder / "thumbnails", uid, drawing(n), heat(n))
         for skip in skipped:
             tables.skip(skip)
     (folder / CARD_NAME).write_text(json.dumps(asdict(CARD)), encoding="utf-8")
