@@ -111,7 +111,7 @@ def _streamed(studies: Path, count: int, size: int, seconds: float) -> tuple[flo
             raise RuntimeError(f"{ledger.count_pending(key)} pictures instead of {count}: the bounds would be wrong")
         for _ in pool.decode(list(ledger.pending(key))[:workers]):  # the processes start and import
             pass
-        Stream(ledger, key, pool, accelerator, Path(out), _Silent()).run(timings, BATCH, strict=False)
+        Stream(ledger, key, pool, accelerator, Path(out), _Silent()).run(timings, strict=False)
     return timings.busy["store"] + timings.waiting["store"], timings.waiting["inference"]
 
 

@@ -62,9 +62,7 @@ def _load_config(context: click.Context, _: click.Parameter, path: Path | None) 
 @option(
     "--workers", type=click.IntRange(1, 256), default=None, show_default="one a core", help="Decode processes at most."
 )
-@option(
-    "--batch-size", type=click.IntRange(1, 256), default=8, help="Images a batch on a GPU; results committed together."
-)
+@option("--batch-size", type=click.IntRange(1, 256), default=8, help="Images a batch on a GPU, at most.")
 @option("--regions", default=",".join(MURA_REGIONS), show_default="all seven", help="Regions to score, by comma.")
 @option(
     "--region-unknown",

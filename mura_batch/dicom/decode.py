@@ -54,17 +54,18 @@ def decode(
     stored, decoder, grid = _frame(header, layout, target_size)
     patterns = bit_patterns(stored)
     shift = shift_of(layout, shifted=decoder in {"native", "imagecodecs:rle"})
-    field = field_of(patterns, layout.bits_stored, shift)
+    field = field_of(patterns.dtype, layout.bits_stored, shift)
     sample = _sample(patterns, layout, tags, grid.reduction)
     sample = sample if field is None else field[sample]
     description = describe(tags, layout)
     histogram = np.bincount(sample.ravel(), minlength=1 << layout.bits_stored)
     brightness, made = display_table(description, histogram, policy.voi)
     if is_enough(layout, grid, target_size) and is_same(description, layout, brightness, histogram):
-        table, patterns, grid = table_of_sums(brightness), halved(patterns, shift, layout.bits_stored), HALF
+        levels = grey_levels(table_of_sums(brightness))
+        patterns, grid = halved(patterns, shift, layout.bits_stored), HALF
     else:
-        table = brightness if field is None else brightness[field]
-    shown = looked_up(grey_levels(table), patterns)
+        levels = grey_levels(brightness) if field is None else grey_levels(brightness)[field]
+    shown = looked_up(levels, patterns)
     display = restored(shown, grid, layout.rows, layout.columns, target_size)
     aspect = pixel_aspect(tags)
     told = _decisions(made, decoder, grid, aspect)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -67,11 +68,13 @@ def shift_of(layout: Layout, shifted: bool) -> int:
     return layout.high_bit + 1 - layout.bits_stored if shifted else 0
 
 
-def field_of(patterns: Patterns, bits: int, shift: int) -> Patterns | None:
+@lru_cache(maxsize=8)  # the radiographs of one device are alike in this
+def field_of(pattern: np.dtype[Any], bits: int, shift: int) -> Patterns | None:
     """[256] or [65536] bit pattern of a sample -> the `bits` bits of its stored value, without those below it and
     those above High Bit (overlays, garbage); None where they are all there is."""
-    size = 8 * patterns.dtype.itemsize
+    size = 8 * pattern.itemsize
     if bits >= size and not shift:
         return None
-    field = np.arange(1 << size) >> shift
-    return (field & ((1 << bits) - 1)).astype(patterns.dtype)
+    field = ((np.arange(1 << size) >> shift) & ((1 << bits) - 1)).astype(pattern)
+    field.flags.writeable = False
+    return field

@@ -36,10 +36,9 @@ SIDES = {"L": "left", "R": "right", "B": "both sides", "U": "", "": ""}
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One image of a study: the two files of its thumbnail, which may be gone, and what was decided about it."""
+    """One image of a study: the file of its thumbnail, which may be gone, and what was decided about it."""
 
-    seen: Path
-    map: Path
+    thumbnail: Path
     probability: float
     view: str
     decisions: str
@@ -229,9 +228,9 @@ def _twins(picture: Picture) -> tuple[str, str] | None:
     """Data URIs of the picture as the model saw it and of the same under its map; None where they are not there any
     more."""
     try:
-        seen = picture.seen.read_bytes()
-        return _data_uri(seen), _data_uri(draw_map(seen, picture.map.read_bytes(), picture.probability))
-    except OSError:
+        seen = picture.thumbnail.read_bytes()
+        return _data_uri(seen), _data_uri(draw_map(seen, picture.probability))
+    except (OSError, ValueError):
         return None
 
 

@@ -25,7 +25,7 @@ from mura_batch.report.html import Picture, ReportData, Step, StudyCard, Totals,
 from mura_batch.report.manifest import RunManifest, read_manifest
 from mura_batch.report.overview import by_region
 from mura_batch.report.tables import Row, read_rows, read_studies
-from mura_batch.report.thumbnails import thumbnail_paths
+from mura_batch.report.thumbnails import thumbnail_path
 
 REPORT_NAME = "report.html"
 SHOWN_STUDIES = 100  # with pictures: about 4 MB of page; the rest stand in the table and in studies.csv
@@ -191,6 +191,6 @@ def _study_card(row: StudyScore, pictures: list[Picture], label: int | None) -> 
 
 
 def _picture(folder: Path, image: Row) -> Picture:
-    seen, map_path = thumbnail_paths(folder / "thumbnails", image["sop_instance_uid"])
+    thumbnail = thumbnail_path(folder / "thumbnails", image["sop_instance_uid"])
     decisions = ", ".join(filter(None, (image["voi"], image["polarity"] if image["polarity"] != "as stored" else "")))
-    return Picture(seen, map_path, float(image["probability"]), image["view"], decisions, image["flags"])
+    return Picture(thumbnail, float(image["probability"]), image["view"], decisions, image["flags"])

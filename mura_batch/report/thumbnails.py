@@ -17,35 +17,32 @@ _OPAQUE = 165 / 255  # the map at its strongest: the bone is seen through it
 _QUALITY = 72  # JPEG: about 6 kB a picture of 320 px
 
 
-def thumbnail_paths(folder: Path, sop_instance_uid: str) -> tuple[Path, Path]:
-    """(picture, activation map). Named by a hash: a UID from a file is never a file name."""
-    key = short_key(sop_instance_uid)
-    return folder / f"{key}.jpg", folder / f"{key}-map.png"
+def thumbnail_path(folder: Path, sop_instance_uid: str) -> Path:
+    """Named by a hash: a UID from a file is never a file name."""
+    return folder / f"{short_key(sop_instance_uid)}.jpg"
 
 
-def save_thumbnail(
-    folder: Path, sop_instance_uid: str, image: NDArray[np.uint8], cam: NDArray[np.float32]
-) -> None:
-    """image: [S, S] uint8; cam: [h, w], in logits, kept as what speaks for abnormal, 0 to 255 of its own maximum. Raises
+def save_thumbnail(folder: Path, sop_instance_uid: str, image: NDArray[np.uint8], cam: NDArray[np.float32]) -> None:
+    """One JPEG that holds both: a file costs more to make than its bytes. image: [S, S] uint8. cam: [h, w], in logits;
+    the JPEG's comment is h, w, then what speaks for abnormal, 0 to 255 of its own maximum, a byte each. Raises
     OutputError."""
-    picture, map_path = thumbnail_paths(folder, sop_instance_uid)
     positive = np.maximum(np.nan_to_num(cam), 0)
     levels = (positive * (255 / max(float(positive.max()), 1e-6))).astype(np.uint8)
-    write_plain(picture, _encoded(Image.fromarray(image), "JPEG"))
-    write_plain(map_path, _encoded(Image.fromarray(levels), "PNG"))
+    comment = bytes(levels.shape) + levels.tobytes()
+    write_plain(thumbnail_path(folder, sop_instance_uid), _jpeg(Image.fromarray(image), comment=comment))
 
 
-def draw_map(picture: bytes, levels: bytes, probability: float) -> bytes:
-    """The two files of a thumbnail -> JPEG of the picture under its map, as strong as the probability that it belongs to:
-    a normal image does not glow. Raises OSError where they are no pictures."""
-    with Image.open(io.BytesIO(picture)) as file:
-        ground = file.convert("RGB")
-    with Image.open(io.BytesIO(levels)) as file:
-        heat = file.convert("L").resize(ground.size, Image.Resampling.BICUBIC)
+def draw_map(thumbnail: bytes, probability: float) -> bytes:
+    """JPEG of the picture under its map, as strong as the probability that it belongs to: a normal image does not glow.
+    Raises ValueError or OSError where the file is not a whole thumbnail."""
+    with Image.open(io.BytesIO(thumbnail)) as file:
+        height, width, *levels = file.info.get("comment", b"")
+        picture = file.convert("RGB")
+    heat = Image.frombytes("L", (width, height), bytes(levels)).resize(picture.size, Image.Resampling.BICUBIC)
     strength = _OPAQUE * min(1.0, 0.25 + probability)
     opacity = heat.point([round(level * strength) for level in range(256)])
     heat.putpalette(_PALETTE)
-    return bytes(_encoded(Image.composite(heat.convert("RGB"), ground, opacity), "JPEG"))
+    return bytes(_jpeg(Image.composite(heat.convert("RGB"), picture, opacity)))
 
 
 def _palette() -> bytes:
@@ -57,7 +54,7 @@ def _palette() -> bytes:
 _PALETTE = _palette()
 
 
-def _encoded(picture: Image.Image, kind: str) -> memoryview:
+def _jpeg(picture: Image.Image, comment: bytes = b"") -> memoryview:
     buffer = io.BytesIO()
-    picture.save(buffer, kind, quality=_QUALITY)  # PNG has no quality and asks for none
+    picture.save(buffer, "JPEG", quality=_QUALITY, comment=comment)
     return buffer.getbuffer()

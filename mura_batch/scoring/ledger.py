@@ -5,7 +5,7 @@
     failures  one row a path whose pixels could not be read, so that a broken file is not decoded every night
     runs      one row a run that was begun; `finished` is set by the run that ended well
 
-Every scored batch is committed with synchronous=FULL before the next is taken: a crash loses no committed batch.
+Every commit is on the disk before the run goes on (synchronous=FULL): a crash loses nothing that was committed.
 Memory stays flat: the rows are streamed, never listed.
 """
 

@@ -119,7 +119,7 @@ class _Run:
         workers = min(request.workers or len(os.sched_getaffinity(0)), pending)
         with DecodePool(request.studies, request.policy, request.model.card.input, workers) as pool:
             stream = Stream(self.ledger, self.key, pool, self.runner, self.folder.path / THUMBNAILS, self.observer)
-            stream.run(self.timings, request.runner.batch_size, strict=request.strict)
+            stream.run(self.timings, strict=request.strict)
 
     def write(self, found: int) -> ScoreResult:
         with self.timings.measuring("tables"):

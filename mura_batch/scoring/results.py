@@ -13,7 +13,7 @@ from mura_batch.model_card import CARD_NAME, Model
 from mura_batch.records import UNREADABLE, InstanceScore, Skipped, StudyScore
 from mura_batch.report.render import SHOWN_STUDIES, abnormal_first
 from mura_batch.report.tables import TableWriter
-from mura_batch.report.thumbnails import thumbnail_paths
+from mura_batch.report.thumbnails import thumbnail_path
 from mura_batch.scoring.folder import THUMBNAILS, RunFolder
 from mura_batch.scoring.ledger import Key, Ledger
 from mura_batch.scoring.studies import aggregate
@@ -89,9 +89,10 @@ class _EarlierPictures:
             run = self._ledger.run_that_scored(score.decoded.content_hash, self._key) if score.reused else None
             if run is not None:
                 uid = score.instance.sop_instance_uid
-                olds = thumbnail_paths(self._folder.thumbnails_of(run), uid)
-                for old, new in zip(olds, thumbnail_paths(self._folder.path / THUMBNAILS, uid), strict=True):
-                    _link(old, new)
+                _link(
+                    thumbnail_path(self._folder.thumbnails_of(run), uid),
+                    thumbnail_path(self._folder.path / THUMBNAILS, uid),
+                )
 
     def _forget_hidden(self) -> None:
         self._offered.sort(key=lambda offered: abnormal_first(offered[0]))

@@ -28,11 +28,11 @@ from mura_batch.scoring.timings import Timings
 
 Pixels = NDArray[np.uint8]  # [S, S], one model input
 Prepared = tuple[Decoded, Pixels]
-COMMIT_SECONDS = 1.0  # or a batch: a commit waits for the disk, some milliseconds; a crash costs what was not committed
+COMMIT_SECONDS = 0.25  # a commit waits for the disk, some milliseconds; a crash costs what was scored since
 
 
 class Stream:
-    """Scores what is pending in the ledger and commits it, batch by batch."""
+    """Scores what is pending in the ledger and commits it as it goes."""
 
     def __init__(
         self, ledger: Ledger, key: Key, pool: DecodePool, runner: Runner, thumbnails: Path, observer: Observer
@@ -43,12 +43,12 @@ class Stream:
         self._in_flight: deque[list[Prepared]] = deque()
         self._done: list[InstanceScore | Skipped] = []  # not committed yet
         self._committed = time.perf_counter()
-        self._commit_count, self._strict = 1, False
+        self._strict = False
 
-    def run(self, timings: Timings, commit_count: int, *, strict: bool) -> None:
-        """commit_count: results committed together. Raises RunnerError when the device fails and StrictError on a bad
-        input under strict; what was scored before stays."""
-        self._commit_count, self._strict = commit_count, strict
+    def run(self, timings: Timings, *, strict: bool) -> None:
+        """Raises RunnerError when the device fails and StrictError on a bad input under strict; what was scored before
+        stays."""
+        self._strict = strict
         begun, before = time.perf_counter(), self._runner.busy_seconds
         try:
             for out in self._runner.run(self._batches()):
@@ -92,7 +92,7 @@ class Stream:
     def _keep(self, result: InstanceScore | Skipped) -> None:
         self._done.append(result)
         self._observer.advance()
-        if len(self._done) >= self._commit_count or time.perf_counter() - self._committed > COMMIT_SECONDS:
+        if time.perf_counter() - self._committed > COMMIT_SECONDS:
             self._commit()
 
     def _commit(self) -> None:

@@ -130,7 +130,7 @@ def play(tmp_path: Path, make_instance: MakeInstance, monkeypatch: pytest.Monkey
                     ledger.put_header(make_instance(f"{n:04d}"), "intake")
             timings, runner = Timings(), Runner(device, lanes, size)
             stream = Stream(ledger, KEY, pool, runner, tmp_path, Silent())  # type: ignore[arg-type]
-            stream.run(timings, 8, strict=strict)
+            stream.run(timings, strict=strict)
         return pool, device, timings
 
     return run

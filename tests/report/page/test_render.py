@@ -19,7 +19,7 @@ from mura_batch.errors import InputError, ModelError, TruthError
 from mura_batch.records import UNREADABLE
 from mura_batch.report import render
 from mura_batch.report.render import render_report_file
-from mura_batch.report.thumbnails import thumbnail_paths
+from mura_batch.report.thumbnails import thumbnail_path
 from mura_batch.resources import templates_folder
 
 MakeRun = Callable[..., Any]
@@ -187,11 +187,14 @@ def test_rendering_twice_gives_the_same_bytes(make_run: MakeRun) -> None:
 
 def test_pictures_that_are_gone_are_told_of(make_run: MakeRun) -> None:
     run = make_run(2)
-    for path in thumbnail_paths(run.folder / "thumbnails", run.images[0].instance.sop_instance_uid):
-        path.unlink()
+    gone, broken = (
+        thumbnail_path(run.folder / "thumbnails", image.instance.sop_instance_uid) for image in run.images[:2]
+    )
+    gone.unlink()
+    broken.write_bytes(bytes(4096))  # as a power cut leaves it
     path = render_report_file(run.folder, None)
-    assert text_of(path).count("The picture is not kept any more.") == 1
-    assert path.read_text().count("<img ") == 6
+    assert text_of(path).count("The picture is not kept any more.") == 2
+    assert path.read_text().count("<img ") == 4
 
 
 def test_a_great_run_shows_the_first_and_counts_the_rest(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
