@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
@@ -52,7 +52,7 @@ LONGEST_CELL = 32_000  # characters: a spreadsheet's cell ends at 32,767, a host
 # = + - @ start one in East Asian locales; an apostrophe is escaped by itself, so that reading is exact.
 _FORMULA = "=+\\-@\t\r\n\0\uff1d\uff0b\uff0d\uff20'"
 _ESCAPE = re.compile(f"(^|[;,|\t\r\n])(?=[{_FORMULA}])")
-_PLAIN = re.compile(r"[0-9A-Za-z.]{0,64}")
+_RISKY = re.compile(f"[{_FORMULA}]")
 _UNESCAPE = re.compile("(^|[;,|\t\r\n])'")
 
 Row = dict[str, str]
@@ -179,23 +179,24 @@ def _study(row: Row) -> StudyScore:
     )
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, str):
-        return _inert(value)
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, float):
-        return f"{value:.9g}"  # float32 survives nine digits
-    return str(value)
+def _cell(value: str | float | None) -> str:
+    """An int is a float to the type checker, and so is a bool."""
+    return _CELLS.get(type(value), _inert)(value)
 
 
-@lru_cache(maxsize=4096)  # most cells of a column are alike
 def _inert(text: str) -> str:
-    if _PLAIN.fullmatch(text):  # UIDs, hashes, dates: most of the others
-        return text
-    return _ESCAPE.sub(r"\1'", text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]} ...")
+    if len(text) > LONGEST_CELL:
+        text = f"{text[:LONGEST_CELL]} ..."
+    return _ESCAPE.sub(r"\1'", text) if _RISKY.search(text) else text
+
+
+_CELLS: dict[type, Callable[[Any], str]] = {  # what is none of these is text
+    str: _inert,
+    int: str,
+    float: "{:.9g}".format,  # float32 survives nine digits
+    bool: "{:d}".format,
+    type(None): lambda _: "",
+}
 
 
 def _plain(value: str) -> str:
