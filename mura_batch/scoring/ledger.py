@@ -1,6 +1,7 @@
 """The ledger: one SQLite file (WAL) that remembers every file met and every score given. The only importer of sqlite3.
 
-    files     one row a path: its stat, what its header told, and the run that last saw it
+    files     one row a path: its stat and what its header told
+    met       the files of the run that was begun last, in the order of their studies
     scores    one row a (content, model, settings): never deleted, never overwritten by another value
     failures  one row a path whose pixels could not be read, so that a broken file is not decoded every night
     runs      one row a run that was begun; `finished` is set by the run that ended well
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -26,15 +27,19 @@ from mura_batch.records import Decoded, Instance, InstanceScore, Reason, Skipped
 from mura_batch.scoring.codec import dump_record, load_decisions, load_instance, load_skipped
 from mura_batch.scoring.studies import StudyFiles
 
-SCHEMA = 1
+SCHEMA = 2
+_META = "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
 _TABLES = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY, name TEXT NOT NULL, finished TEXT);
 CREATE TABLE IF NOT EXISTS files (
-  path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, intake TEXT NOT NULL, run INTEGER NOT NULL,
-  is_instance INTEGER NOT NULL, study_uid TEXT NOT NULL, sop_uid TEXT NOT NULL, patient_key TEXT NOT NULL,
-  content_hash TEXT, set_aside TEXT, read_in INTEGER NOT NULL, record TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS files_by_study ON files (run, study_uid, path);
+  id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+  intake TEXT NOT NULL, is_instance INTEGER NOT NULL, study_uid TEXT NOT NULL, sop_uid TEXT NOT NULL,
+  patient_key TEXT NOT NULL, content_hash TEXT, set_aside TEXT, read_in INTEGER NOT NULL, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS met (
+  study_uid TEXT NOT NULL, path BLOB NOT NULL, file INTEGER NOT NULL, PRIMARY KEY (study_uid, path)) WITHOUT ROWID;
+CREATE VIEW IF NOT EXISTS met_files AS
+  SELECT met.study_uid, met.path, f.is_instance, f.sop_uid, f.patient_key, f.content_hash, f.set_aside, f.record
+  FROM met CROSS JOIN files f ON f.id = met.file;
 CREATE INDEX IF NOT EXISTS files_by_sop ON files (sop_uid) WHERE is_instance;
 CREATE TABLE IF NOT EXISTS scores (
   content_hash TEXT NOT NULL, model TEXT NOT NULL, settings TEXT NOT NULL, sop_uid TEXT NOT NULL,
@@ -76,8 +81,9 @@ class Ledger:
         with _explained(self._path):
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
             self._db = self._connect()
-            self._db.executescript(_TABLES)
             self._check_schema()
+            self._db.executescript(_TABLES)
+            self._forget_transient()
         self._run = 0
         return self
 
@@ -88,6 +94,7 @@ class Ledger:
 
     def begin_run(self, name: str) -> None:
         with self._writing():
+            self._db.execute("DELETE FROM met")
             self._run = self._db.execute("INSERT INTO runs (name) VALUES (?)", (name,)).lastrowid or 0
 
     def finish_run(self, finished: str) -> None:
@@ -108,27 +115,36 @@ class Ledger:
             yield
 
     def recall(self, source: SourceFile, intake: str) -> bool:
-        """Marks the file as seen by this run, if it is known with the same size, mtime and intake settings."""
-        done = self._db.execute(
-            "UPDATE files SET run = ?, set_aside = NULL WHERE path = ? AND size = ? AND mtime_ns = ? AND intake = ?",
-            (self._run, os.fsencode(source.path), source.size, source.mtime_ns, intake),
-        )
-        return done.rowcount == 1
+        """Marks the file as met in this run, if it is known with the same size, mtime and intake settings. A night on
+        which nothing is new writes a short row a file, not its record."""
+        path = os.fsencode(source.path)
+        known = self._db.execute(
+            "SELECT id, study_uid, set_aside FROM files WHERE path = ? AND size = ? AND mtime_ns = ? AND intake = ?",
+            (path, source.size, source.mtime_ns, intake),
+        ).fetchone()
+        if known is None:
+            return False
+        file, study_uid, set_aside = known
+        if set_aside is not None:
+            self._db.execute("UPDATE files SET set_aside = NULL WHERE id = ?", (file,))
+        self._db.execute(_MEET, (study_uid, path, file))
+        return True
 
     def put_header(self, record: Instance | Skipped, intake: str) -> None:
         """intake: hash of the settings under which the header was judged; '' for a record not to be recalled."""
         path = os.fsencode(record.source.path)
         patient = record.patient_key if isinstance(record, Instance) else ""
-        self._db.execute(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?, ?)",
-            (path, record.source.size, record.source.mtime_ns, intake, self._run, isinstance(record, Instance),
-             record.study_uid, record.sop_instance_uid, patient, self._run, dump_record(record)),
+        written = self._db.execute(
+            "INSERT OR REPLACE INTO files VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?, ?)",
+            (path, record.source.size, record.source.mtime_ns, intake, isinstance(record, Instance), record.study_uid,
+             record.sop_instance_uid, patient, self._run, dump_record(record)),
         )  # fmt: skip
+        self._db.execute(_MEET, (record.study_uid, path, written.lastrowid))
         self._db.execute("DELETE FROM failures WHERE path = ?", (path,))
 
     def identities(self) -> Iterator[tuple[str, str]]:
         """(Study Instance UID, accession number) of each radiograph of this run."""
-        for (text,) in self._rows("SELECT record FROM files WHERE run = ? AND is_instance", (self._run,)):
+        for (text,) in self._rows("SELECT record FROM met_files WHERE is_instance"):
             instance = load_instance(text)
             yield instance.study_uid, instance.accession
 
@@ -137,9 +153,8 @@ class Ledger:
     def same_sop(self) -> Iterator[list[Instance]]:
         """Instances of this run that share a SOP Instance UID with another path, a list for each UID."""
         rows = self._rows(
-            "SELECT sop_uid, record FROM files WHERE run = :run AND is_instance AND sop_uid IN (SELECT sop_uid FROM"
-            " files WHERE run = :run AND is_instance GROUP BY sop_uid HAVING count(*) > 1) ORDER BY sop_uid, path",
-            {"run": self._run},
+            "SELECT sop_uid, record FROM met_files WHERE is_instance AND sop_uid IN (SELECT sop_uid FROM met_files"
+            " WHERE is_instance GROUP BY sop_uid HAVING count(*) > 1) ORDER BY sop_uid, path"
         )
         for _, group in groupby(rows, key=lambda row: row[0]):
             yield [load_instance(text) for _, text in group]
@@ -147,10 +162,9 @@ class Ledger:
     def studies_of_two_patients(self) -> Iterator[list[Instance]]:
         """Instances of this run whose study stands under more than one patient, a list for each study."""
         rows = self._rows(
-            "SELECT study_uid, record FROM files WHERE run = :run AND is_instance AND study_uid IN (SELECT study_uid"
-            " FROM files WHERE run = :run AND is_instance AND patient_key != '' GROUP BY study_uid"
-            " HAVING count(DISTINCT patient_key) > 1) ORDER BY study_uid, path",
-            {"run": self._run},
+            "SELECT study_uid, record FROM met_files WHERE is_instance AND study_uid IN"
+            " (SELECT study_uid FROM met_files WHERE is_instance AND patient_key != '' GROUP BY study_uid"
+            " HAVING count(DISTINCT patient_key) > 1) ORDER BY study_uid, path"
         )
         for _, group in groupby(rows, key=lambda row: row[0]):
             yield [load_instance(text) for _, text in group]
@@ -181,20 +195,20 @@ class Ledger:
         """Instances whose SOP Instance UID was scored before, while this path's content is not known yet: moved or
         touched files. Hashing them is far cheaper than decoding them again."""
         rows = self._rows(
-            "SELECT record FROM files WHERE run = ? AND is_instance AND set_aside IS NULL AND content_hash IS NULL AND"
-            " sop_uid IN (SELECT sop_uid FROM scores WHERE model = ? AND settings = ?)",
-            (self._run, key.model, key.settings),
+            "SELECT record FROM met_files WHERE is_instance AND set_aside IS NULL AND content_hash IS NULL AND"
+            " sop_uid IN (SELECT sop_uid FROM scores WHERE model = :model AND settings = :settings)",
+            _of(key),
         )
         for (text,) in rows:
             yield load_instance(text)
 
     def pending(self, key: Key) -> Iterator[Instance]:
         """Instances to decode and score, in the order of their studies."""
-        for (text,) in self._rows(f"SELECT record {_PENDING} ORDER BY study_uid, f.path", self._of(key)):
+        for (text,) in self._rows(f"SELECT record {_PENDING} ORDER BY f.study_uid, f.path", _of(key)):
             yield load_instance(text)
 
     def count_pending(self, key: Key) -> int:
-        count: int = self._db.execute(f"SELECT count(*) {_PENDING}", self._of(key)).fetchone()[0]
+        count: int = self._db.execute(f"SELECT count(*) {_PENDING}", _of(key)).fetchone()[0]
         return count
 
     def put_results(self, results: Iterable[InstanceScore | Skipped], key: Key) -> None:
@@ -260,15 +274,13 @@ class Ledger:
     def skipped_before_decoding(self) -> Iterator[Skipped]:
         """What this run's header and study stages left out."""
         rows = self._rows(
-            "SELECT coalesce(set_aside, record) FROM files WHERE run = ?"
-            " AND (NOT is_instance OR set_aside IS NOT NULL)",
-            (self._run,),
+            "SELECT coalesce(set_aside, record) FROM met_files WHERE NOT is_instance OR set_aside IS NOT NULL"
         )
         for (text,) in rows:
             yield load_skipped(text)
 
     def _fates(self, query: str, key: Key) -> Iterator[tuple[str, Fate]]:
-        rows = self._rows(query, self._of(key))
+        rows = self._rows(query, _of(key))
         for study_uid, is_instance, record, set_aside, content, probability, decisions, run, *failure in rows:
             if not is_instance:
                 yield study_uid, load_skipped(record)
@@ -285,19 +297,16 @@ class Ledger:
 
     # Plumbing
 
-    def _of(self, key: Key) -> dict[str, str | int]:
-        return {"run": self._run, "model": key.model, "settings": key.settings}
-
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, timeout=30)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         return db
 
-    def _rows(self, query: str, values: Mapping[str, str | int] | Sequence[str | int]) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, query: str, values: Mapping[str, str] | None = None) -> Iterator[tuple[Any, ...]]:
         """Streams rows on a connection of its own: a snapshot that this run's writes do not disturb."""
         with _explained(self._path), closing(self._connect()) as db:
-            yield from db.execute(query, values)
+            yield from db.execute(query, values or {})
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -314,6 +323,7 @@ class Ledger:
             self._db.execute("COMMIT")
 
     def _check_schema(self) -> None:
+        self._db.execute(_META)
         self._db.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
         (found,) = self._db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
         if found != str(SCHEMA):
@@ -321,26 +331,32 @@ class Ledger:
                 f"{self._path} has ledger schema {found}, this version reads {SCHEMA}: "
                 "use the version that wrote it, or another --out"
             )
-        # A transient failure of an earlier run is tried again.
+
+    def _forget_transient(self) -> None:
+        """A transient failure of an earlier run is tried again."""
         marks = ", ".join("?" * len(_TRANSIENT))
         self._db.execute(f"DELETE FROM failures WHERE reason IN ({marks})", [r.value for r in _TRANSIENT])  # noqa: S608
 
 
+_MEET = "INSERT OR REPLACE INTO met VALUES (?, ?, ?)"
 _PENDING = (
-    "FROM files f"
+    "FROM met_files f"
     " LEFT JOIN scores s ON s.content_hash = f.content_hash AND s.model = :model AND s.settings = :settings"
     " LEFT JOIN failures x ON x.path = f.path AND x.settings = :settings"
-    " WHERE f.run = :run AND f.is_instance AND f.set_aside IS NULL AND s.content_hash IS NULL AND x.path IS NULL"
+    " WHERE f.is_instance AND f.set_aside IS NULL AND s.content_hash IS NULL AND x.path IS NULL"
 )
 _FATES = (
     "SELECT f.study_uid, f.is_instance, f.record, f.set_aside, f.content_hash, s.probability, s.decisions, s.run,"
-    " x.reason, x.detail, x.stage FROM files f"
+    " x.reason, x.detail, x.stage FROM met_files f"
     " LEFT JOIN scores s ON s.content_hash = f.content_hash AND s.model = :model AND s.settings = :settings"
     " LEFT JOIN failures x ON x.path = f.path AND x.settings = :settings"
-    " WHERE f.run = :run"
 )
-_FATES_IN_STUDIES = f"{_FATES} AND f.study_uid != '' ORDER BY f.study_uid, f.path"
-_FATES_ELSEWHERE = f"{_FATES} AND f.study_uid = '' ORDER BY f.path"
+_FATES_IN_STUDIES = f"{_FATES} WHERE f.study_uid != '' ORDER BY f.study_uid, f.path"
+_FATES_ELSEWHERE = f"{_FATES} WHERE f.study_uid = '' ORDER BY f.path"
+
+
+def _of(key: Key) -> dict[str, str]:
+    return {"model": key.model, "settings": key.settings}
 
 
 def _study_files(study_uid: str, fates: list[Fate]) -> StudyFiles:
