@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     _ensemble(add)
     _reopen(add)
     _quantize(add)
+    _reference(add)
     _bench(add)
     return top
 
@@ -168,6 +169,15 @@ def _quantize(add: Adder) -> None:
     )
     to.add_argument("model", type=Path, help="a model folder; int8.npz and its figures are added")
     _needs_data(to)
+
+
+def _reference(add: Adder) -> None:
+    to = add(
+        "reference",
+        "Draws reference inputs for a model folder anew, as export does, by the folder's own network.",
+        "python -m train reference engines/reference",
+    )
+    to.add_argument("model", type=Path, help="a model folder; its reference_inputs.npz and their figures change")
 
 
 def _bench(add: Adder) -> None:

@@ -212,6 +212,14 @@ def quantize(chosen: Namespace) -> None:
     )
 
 
+def reference(chosen: Namespace) -> None:
+    from mura_batch.model_card import load_model
+    from train.reference import renew
+
+    told = renew(load_model(chosen.model)).parity["sets"]["reference_inputs"]
+    say(f"{chosen.model}: half precision differs by {told['max_abs']:.2g} at most on {told['n']} new reference inputs")
+
+
 def bench(chosen: Namespace) -> None:
     from train.bench import table
     from train.processes import pick_device

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mura_batch.errors import InputError, OutputError
-from mura_batch.model_card import ONNX_NAME, REFERENCE_INPUTS_NAME, ModelCard, load_model, write_card
+from mura_batch.model_card import ONNX_NAME, ModelCard, load_model, write_card
 from mura_batch.preprocess import InputSpec
 from train.about import About
 from train.calibrate import (
@@ -27,12 +27,12 @@ from train.calibrate import (
 from train.data.examples import TRAIN, VAL, Dataset, labels_of, studies_of
 from train.figures import figures
 from train.files import replace_folder
-from train.fp16 import FLIP_MARGIN, MAX_ABS_GATE, MEAN_ABS_GATE, compare, emulated, require_parity, run_onnx
+from train.fp16 import FLIP_MARGIN, MAX_ABS_GATE, MEAN_ABS_GATE, compare, emulated, joined, require_parity, run_onnx
 from train.graph import scoring_graph, to_onnx
 from train.infer import picture_logits
 from train.members import Member
 from train.model import MuraNet
-from train.pictures import reference_pictures
+from train.pictures import Pictures, reference_inputs, save_reference_inputs
 
 MAX_BYTES = 30_000_000  # of one network: what the project's repository and a wheel can carry
 
@@ -57,21 +57,21 @@ class Fitted:
     temperature: float
     threshold: float
     onnx: bytes
-    reference_answers: NDArray[np.float32]  # of the reference pictures, in float32
+    reference: Pictures  # [N, S, S] reference inputs
+    answers: NDArray[np.float32]  # of them, in float32
     figures: dict[str, Any]
     parity: dict[str, Any]
 
 
-def export(members: Sequence[Member], dataset: Dataset, inputs: NDArray[np.uint8], wanted: Wanted) -> ModelCard:
+def export(members: Sequence[Member], dataset: Dataset, inputs: Pictures, wanted: Wanted) -> ModelCard:
     """inputs: [N, S, S] validation pictures at wanted.size. Writes the folder whole or not at all; returns its card.
     Raises ModelError when half precision misses a gate."""
-    reference = reference_pictures(InputSpec(size=wanted.size))
-    fitted = _fit([m.net for m in members], dataset, inputs, reference)
+    fitted = _fit([m.net for m in members], dataset, inputs)
     card = _card(members, dataset, fitted, wanted)
-    return _write(card, fitted, reference, wanted.out)
+    return _write(card, fitted, wanted.out)
 
 
-def _fit(nets: Sequence[MuraNet], dataset: Dataset, inputs: NDArray[np.uint8], reference: NDArray[np.uint8]) -> Fitted:
+def _fit(nets: Sequence[MuraNet], dataset: Dataset, inputs: Pictures) -> Fitted:
     examples = dataset.split(VAL)
     studies = studies_of(examples)
     logits = picture_logits(nets, inputs)
@@ -84,7 +84,8 @@ def _fit(nets: Sequence[MuraNet], dataset: Dataset, inputs: NDArray[np.uint8], r
     half = run_onnx(rounded, np.asarray(inputs))["probability"]
     scores = studies.mean(half.astype(np.float64))
     threshold = best_threshold(scores, studies.abnormal)
-    answers = probabilities(picture_logits(nets, reference), temperature)
+    spec = InputSpec(size=inputs.shape[-1])
+    reference, answers = reference_inputs(spec, lambda p: probabilities(picture_logits(nets, p), temperature))
     parity = _parity(
         {
             VAL: (half, probabilities(logits, temperature)),
@@ -93,7 +94,7 @@ def _fit(nets: Sequence[MuraNet], dataset: Dataset, inputs: NDArray[np.uint8], r
         threshold,
     )
     return Fitted(
-        temperature, threshold, onnx_bytes, answers.astype(np.float32), figures(studies, scores, threshold, VAL), parity
+        temperature, threshold, onnx_bytes, reference, answers, figures(studies, scores, threshold, VAL), parity
     )
 
 
@@ -102,13 +103,12 @@ def _parity(pairs: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], threshold: f
     apart = {name: compare(half, full, threshold) for name, (half, full) in pairs.items()}
     for name, parity in apart.items():
         require_parity(parity, name)
-    half, full = (np.concatenate([pair[k] for pair in pairs.values()]) for k in (0, 1))
-    both = compare(half, full, threshold)
+    sets = {name: parity.as_dict() for name, parity in apart.items()}
     return {
-        **both.as_dict(),
+        **joined(sets),
         "method": "FP16 emulated on a CPU (a cast to float16 and back behind each half tensor) against torch float32",
         "gates": {"max_abs": MAX_ABS_GATE, "mean_abs": MEAN_ABS_GATE, "flips": 0, "flip_margin": FLIP_MARGIN},
-        "sets": {name: parity.as_dict() for name, parity in apart.items()},
+        "sets": sets,
     }
 
 
@@ -170,15 +170,14 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return list(csv.DictReader(text.splitlines()))
 
 
-def _write(card: ModelCard, fitted: Fitted, reference: NDArray[np.uint8], out: Path) -> ModelCard:
+def _write(card: ModelCard, fitted: Fitted, out: Path) -> ModelCard:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
             made = Path(name) / "model"
             made.mkdir()
             (made / ONNX_NAME).write_bytes(fitted.onnx)
-            images = reference[:, None]  # [N, 1, S, S] uint8
-            np.savez_compressed(made / REFERENCE_INPUTS_NAME, images=images, probability=fitted.reference_answers)
+            save_reference_inputs(made, fitted.reference, fitted.answers)
             written = write_card(card, made)
             load_model(made)  # what cannot be loaded is not put in place
             replace_folder(made, out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,6 +58,21 @@ def replace_folder(made: Path, out: Path) -> None:
             old.rename(out)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def changed_folder(folder: Path, without: tuple[str, ...]) -> Iterator[Path]:
+    """A copy of a folder, without some of its files, that takes its place when the block ends well. Files are linked:
+    what is to change is left out and written anew. Raises OutputError."""
+    folder = folder.resolve()
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
+            made = Path(name) / "model"
+            shutil.copytree(folder, made, copy_function=os.link, ignore=shutil.ignore_patterns(*without))
+            yield made
+            replace_folder(made, folder)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error}") from error
 
 
 def read_text(path: Path) -> str:

@@ -7,7 +7,7 @@ behind every tensor that was float16. Both graphs are then run and compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -52,6 +52,18 @@ def compare(half: NDArray[np.float32], full: NDArray[np.float32], threshold: flo
     far = np.abs(full - threshold) > FLIP_MARGIN
     flips = int((((half > threshold) != (full > threshold)) & far).sum())
     return Parity(float(apart.max()), float(apart.mean()), flips, len(full), finite=True)
+
+
+def joined(sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Parities of several sets of pictures, each as `as_dict` gives it, as one of them all."""
+    n = sum(told["n"] for told in sets.values())
+    return {
+        "max_abs": max(told["max_abs"] for told in sets.values()),
+        "mean_abs": sum(told["n"] * told["mean_abs"] for told in sets.values()) / n,
+        "flips": sum(told["flips"] for told in sets.values()),
+        "n": n,
+        "finite": all(told["finite"] for told in sets.values()),
+    }
 
 
 def require_parity(parity: Parity, what: str) -> None:

@@ -7,11 +7,7 @@ figures into the model folder. The network stays as it is: a runner rounds when 
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import asdict, replace
-from os import link
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,12 +16,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mura_batch.agreement.curves import roc_auc_difference
-from mura_batch.errors import ModelError, OutputError
+from mura_batch.errors import ModelError
 from mura_batch.model_card import CARD_NAME, INT8_NAME, Model, ModelCard, load_model, write_card
 from mura_batch.runtime import Outputs, RunnerOptions, open_runner
 from mura_batch.runtime.parity import CPU_GATE, answers, compare
 from train.data.examples import VAL, Dataset, studies_of
-from train.files import replace_folder
+from train.files import changed_folder
 from train.fp16 import emulated, run_onnx
 
 ENOUGH = 256  # training pictures; 192 and 256 gave the same scores to the third decimal
@@ -47,20 +43,12 @@ def quantize(model: Model, training: Pictures, dataset: Dataset, inputs: Picture
     """training: pictures to measure on. inputs: dataset's validation pictures, at the model's input size. Replaces the
     folder whole or not at all; returns its card. Raises ModelError when int8 misses a gate."""
     ranges = channel_ranges(model.onnx.read_bytes(), training)
-    folder = model.folder.resolve()
-    try:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
-            made = Path(name) / "model"
-            shutil.copytree(folder, made, copy_function=link, ignore=shutil.ignore_patterns(CARD_NAME, INT8_NAME))
-            np.savez_compressed(made / INT8_NAME, allow_pickle=False, **ranges)
-            files = tuple({**model.card.hashes, INT8_NAME: ""})
-            write_card(model.card, made, files)
-            told = {"training_pictures": len(training), **_parity(load_model(made), dataset, inputs)}
-            card = write_card(replace(model.card, parity={**model.card.parity, "int8": told}), made, files)
-            replace_folder(made, folder)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error}") from error
-    return card
+    with changed_folder(model.folder, without=(CARD_NAME, INT8_NAME)) as made:
+        np.savez_compressed(made / INT8_NAME, allow_pickle=False, **ranges)
+        files = tuple({**model.card.hashes, INT8_NAME: ""})
+        write_card(model.card, made, files)
+        told = {"training_pictures": len(training), **_parity(load_model(made), dataset, inputs)}
+        return write_card(replace(model.card, parity={**model.card.parity, "int8": told}), made, files)
 
 
 def channel_ranges(onnx_bytes: bytes, pictures: Pictures) -> dict[str, NDArray[np.float32]]:

@@ -20,6 +20,7 @@ from mura_batch.model_card import Model
 LEVELS = 256  # of an input: 0 to 255
 WEIGHT_LEVELS = 255  # -127 to 127
 SMALLEST = 1e-4  # of the largest: a channel that was never seen alive, or has no weights, still has a range
+NOTHING = 1e-30  # what is no larger is zero: half precision ends at 6e-8
 
 Array = NDArray[np.float64]
 
@@ -77,9 +78,10 @@ def balanced(largest: Array, weights: Array) -> tuple[Array, Array]:
     convolved with these weights gives what it gave with the old ones."""
     heaviest = np.abs(weights).max(axis=(0, 2, 3))
     factor = np.sqrt(_floored(largest) / _floored(heaviest))
-    limit = factor * (largest / factor).max() if largest.any() else np.ones_like(factor)
+    limit = factor * (largest / factor).max() if largest.max() > NOTHING else np.ones_like(factor)
     return limit, weights * limit[None, :, None, None]
 
 
 def _floored(values: Array) -> Array:
-    return np.maximum(values, SMALLEST * values.max() or 1.0)
+    largest = values.max()
+    return np.maximum(values, SMALLEST * largest) if largest > NOTHING else np.ones_like(values)
