@@ -47,7 +47,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--pictures", type=Path, default=None, help="folder of FracAtlas: without it no fidelity")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="sections (all)")
-    parser.add_argument("--count", type=int, default=40, help="full-size pictures of each syntax, end to end (40)")
+    parser.add_argument("--count", type=int, default=60, help="full-size pictures of each syntax, end to end (60)")
     parser.add_argument("--files", type=int, default=100_000, help="small files of the section `many` (100,000)")
     return parser.parse_args()
 
@@ -75,14 +75,12 @@ def _parts(chosen: argparse.Namespace, work: Path) -> Iterator[tuple[str, tuple[
     model = load_model(chosen.model)
     size = model.card.input.size
     alone: list[Figure] = []  # inference
-    mix = None  # CPU milliseconds of decoding one picture
     if "limits" in chosen.only:
         yield "limits of the machine", (limits.limits(work, size), {})
     if {"decode", "whole"} & set(chosen.only):
         files = studies.write_mix(work / "mix", studies.phantoms(chosen.count))
     if "decode" in chosen.only:
         found = decoding.decoding({name: paths[:4] for name, paths in files.items()}, size)
-        mix = found[-1].ours
         yield "decode and prepare", (found, {})
     if "inference" in chosen.only:
         alone = inference.inference(model)
@@ -91,11 +89,12 @@ def _parts(chosen: argparse.Namespace, work: Path) -> Iterator[tuple[str, tuple[
         count = sum(map(len, files.values()))
         found, manifest = whole.whole(work / "mix", count, chosen.model, work)
         yield "end to end", (found, {"run": manifest})
-        if alone and mix:
+        beside, decoding_alone = overlap.overlap(work / "mix", count, size)
+        if alone:
             precision = manifest["runner"]["precision"]
             rate = next(f.ours for f in alone if f.ours and f.name.startswith(precision))
-            yield "its bounds", (whole.bounds(manifest, count, rate, mix), {})
-        yield "overlap", (overlap.overlap(work / "mix", count, size), {})
+            yield "its bounds", (whole.bounds(manifest, count / rate, decoding_alone), {})
+        yield "overlap", (beside, {})
     if "startup" in chosen.only:
         yield "start-up", (startup.startup(chosen.model, work / "startup"), {})
     if "fidelity" in chosen.only and chosen.pictures is not None:

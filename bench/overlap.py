@@ -82,9 +82,9 @@ class _Lane:
     def abandon(self) -> None: ...
 
 
-def overlap(studies: Path, count: int, size: int) -> list[Figure]:
-    """Decoding alone first; then beside an accelerator that is as fast as decoding, where overlap is hardest, and
-    beside one half as fast."""
+def overlap(studies: Path, count: int, size: int) -> tuple[list[Figure], float]:
+    """Figures, and seconds of decoding alone: that first, then beside an accelerator that is as fast as decoding, where
+    overlap is hardest, and beside one half as fast."""
     decoding, _ = _streamed(studies, count, size, 0.0)
     figures = [Figure(SECTION, f"decoding {count} pictures alone", decoding, unit="s")]
     for words, seconds in (("as fast", decoding / count), ("half as fast", 2 * decoding / count)):
@@ -92,7 +92,7 @@ def overlap(studies: Path, count: int, size: int) -> list[Figure]:
         larger = max(decoding, count * seconds)
         figures.append(Figure(SECTION, f"an accelerator {words}: time over the larger bound", took / larger, "< 1.15"))
         figures.append(Figure(SECTION, "it had nothing to do for", idle, unit="s"))
-    return figures
+    return figures, decoding
 
 
 def _streamed(studies: Path, count: int, size: int, seconds: float) -> tuple[float, float]:

@@ -89,11 +89,12 @@ class TableWriter:
     def image(self, score: InstanceScore) -> None:
         i, d = score.instance, score.decoded.decisions
         identity = (i.study_uid, i.accession, i.series_uid, i.sop_instance_uid, i.source.path, i.source.key)
-        frame = (
+        frame = _frame(
             i.laterality, i.view_position, i.modality, i.photometric, i.rows, i.columns, i.bits_stored,
             i.transfer_syntax,
         )  # fmt: skip
-        result = ("; ".join((*i.flags, *d.flags)), score.probability, score.reused, score.decoded.content_hash)
+        flags = "; ".join((*i.flags, *d.flags)) if i.flags or d.flags else ""
+        result = (flags, score.probability, score.reused, score.decoded.content_hash)
         self._write("images.csv", identity, _region(i.region), frame, _decisions(d), result)
 
     def skip(self, s: Skipped) -> None:
@@ -122,6 +123,11 @@ def _decisions(d: PixelDecisions) -> _Cells:
         d.decoder, d.reduction, d.modality_transform, d.voi, d.window_center, d.window_width, d.polarity,
         d.polarity_reason, d.pixel_aspect,
     )  # fmt: skip
+    return _Cells(map(_cell, values))
+
+
+@lru_cache(maxsize=1024)
+def _frame(*values: str | int) -> _Cells:
     return _Cells(map(_cell, values))
 
 

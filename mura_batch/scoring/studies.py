@@ -72,8 +72,11 @@ def aggregate(study: StudyFiles, threshold: float) -> tuple[StudyScore, ...]:
     return tuple(_row(study, region, side, parts, threshold) for region, side in keys)
 
 
-def _parts(radiographs: Iterable[Instance]) -> dict[str, Part]:
+def _parts(radiographs: Sequence[Instance]) -> dict[str, Part]:
     """path -> (region, side): the side separates rows only where a region was imaged on both sides."""
+    kinds = {(i.region.region, i.laterality) for i in radiographs}
+    if len(kinds) == 1:  # most studies
+        return dict.fromkeys((i.source.path for i in radiographs), kinds.pop())
     ordered = sorted(radiographs, key=lambda i: i.region.region)
     parts: dict[str, Part] = {}
     for region, group in groupby(ordered, key=lambda i: i.region.region):

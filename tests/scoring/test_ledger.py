@@ -127,6 +127,29 @@ def test_copies_and_two_patients_are_found(tmp_path: Path, make_instance: MakeIn
         assert [[i.source.path for i in group] for group in ledger.studies_of_two_patients()] == [["c", "d"]]
 
 
+def test_a_night_without_news_writes_little(tmp_path: Path, make_instance: MakeInstance) -> None:
+    """What is known is marked as met; its record is not written again."""
+    instances = [make_instance(f"{n:04d}") for n in range(1000)]
+    with Ledger(tmp_path / "l") as ledger:
+        seen(ledger, *instances)
+    held = (tmp_path / "l").stat().st_size
+    with Ledger(tmp_path / "l") as ledger:
+        seen(ledger, *instances)
+        assert (tmp_path / "l-wal").stat().st_size < held / 4
+        assert list(ledger.pending(KEY)) == instances
+
+
+def test_what_was_set_aside_is_judged_anew_every_night(tmp_path: Path, make_instance: MakeInstance) -> None:
+    """Its twin may be gone."""
+    one = make_instance("a")
+    with Ledger(tmp_path / "l") as ledger:
+        seen(ledger, one)
+        ledger.set_aside([skip_instance(one, Stage.STUDY, Reason.DUPLICATE, "same bytes")])
+        assert list(ledger.pending(KEY)) == []
+        seen(ledger, one)
+        assert list(ledger.pending(KEY)) == [one]
+
+
 def test_only_the_owner_can_read_the_ledger(tmp_path: Path) -> None:
     with Ledger(tmp_path / "l"):
         pass
