@@ -43,7 +43,7 @@ check: $(VENV)/.developed  ## lint, types, layers
 	$(BIN)/python tests/runtime/tensorrt_stubs.py
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.developed  ## speed as ratios against a straightforward script; table, and build/bench.json; 15 to 17 minutes
+bench: $(VENV)/.developed  ## speed as ratios against a straightforward script; table, and build/bench.json; 12 minutes
 	$(BIN)/python -m bench $(if $(PICTURES),--pictures $(PICTURES)) $(BENCH)
 
 gpu-check: $(VENV)/.developed  ## on a machine with an NVIDIA GPU: what can be proved there, as a table and JSON
