@@ -1,0 +1,59 @@
+"""Scores and identifiers are patient data, and a hospital's firewall is watched: a run tells nobody anything."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mura_batch.phantom import PhantomOptions, make_phantoms
+
+# Python calls it before each look-up of a name and each connection, in every process that inherits PYTHONPATH, and in
+# those that are forked from one.
+SPY = """
+import os, sys
+def note(event, arguments):
+    if event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.connect", "socket.sendto", "urllib.Request"):
+        line = os.open(os.environ["SPY"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(line, f"{event} {arguments[-1 if event == 'socket.connect' else 0]}\\n".encode())
+        os.close(line)
+sys.addaudithook(note)
+"""
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> dict[str, str]:
+    """An environment in which Python notes whom it talks to, with an empty home. Libraries that keep quiet in CI must
+    not know of it."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "spy").mkdir()
+    (tmp_path / "spy" / "sitecustomize.py").write_text(SPY)
+    hidden = {"CI", "GITHUB_ACTIONS", "JENKINS_URL", "TEAMCITY_VERSION", "BUILD_ID"}
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
+    paths = [str(tmp_path / "spy"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**kept, "HOME": str(tmp_path / "home"), "SPY": str(tmp_path / "log"), "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def test_the_spy_sees_a_look_up(tmp_path: Path, watched: dict[str, str]) -> None:
+    code = "import socket, contextlib\nwith contextlib.suppress(OSError): socket.getaddrinfo('nowhere.invalid', 80)"
+    subprocess.run([sys.executable, "-c", code], env=watched, check=True)
+    assert "nowhere.invalid" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("command", ["score", "doctor"])
+def test_a_command_talks_to_nobody_and_leaves_nothing_in_the_home_folder(
+    tmp_path: Path, watched: dict[str, str], command: str
+) -> None:
+    arguments = [command]
+    if command == "score":
+        studies = make_phantoms(tmp_path / "studies", PhantomOptions(studies=1, small=True)).folder
+        arguments += [str(studies), "--out", str(tmp_path / "out"), "--settle", "0", "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mura_batch", *arguments], env=watched, capture_output=True, text=True, check=False
+    )
+    assert done.returncode in {0, 3}, done.stderr
+    assert not (tmp_path / "log").exists(), (tmp_path / "log").read_text()
+    assert list((tmp_path / "home").iterdir()) == []
