@@ -54,6 +54,8 @@ def test_a_command_talks_to_nobody_and_leaves_nothing_in_the_home_folder(
     done = subprocess.run(
         [sys.executable, "-m", "mura_batch", *arguments], env=watched, capture_output=True, text=True, check=False
     )
-    assert done.returncode in {0, 3}, done.stderr
+    assert done.returncode in {0, 1, 3}, done.stderr  # 1: doctor, of a GPU that is not ready
+    assert "ok    processor" in done.stdout or (tmp_path / "out" / "latest").exists(), "OpenVINO was not started"
     assert not (tmp_path / "log").exists(), (tmp_path / "log").read_text()
-    assert list((tmp_path / "home").iterdir()) == []
+    left = {path.name for path in (tmp_path / "home").iterdir()}
+    assert left <= {".nv"}  # the CUDA driver's own, where there is one
