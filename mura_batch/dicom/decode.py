@@ -61,11 +61,10 @@ def decode(
     histogram = np.bincount(sample.ravel(), minlength=1 << layout.bits_stored)
     brightness, made = display_table(description, histogram, policy.voi)
     if is_enough(layout, grid, target_size) and is_same(description, layout, brightness, histogram):
-        levels = grey_levels(table_of_sums(brightness))
-        patterns, grid = halved(patterns, shift, layout.bits_stored), HALF
-    else:
-        levels = grey_levels(brightness) if field is None else grey_levels(brightness)[field]
-    shown = looked_up(levels, patterns)
+        brightness, patterns = table_of_sums(brightness), halved(patterns, shift, layout.bits_stored)
+        grid, field = HALF, None
+    levels = grey_levels(brightness)
+    shown = looked_up(levels if field is None else levels[field], patterns)
     display = restored(shown, grid, layout.rows, layout.columns, target_size)
     aspect = pixel_aspect(tags)
     told = _decisions(made, decoder, grid, aspect)

@@ -22,9 +22,7 @@ from mura_batch.records import (
     SCHEMA_VERSION,
     InstanceScore,
     Laterality,
-    PixelDecisions,
     Region,
-    RegionFinding,
     Skipped,
     StudyScore,
     StudyStatus,
@@ -87,15 +85,19 @@ class TableWriter:
         ))  # fmt: skip
 
     def image(self, score: InstanceScore) -> None:
-        i, d = score.instance, score.decoded.decisions
+        i, d, r = score.instance, score.decoded.decisions, score.instance.region
         identity = (i.study_uid, i.accession, i.series_uid, i.sop_instance_uid, i.source.path, i.source.key)
-        frame = _frame(
+        region = _cells(r.region, r.source, r.evidence, r.confidence, r.disagreement)
+        frame = _cells(
             i.laterality, i.view_position, i.modality, i.photometric, i.rows, i.columns, i.bits_stored,
             i.transfer_syntax,
         )  # fmt: skip
-        flags = "; ".join((*i.flags, *d.flags)) if i.flags or d.flags else ""
-        result = (flags, score.probability, score.reused, score.decoded.content_hash)
-        self._write("images.csv", identity, _region(i.region), frame, _decisions(d), result)
+        decisions = _cells(
+            d.decoder, d.reduction, d.modality_transform, d.voi, d.window_center, d.window_width, d.polarity,
+            d.polarity_reason, d.pixel_aspect,
+        )  # fmt: skip
+        result = ("; ".join((*i.flags, *d.flags)), score.probability, score.reused, score.decoded.content_hash)
+        self._write("images.csv", identity, region, frame, decisions, result)
 
     def skip(self, s: Skipped) -> None:
         self._write("skipped.csv", (
@@ -117,23 +119,9 @@ class _Cells(tuple[str, ...]):
     __slots__ = ()
 
 
-@lru_cache(maxsize=1024)  # the radiographs of one device differ in little but their windows
-def _decisions(d: PixelDecisions) -> _Cells:
-    values = (
-        d.decoder, d.reduction, d.modality_transform, d.voi, d.window_center, d.window_width, d.polarity,
-        d.polarity_reason, d.pixel_aspect,
-    )  # fmt: skip
+@lru_cache(maxsize=4096, typed=True)  # the radiographs of one device differ in little; typed: 1 is not 1.0 nor True
+def _cells(*values: str | float | None) -> _Cells:
     return _Cells(map(_cell, values))
-
-
-@lru_cache(maxsize=1024)
-def _frame(*values: str | int) -> _Cells:
-    return _Cells(map(_cell, values))
-
-
-@lru_cache(maxsize=1024)
-def _region(r: RegionFinding) -> _Cells:
-    return _Cells(map(_cell, (r.region, r.source, r.evidence, r.confidence, r.disagreement)))
 
 
 def read_studies(path: Path) -> Iterator[StudyScore]:

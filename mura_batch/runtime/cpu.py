@@ -109,13 +109,13 @@ class OpenVino:
 
 # What `import openvino` brings along beside the runtime: a converter of models, which reports each import to Google
 # Analytics, unasked, and keeps an identifier in the home folder.
-KEPT_OUT = ("openvino.tools.ovc", "openvino_telemetry")
+_KEPT_OUT = ("openvino.tools.ovc", "openvino_telemetry")
 
 
 def _openvino() -> Any:
-    """The package without them: it does without what Python says is not there. A fifth of a second less, too."""
+    """The package without them: it does without what Python says is not there."""
     modules: dict[str, Any] = sys.modules
-    for name in KEPT_OUT:
+    for name in _KEPT_OUT:
         modules.setdefault(name, None)  # Python's own way to say so: importing it is a ModuleNotFoundError
     import openvino
 
