@@ -40,7 +40,6 @@ CREATE TABLE IF NOT EXISTS met (
 CREATE VIEW IF NOT EXISTS met_files AS
   SELECT met.study_uid, met.path, f.is_instance, f.sop_uid, f.patient_key, f.content_hash, f.set_aside, f.record
   FROM met CROSS JOIN files f ON f.id = met.file;
-CREATE INDEX IF NOT EXISTS files_by_sop ON files (sop_uid) WHERE is_instance;
 CREATE TABLE IF NOT EXISTS scores (
   content_hash TEXT NOT NULL, model TEXT NOT NULL, settings TEXT NOT NULL, sop_uid TEXT NOT NULL,
   probability REAL NOT NULL, decisions TEXT NOT NULL, run INTEGER NOT NULL,
@@ -195,8 +194,8 @@ class Ledger:
         """Instances whose SOP Instance UID was scored before, while this path's content is not known yet: moved or
         touched files. Hashing them is far cheaper than decoding them again."""
         rows = self._rows(
-            "SELECT record FROM met_files WHERE is_instance AND set_aside IS NULL AND content_hash IS NULL AND"
-            " sop_uid IN (SELECT sop_uid FROM scores WHERE model = :model AND settings = :settings)",
+            "SELECT record FROM met_files f WHERE is_instance AND set_aside IS NULL AND content_hash IS NULL AND EXISTS"
+            " (SELECT 1 FROM scores s WHERE s.sop_uid = f.sop_uid AND model = :model AND settings = :settings)",
             _of(key),
         )
         for (text,) in rows:
