@@ -19,8 +19,7 @@ from mura_batch.dicom.worker import DecodePool
 from mura_batch.model_card import Model
 from mura_batch.preprocess import fitted_size
 from mura_batch.records import Instance, Skipped
-from mura_batch.runtime import RunnerOptions, open_runner
-from mura_batch.runtime.parity import answers
+from mura_batch.runtime.parity import cpu_answers
 
 SECTION = "Fidelity of the fast path"
 
@@ -74,8 +73,7 @@ def full_path(data: Dataset, size: int) -> NDArray[np.uint8]:
 
 def _scores(model: Model, pictures: list[NDArray[np.uint8]], precision: str) -> NDArray[np.float32]:
     """float32 on both sides leaves the pictures' own difference; auto is what a run uses."""
-    with open_runner(model, RunnerOptions(device="cpu", precision=precision)) as runner:
-        return answers(runner, np.stack(pictures)[:, None], 8).probability
+    return cpu_answers(model, precision, np.stack(pictures)[:, None]).probability
 
 
 def instances_of(folder: Path) -> Iterator[Instance]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from train.calibrate import (
 )
 from train.data.examples import TRAIN, VAL, Dataset, labels_of, studies_of
 from train.figures import figures
-from train.files import replace_folder
+from train.files import whole_folder
 from train.fp16 import FLIP_MARGIN, MAX_ABS_GATE, MEAN_ABS_GATE, compare, emulated, joined, require_parity, run_onnx
 from train.graph import scoring_graph, to_onnx
 from train.infer import picture_logits
@@ -171,16 +170,9 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def _write(card: ModelCard, fitted: Fitted, out: Path) -> ModelCard:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
-            made = Path(name) / "model"
-            made.mkdir()
-            (made / ONNX_NAME).write_bytes(fitted.onnx)
-            save_reference_inputs(made, fitted.reference, fitted.answers)
-            written = write_card(card, made)
-            load_model(made)  # what cannot be loaded is not put in place
-            replace_folder(made, out)
-    except OSError as error:
-        raise OutputError(f"{out} cannot be written: {error}") from error
+    with whole_folder(out) as made:
+        (made / ONNX_NAME).write_bytes(fitted.onnx)
+        save_reference_inputs(made, fitted.reference, fitted.answers)
+        written = write_card(card, made)
+        load_model(made)  # what cannot be loaded is not put in place
     return written

@@ -61,18 +61,28 @@ def replace_folder(made: Path, out: Path) -> None:
 
 
 @contextmanager
-def changed_folder(folder: Path, without: tuple[str, ...]) -> Iterator[Path]:
-    """A copy of a folder, without some of its files, that takes its place when the block ends well. Files are linked:
-    what is to change is left out and written anew. Raises OutputError."""
-    folder = folder.resolve()
+def whole_folder(out: Path) -> Iterator[Path]:
+    """An empty folder beside out that takes its place when the block ends well. Raises OutputError."""
     try:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
             made = Path(name) / "model"
-            shutil.copytree(folder, made, copy_function=os.link, ignore=shutil.ignore_patterns(*without))
+            made.mkdir()
             yield made
-            replace_folder(made, folder)
+            replace_folder(made, out)
     except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error}") from error
+        raise OutputError(f"{out} cannot be written: {error}") from error
+
+
+@contextmanager
+def changed_folder(folder: Path, without: tuple[str, ...]) -> Iterator[Path]:
+    """As `whole_folder`, with all that the folder has but some of its files. They are linked: what is to change is left
+    out and written anew."""
+    folder = folder.resolve()
+    with whole_folder(folder) as made:
+        kept = shutil.ignore_patterns(*without)
+        shutil.copytree(folder, made, copy_function=os.link, ignore=kept, dirs_exist_ok=True)
+        yield made
 
 
 def read_text(path: Path) -> str:

@@ -18,8 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mura_batch.agreement.curves import roc_auc_difference
 from mura_batch.errors import ModelError
 from mura_batch.model_card import CARD_NAME, INT8_NAME, Model, ModelCard, load_model, write_card
-from mura_batch.runtime import Outputs, RunnerOptions, open_runner
-from mura_batch.runtime.parity import CPU_GATE, answers, compare
+from mura_batch.runtime.parity import CPU_GATE, compare, cpu_answers
 from train.data.examples import VAL, Dataset, studies_of
 from train.files import changed_folder
 from train.fp16 import emulated, run_onnx
@@ -74,7 +73,7 @@ def channel_ranges(onnx_bytes: bytes, pictures: Pictures) -> dict[str, NDArray[n
 
 def _parity(model: Model, dataset: Dataset, inputs: Pictures) -> dict[str, Any]:
     """Of int8 against float32 on the validation pictures, by the runner that scores."""
-    exact, rounded = (_answers(model, precision, inputs) for precision in ("float32", "int8"))
+    exact, rounded = (cpu_answers(model, precision, inputs[:, None]) for precision in ("float32", "int8"))
     parity = compare(exact.probability, rounded, model.card.threshold, CPU_GATE)
     if failures := parity.failures(CPU_GATE):
         raise ModelError(f"int8 is past the gate on {VAL}: {'; '.join(failures)}; the model folder stays as it was")
@@ -92,8 +91,3 @@ def _parity(model: Model, dataset: Dataset, inputs: Pictures) -> dict[str, Any]:
         "method": "OpenVINO int8 against OpenVINO float32",
         "gates": asdict(CPU_GATE),
     }
-
-
-def _answers(model: Model, precision: str, inputs: Pictures) -> Outputs:
-    with open_runner(model, RunnerOptions(device="cpu", precision=precision)) as runner:
-        return answers(runner, inputs[:, None], 32)

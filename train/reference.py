@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mura_batch.model_card import CARD_NAME, REFERENCE_INPUTS_NAME, Model, ModelCard, write_card
-from mura_batch.runtime import RunnerOptions, open_runner
-from mura_batch.runtime.parity import answers
+from mura_batch.runtime.parity import cpu_answers
 from train.files import changed_folder
 from train.fp16 import compare, emulated, joined, require_parity, run_onnx
-from train.pictures import Pictures, reference_inputs, save_reference_inputs
+from train.pictures import reference_inputs, save_reference_inputs
 
 
 def renew(model: Model) -> ModelCard:
     """Draws and chooses them as an export does, by the network itself in float32, and holds half precision to its gate
     on them. Replaces the folder whole or not at all; returns its card. Raises ModelError past the gate."""
-    pictures, told = reference_inputs(model.card.input, lambda drawn: _in_float32(model, drawn))
+    spec = model.card.input
+    pictures, told = reference_inputs(spec, lambda drawn: cpu_answers(model, "float32", drawn[:, None]).probability)
     half = run_onnx(emulated(model.onnx.read_bytes()), pictures)["probability"]
     parity = compare(half, told, model.card.threshold)
     require_parity(parity, REFERENCE_INPUTS_NAME)
@@ -28,8 +25,3 @@ def renew(model: Model) -> ModelCard:
     with changed_folder(model.folder, without=(CARD_NAME, REFERENCE_INPUTS_NAME)) as made:
         save_reference_inputs(made, pictures, told)
         return write_card(card, made, tuple(model.card.hashes))
-
-
-def _in_float32(model: Model, pictures: Pictures) -> NDArray[np.float32]:
-    with open_runner(model, RunnerOptions(device="cpu", precision="float32")) as runner:
-        return answers(runner, pictures[:, None], 32).probability

@@ -21,7 +21,7 @@ from mura_batch.model_card import Model
 from mura_batch.runtime import RunnerOptions
 from mura_batch.runtime.devices import Gpu, NoGpu, find_gpu
 from mura_batch.runtime.graph import read_graph
-from mura_batch.runtime.parity import FP16_GATE, Parity, answers, compare, load_reference_inputs
+from mura_batch.runtime.parity import FP16_GATE, Parity, answers, compare, cpu_answers, load_reference_inputs
 from mura_batch.runtime.plans import (
     Plan,
     PlanOptions,
@@ -187,13 +187,11 @@ def _accepted(model: Model, gpu: Gpu, plan: Plan) -> Sidecar:
 
 def plan_parity(model: Model, gpu: Gpu, plan: Plan) -> Parity:
     """The model's reference inputs through the plan, in whole batches and a rest, and through the CPU in float32."""
-    from mura_batch.runtime.cpu import OpenVinoRunner
     from mura_batch.runtime.trt import TensorRTRunner
 
     images = load_reference_inputs(model)
-    options = RunnerOptions(precision="float32", batch_size=min(plan.sidecar.options.opt_batch, 8))
-    with OpenVinoRunner(model, options, "reference") as runner:
-        expected = answers(runner, images, options.batch_size)
+    expected = cpu_answers(model, "float32", images)
+    options = RunnerOptions(batch_size=min(plan.sidecar.options.opt_batch, 8))
     with TensorRTRunner(model, options, gpu, plan, "parity") as gpu_runner:
         actual = answers(gpu_runner, images, options.batch_size)
     return compare(expected.probability, actual, model.card.threshold, FP16_GATE)
