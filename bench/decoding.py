@@ -45,7 +45,7 @@ def _mean(values: list[float]) -> float:
 
 
 def _measured(side: str, paths: list[Path], size: int) -> list[float]:
-    from mura_batch.dicom.worker import child_environment
+    from mura_batch.dicom.worker.pool import child_environment
 
     done = subprocess.run(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-m", "bench.decoding", side, str(size)],
@@ -57,9 +57,9 @@ def _measured(side: str, paths: list[Path], size: int) -> list[float]:
 
 
 def _ours(size: int) -> Callable[[Path], object]:
-    from mura_batch.dicom.child import Buffer, decode_file
-    from mura_batch.dicom.header import read_header
+    from mura_batch.dicom.header.reader import read_header
     from mura_batch.dicom.policy import IntakePolicy
+    from mura_batch.dicom.worker.child import Buffer, decode_file
     from mura_batch.preprocess import InputSpec
     from mura_batch.records import Instance, SourceFile
 

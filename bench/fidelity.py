@@ -15,11 +15,11 @@ from pydicom import Dataset, dcmread
 from bench.result import Figure
 from bench.studies import write_enlarged
 from mura_batch.dicom.policy import IntakePolicy
-from mura_batch.dicom.worker import DecodePool
+from mura_batch.dicom.worker.pool import DecodePool
 from mura_batch.model_card import Model
 from mura_batch.preprocess import fitted_size
 from mura_batch.records import Instance, Skipped
-from mura_batch.runtime.parity import cpu_answers
+from mura_batch.runtime.cpu_answers import cpu_answers
 
 SECTION = "Fidelity of the fast path"
 
@@ -79,7 +79,7 @@ def _scores(model: Model, pictures: list[NDArray[np.uint8]], precision: str) -> 
 def instances_of(folder: Path) -> Iterator[Instance]:
     """What mura-batch would score under folder."""
     from mura_batch.dicom.discover import discover
-    from mura_batch.dicom.header import read_header
+    from mura_batch.dicom.header.reader import read_header
 
     policy = IntakePolicy(settle_seconds=0)
     for source in discover(folder, policy):

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from bench.result import Figure, ratio
 from mura_batch.errors import RunnerError
 from mura_batch.model_card import Model
-from mura_batch.runtime import Runner, RunnerOptions, open_runner
+from mura_batch.runtime.choose import open_runner
+from mura_batch.runtime.runner import Runner, RunnerOptions
 
 BATCH = 8
 SECONDS = 3.0  # of one measurement

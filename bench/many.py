@@ -23,13 +23,13 @@ from bench.studies import BITS, SEED, TECHNIQUE
 from bench.whole import score_command
 from mura_batch.dicom import syntax
 from mura_batch.dicom.discover import discover
-from mura_batch.dicom.header import read_header
+from mura_batch.dicom.header.reader import read_header
 from mura_batch.dicom.policy import IntakePolicy
-from mura_batch.dicom.write import write_radiograph
+from mura_batch.dicom.write.radiograph import write_radiograph
 from mura_batch.model_card import load_model, write_card
 from mura_batch.phantom import PhantomOptions
 from mura_batch.phantom.drawing import draw
-from mura_batch.phantom.plan import plan_study
+from mura_batch.phantom.study_plan import plan_study
 from mura_batch.phantom.technique import stored_values, voi_of
 from mura_batch.records import Instance, SourceFile
 

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from bench.result import Figure
 from mura_batch.dicom.policy import IntakePolicy
-from mura_batch.dicom.worker import DecodePool
+from mura_batch.dicom.worker.pool import DecodePool
 from mura_batch.preprocess import InputSpec
-from mura_batch.runtime import Outputs, RunnerInfo
-from mura_batch.runtime.stream import Meter, stream
+from mura_batch.runtime.inference_stream import Meter, stream
+from mura_batch.runtime.runner import Outputs, RunnerInfo
 from mura_batch.scoring.intake import scan, settle_identity
-from mura_batch.scoring.ledger import Key, Ledger
-from mura_batch.scoring.stream import Stream
+from mura_batch.scoring.score_stream import Stream
 from mura_batch.scoring.timings import Timings
+from mura_batch.store.ledger import Key, Ledger
 
 SECTION = "Overlap, beside an accelerator of its own (played by a clock)"
 MAP = 10  # a side of the class activation map at 320 px

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from bench.fidelity import instances_of
-from mura_batch.dicom.child import Buffer, decode_file
 from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.dicom.worker.child import Buffer, decode_file
 from mura_batch.preprocess import InputSpec
 
 SHOWN = 12  # functions

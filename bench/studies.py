@@ -15,10 +15,10 @@ from pydicom import dcmread
 from pydicom.uid import JPEGLSLossless
 
 from mura_batch.dicom import syntax
-from mura_batch.dicom.write import CR, write_radiograph
+from mura_batch.dicom.write.radiograph import CR, write_radiograph
 from mura_batch.phantom import PhantomOptions
 from mura_batch.phantom.drawing import draw
-from mura_batch.phantom.plan import plan_study, uid
+from mura_batch.phantom.study_plan import plan_study, uid
 from mura_batch.phantom.technique import Technique, stored_values, voi_of
 
 SYNTAXES = {

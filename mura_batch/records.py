@@ -249,6 +249,16 @@ class InstanceScore:
 
 
 @dataclass(frozen=True, slots=True)
+class StudyFiles:
+    """What became of every file of one study."""
+
+    study_uid: str
+    scored: tuple[InstanceScore, ...]
+    failed: tuple[tuple[Instance, Skipped], ...]  # radiographs by their header that were not scored
+    skipped: tuple[Skipped, ...]  # the rest: skipped by their header
+
+
+@dataclass(frozen=True, slots=True)
 class StudyScore:
     """One row of studies.csv. score: arithmetic mean over its scored instances, None where there is none; abnormal
     if greater than the threshold. (study_uid, region) is the row's key: a study of two regions has two rows."""

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from mura_batch.dicom import syntax as syntaxes
-from mura_batch.dicom.write import DX, Code, ObjectHeader, Radiograph, StudyHeader, Window, write_radiograph
+from mura_batch.dicom.write.radiograph import DX, Code, ObjectHeader, Radiograph, StudyHeader, Window, write_radiograph
 from mura_batch.records import Laterality
 
 OLD = 1_700_000_000  # seconds: older than any settle time

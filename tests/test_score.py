@@ -191,7 +191,7 @@ def _wait_for_scores(ledger: Path, child: subprocess.Popen[Any]) -> None:
 
 
 def test_two_runs_at_once_are_refused(studies: Path, tmp_path: Path) -> None:
-    from mura_batch.scoring.lock import locked
+    from mura_batch.store.lock import locked
 
     with locked(tmp_path / "out"):
         done = mura_batch("score", studies, "--out", tmp_path / "out")

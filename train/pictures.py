@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mura_batch.model_card import REFERENCE_INPUTS_NAME
 from mura_batch.phantom import PhantomOptions
 from mura_batch.phantom.drawing import draw
-from mura_batch.phantom.plan import plan_study
+from mura_batch.phantom.study_plan import plan_study
 from mura_batch.preprocess import InputSpec, preprocess
 
 Pictures = NDArray[np.uint8]  # [N, S, S]

@@ -2,7 +2,8 @@
 
 Measures on training pictures how large each channel of each convolution's input gets, scores the validation pictures in
 int8 and in float32 with the runner itself, holds the difference to the runner's gate, and writes `int8.npz` and the
-figures into the model folder. The network stays as it is: a runner rounds when it loads it (mura_batch.runtime.int8).
+figures into the model folder. The network stays as it is: a runner rounds when it loads it
+(mura_batch.runtime.openvino.int8).
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from onnx import TensorProto, helper, numpy_helper
 from mura_batch.agreement.curves import roc_auc_difference
 from mura_batch.errors import ModelError
 from mura_batch.model_card import CARD_NAME, INT8_NAME, Model, ModelCard, load_model, write_card
-from mura_batch.runtime.parity import CPU_GATE, compare, cpu_answers
+from mura_batch.runtime.cpu_answers import cpu_answers
+from mura_batch.runtime.parity import CPU_GATE, compare
 from train.data.examples import VAL, Dataset, studies_of
 from train.files import changed_folder
 from train.fp16 import emulated, run_onnx

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mura_batch.model_card import CARD_NAME, REFERENCE_INPUTS_NAME, Model, ModelCard, write_card
-from mura_batch.runtime.parity import cpu_answers
+from mura_batch.runtime.cpu_answers import cpu_answers
 from train.files import changed_folder
 from train.fp16 import compare, emulated, joined, require_parity, run_onnx
 from train.pictures import reference_inputs, save_reference_inputs

@@ -1,8 +1,7 @@
 """The command line: parse, assemble, call, map errors to exit codes. The only importer of Click.
 
-main.py      the command group, errors to exit codes      score.py     score, from options to a request
-options.py   what the commands share                      studies.py   phantom, inspect, report
-                                                          engine.py    compile, doctor, bench
+main.py has the command group and maps errors to exit codes; options.py has what the commands share; every other file is
+one command.
 """
 
 from mura_batch.cli.main import cli, main

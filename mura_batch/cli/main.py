@@ -8,10 +8,14 @@ import sys
 import click
 
 from mura_batch import DISCLAIMER, __version__
-from mura_batch.cli.engine import bench, compile_command, doctor
+from mura_batch.cli.bench import bench
+from mura_batch.cli.compile import compile_command
+from mura_batch.cli.doctor import doctor
+from mura_batch.cli.inspect import inspect_command
 from mura_batch.cli.options import say
+from mura_batch.cli.phantom import phantom
+from mura_batch.cli.report import report
 from mura_batch.cli.score import score
-from mura_batch.cli.studies import inspect_command, phantom, report
 from mura_batch.errors import ExitCode, MuraBatchError
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -100,7 +100,7 @@ def score(studies: Path, out: Path, **options: Any) -> int:
         return _tell_what_would_be(studies, policy)
     from mura_batch.model_card import load_model
     from mura_batch.progress import observer
-    from mura_batch.runtime import RunnerOptions
+    from mura_batch.runtime.runner import RunnerOptions
     from mura_batch.scoring.pipeline import ScoreRequest, run_score
 
     os.umask(0o077)  # scores and identifiers are patient data: whatever a run writes is its owner's only

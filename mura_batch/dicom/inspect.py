@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mura_batch.dicom.discover import discover
-from mura_batch.dicom.header import read_header
+from mura_batch.dicom.header.reader import read_header
 from mura_batch.dicom.policy import IntakePolicy
-from mura_batch.dicom.worker import DecodePool
+from mura_batch.dicom.worker.pool import DecodePool
 from mura_batch.errors import InputError, OutputError
 from mura_batch.preprocess import InputSpec
 from mura_batch.reasons import ADVICE

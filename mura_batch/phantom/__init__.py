@@ -46,6 +46,6 @@ def make_phantoms(
     Raises InputError where `out` is there and not an empty folder or the options cannot be, OutputError where it cannot
     be written.
     """
-    from mura_batch.phantom.export import write_export  # numpy, pydicom and codecs: not for `mura-batch --help`
+    from mura_batch.phantom.study_folder import write_export  # numpy, pydicom and codecs: not for `mura-batch --help`
 
     return write_export(out, options, report)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mura_batch.dicom.write import VoiTable, Window
+from mura_batch.dicom.write.radiograph import VoiTable, Window
 from mura_batch.phantom.bodies import Floats
 
 # The picture's black and white lie at these shares of the stored range, so that a reader who leaves out the window sees

@@ -6,16 +6,21 @@ from typing import assert_never
 
 from mura_batch.errors import InputError, PlanError, RunnerError
 from mura_batch.model_card import Model
-from mura_batch.runtime import Runner, RunnerOptions
-from mura_batch.runtime.devices import Gpu, NoGpu, find_gpu
+from mura_batch.runtime.nvidia.devices import Gpu, NoGpu, find_gpu
+from mura_batch.runtime.runner import Runner, RunnerOptions
 
 DEVICES = ("auto", "gpu", "cpu")
 PRECISIONS = ("auto", "float32", "bf16", "int8")
 MAX_BATCH = 1024  # of 320 px images: 105 MB of input; more cannot be meant
 
 
-def choose_runner(model: Model, options: RunnerOptions) -> Runner:
-    """`open_runner`'s work; see there."""
+def open_runner(model: Model, options: RunnerOptions) -> Runner:
+    """Decides the device once and gives its runner, not yet entered; `info.reason` says why this one.
+
+    auto: the GPU when CUDA, pycuda and TensorRT are there, and then a plan that matches must lie beside the model;
+    the CPU only where no usable GPU is found. Raises RunnerError or PlanError that says how to fix it, InputError on
+    a wrong option.
+    """
     check_options(options)
     if options.device == "cpu":
         return _cpu(model, options, "CPU as asked for")
@@ -50,14 +55,14 @@ def _without_gpu(model: Model, options: RunnerOptions, absent: NoGpu) -> Runner:
 
 
 def _cpu(model: Model, options: RunnerOptions, reason: str) -> Runner:
-    from mura_batch.runtime.cpu import OpenVinoRunner
+    from mura_batch.runtime.openvino.runner import OpenVinoRunner
 
     return OpenVinoRunner(model, options, reason)
 
 
 def _gpu(model: Model, options: RunnerOptions, gpu: Gpu) -> Runner:
-    from mura_batch.runtime.plans import select_plan
-    from mura_batch.runtime.trt import TensorRTRunner, target_of
+    from mura_batch.runtime.tensorrt.plans import select_plan
+    from mura_batch.runtime.tensorrt.runner import TensorRTRunner, target_of
 
     if options.precision != "auto":
         raise InputError(f"--precision {options.precision} is for the CPU and a GPU is here: add --device cpu")

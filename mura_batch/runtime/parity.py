@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mura_batch.errors import ModelError
 from mura_batch.model_card import Model
-from mura_batch.runtime import Outputs, Runner, RunnerOptions, open_runner
+from mura_batch.runtime.runner import Outputs, Runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +113,6 @@ def _reference_array(model: Model, name: str) -> NDArray[Any] | None:
             return found
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{model.reference_inputs} has no readable array `{name}`; export the model again") from error
-
-
-def cpu_answers(model: Model, precision: str, images: NDArray[np.uint8]) -> Outputs:
-    """What the CPU runner says of all images [N, 1, S, S] in a precision, as one Outputs."""
-    with open_runner(model, RunnerOptions(device="cpu", precision=precision)) as runner:
-        return answers(runner, images, len(images))
 
 
 def answers(runner: Runner, images: NDArray[np.uint8], batch_size: int) -> Outputs:

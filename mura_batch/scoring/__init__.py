@@ -1,1 +1,1 @@
-"""From folder to scores: grouping and aggregation (pure), the ledger, and the pipeline that joins the parts."""
+"""One run: intake, scoring, aggregation by study, and results."""

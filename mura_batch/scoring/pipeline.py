@@ -16,21 +16,22 @@ from pathlib import Path
 from mura_batch import DISCLAIMER, __version__
 from mura_batch.agreement.truth import Truth
 from mura_batch.dicom.policy import IntakePolicy
-from mura_batch.dicom.worker import DecodePool
+from mura_batch.dicom.worker.pool import DecodePool
 from mura_batch.errors import ExitCode, InputError
 from mura_batch.model_card import Model
+from mura_batch.outputs.manifest import RunManifest, check_identity, write_manifest
+from mura_batch.outputs.report.render import render_report_file
 from mura_batch.progress import Observer
 from mura_batch.records import SCHEMA_VERSION
-from mura_batch.report.manifest import RunManifest, check_identity, write_manifest
-from mura_batch.report.render import render_report_file
-from mura_batch.runtime import Runner, RunnerInfo, RunnerOptions, open_runner
-from mura_batch.scoring.folder import THUMBNAILS, RunFolder
+from mura_batch.runtime.choose import open_runner
+from mura_batch.runtime.runner import Runner, RunnerInfo, RunnerOptions
 from mura_batch.scoring.intake import check_truth, refuse_unreadable, scan, score_key, settle_identity
-from mura_batch.scoring.ledger import Key, Ledger
-from mura_batch.scoring.lock import locked
 from mura_batch.scoring.results import Tally, write_tables
-from mura_batch.scoring.stream import Stream
+from mura_batch.scoring.score_stream import Stream
 from mura_batch.scoring.timings import Timings
+from mura_batch.store.ledger import Key, Ledger
+from mura_batch.store.lock import locked
+from mura_batch.store.run_folder import THUMBNAILS, RunFolder
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mura_batch.model_card import CARD_NAME, Model
+from mura_batch.outputs.csv_tables import TableWriter
+from mura_batch.outputs.report.render import SHOWN_STUDIES, abnormal_first
+from mura_batch.outputs.report.thumbnails import thumbnail_path
 from mura_batch.records import UNREADABLE, InstanceScore, Skipped, StudyScore
-from mura_batch.report.render import SHOWN_STUDIES, abnormal_first
-from mura_batch.report.tables import TableWriter
-from mura_batch.report.thumbnails import thumbnail_path
-from mura_batch.scoring.folder import THUMBNAILS, RunFolder
-from mura_batch.scoring.ledger import Key, Ledger
 from mura_batch.scoring.studies import aggregate
+from mura_batch.store.ledger import Key, Ledger
+from mura_batch.store.run_folder import THUMBNAILS, RunFolder
 
 
 @dataclass(slots=True)

@@ -10,7 +10,6 @@ Rules, in the order in which they apply:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from mura_batch.records import (
@@ -22,6 +21,7 @@ from mura_batch.records import (
     Region,
     Skipped,
     Stage,
+    StudyFiles,
     StudyScore,
     StudyStatus,
     skip_instance,
@@ -29,16 +29,6 @@ from mura_batch.records import (
 
 Part = tuple[Region, Laterality]  # what separates the rows of one study
 _SET_ASIDE = frozenset({Reason.CONFLICTING_DUPLICATE, Reason.CONFLICTING_PATIENT})
-
-
-@dataclass(frozen=True, slots=True)
-class StudyFiles:
-    """What became of every file of one study."""
-
-    study_uid: str
-    scored: tuple[InstanceScore, ...]
-    failed: tuple[tuple[Instance, Skipped], ...]  # radiographs by their header that were not scored
-    skipped: tuple[Skipped, ...]  # the rest: skipped by their header
 
 
 def settle_same_sop(copies: Sequence[tuple[Instance, str]]) -> tuple[Skipped, ...]:

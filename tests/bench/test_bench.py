@@ -18,7 +18,7 @@ from pydicom import dcmread
 from bench import decoding, fidelity, inference, many, overlap, peer, studies
 from bench.result import Figure, ratio, table
 from mura_batch.dicom.policy import IntakePolicy
-from mura_batch.dicom.worker import DecodePool
+from mura_batch.dicom.worker.pool import DecodePool
 from mura_batch.preprocess import InputSpec
 
 COMMAND = [sys.executable, "-m", "bench"]

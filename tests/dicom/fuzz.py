@@ -26,11 +26,11 @@ import psutil
 
 from mura_batch.dicom import syntax as syntaxes
 from mura_batch.dicom.discover import discover
-from mura_batch.dicom.header import read_header
+from mura_batch.dicom.header.reader import read_header
 from mura_batch.dicom.inspect import stand_in
 from mura_batch.dicom.policy import IntakePolicy
-from mura_batch.dicom.worker import DecodePool
-from mura_batch.dicom.write import encode_frame
+from mura_batch.dicom.worker.pool import DecodePool
+from mura_batch.dicom.write.radiograph import encode_frame
 from mura_batch.preprocess import InputSpec
 from mura_batch.records import Instance, Skipped, SourceFile
 

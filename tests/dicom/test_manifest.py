@@ -13,7 +13,7 @@ import pytest
 from mura_batch.dicom.discover import discover
 from mura_batch.dicom.inspect import stand_in
 from mura_batch.dicom.policy import IntakePolicy
-from mura_batch.dicom.worker import DecodePool
+from mura_batch.dicom.worker.pool import DecodePool
 from mura_batch.preprocess import InputSpec
 from mura_batch.records import UNREADABLE, Reason, Skipped, SourceFile
 

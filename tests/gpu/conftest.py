@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from mura_batch.model_card import Model, load_model
-from mura_batch.runtime.devices import Gpu, NoGpu, find_gpu, list_gpus
+from mura_batch.runtime.nvidia.devices import Gpu, NoGpu, find_gpu, list_gpus
 
 HERE = Path(__file__).parent
 REFERENCE = HERE.parents[1] / "engines" / "reference"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mura_batch.runtime.devices import Gpu
+from mura_batch.runtime.nvidia.devices import Gpu
 
 pytestmark = pytest.mark.gpu
 
@@ -19,7 +19,7 @@ SLACK = 64 << 20  # bytes that a driver may keep for itself after the first use 
 
 def on_gpu(gpu: Gpu, work: Callable[[], Any]) -> Any:
     """Runs it on a GPU thread with the primary context current."""
-    from mura_batch.runtime.gpu import GpuThread, PrimaryContext
+    from mura_batch.runtime.nvidia.cuda import GpuThread, PrimaryContext
 
     def inside() -> Any:
         with PrimaryContext(gpu.index):
@@ -43,7 +43,7 @@ def test_pixels_go_to_the_gpu_and_come_back_unchanged_on_two_streams(gpu: Gpu) -
     pictures = np.random.default_rng(0).integers(0, 256, (2, 8, 1, 320, 320), dtype=np.uint8)
 
     def work() -> list[np.ndarray]:
-        from mura_batch.runtime.gpu import Buffer, new_event, new_stream
+        from mura_batch.runtime.nvidia.cuda import Buffer, new_event, new_stream
 
         slots = [(Buffer(pictures[0].shape, np.uint8), new_stream(), new_event()) for _ in range(2)]
         for (buffer, stream, done), images in zip(slots, pictures, strict=True):
@@ -64,7 +64,7 @@ def test_pixels_go_to_the_gpu_and_come_back_unchanged_on_two_streams(gpu: Gpu) -
 
 def test_only_as_many_images_travel_as_there_are(gpu: Gpu) -> None:
     def work() -> np.ndarray:
-        from mura_batch.runtime.gpu import Buffer, new_stream
+        from mura_batch.runtime.nvidia.cuda import Buffer, new_stream
 
         buffer, stream = Buffer((4, 100), np.uint8), new_stream()
         buffer.host[...] = 7
@@ -88,7 +88,7 @@ def test_no_context_is_left_on_the_thread_after_the_end(gpu: Gpu) -> None:
 
 
 def test_a_buffer_that_does_not_fit_is_told_with_its_mend(gpu: Gpu) -> None:
-    from mura_batch.runtime.gpu import OutOfDeviceMemory, allocate, told
+    from mura_batch.runtime.nvidia.cuda import OutOfDeviceMemory, allocate, told
 
     def work() -> None:
         with told("a test"):
@@ -102,7 +102,7 @@ def test_fifty_cycles_leave_no_device_memory_behind(gpu: Gpu, figure: Callable[[
     def cycle() -> int:
         import pycuda.driver as cuda
 
-        from mura_batch.runtime.gpu import Buffer, new_event, new_stream
+        from mura_batch.runtime.nvidia.cuda import Buffer, new_event, new_stream
 
         free = int(cuda.mem_get_info()[0])
         buffers = [Buffer((32, 1, 320, 320), np.uint8) for _ in range(4)]
@@ -124,7 +124,7 @@ def test_copies_from_page_locked_memory_are_measured(gpu: Gpu, figure: Callable[
     size = 256 << 20
 
     def work() -> float:
-        from mura_batch.runtime.gpu import Buffer, new_stream
+        from mura_batch.runtime.nvidia.cuda import Buffer, new_stream
 
         buffer, stream = Buffer((size,), np.uint8), new_stream()
         buffer.to_device(size, stream)

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mura_batch.bench import bench
+from mura_batch.doctor.runner_speed import bench
 from mura_batch.errors import PlanError
 from mura_batch.model_card import Model
-from mura_batch.runtime import RunnerOptions, open_runner
-from mura_batch.runtime.build import BuildOptions, compile_plan
-from mura_batch.runtime.devices import Gpu
+from mura_batch.runtime.choose import open_runner
+from mura_batch.runtime.nvidia.devices import Gpu
 from mura_batch.runtime.parity import answers, load_reference_inputs
-from mura_batch.runtime.plans import read_sidecar, sidecar_path
+from mura_batch.runtime.runner import RunnerOptions
+from mura_batch.runtime.tensorrt.compile import BuildOptions, compile_plan
+from mura_batch.runtime.tensorrt.plans import read_sidecar, sidecar_path
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow, pytest.mark.timeout(1800)]  # a build takes minutes
 
@@ -86,8 +87,8 @@ def test_a_truncated_plan_whose_sidecar_agrees_is_refused_by_tensorrt_in_its_own
 
 
 def test_a_build_can_be_stopped(tensorrt_gpu: Gpu, model: Model) -> None:
-    from mura_batch.runtime.gpu import GpuThread, PrimaryContext
-    from mura_batch.runtime.trt_build import Job, serialize
+    from mura_batch.runtime.nvidia.cuda import GpuThread, PrimaryContext
+    from mura_batch.runtime.tensorrt.network import Job, serialize
 
     cancelled = threading.Event()
     job = Job(model.onnx.read_bytes(), model.card.input.size, QUICK.plan, model.folder / "none.timing")
@@ -117,7 +118,7 @@ def test_speed_and_parity_of_every_runner_here_are_measured(tensorrt_gpu: Gpu, m
 def free_memory(gpu: Gpu) -> int:
     import pycuda.driver as cuda
 
-    from mura_batch.runtime.gpu import PrimaryContext
+    from mura_batch.runtime.nvidia.cuda import PrimaryContext
 
     with PrimaryContext(gpu.index):
         return int(cuda.mem_get_info()[0])

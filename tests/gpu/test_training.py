@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mura_batch.runtime.devices import Gpu
+from mura_batch.runtime.nvidia.devices import Gpu
 
 pytestmark = pytest.mark.gpu
 SIZE, BATCH, STEPS = 320, 64, 20

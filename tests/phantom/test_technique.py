@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mura_batch.dicom.write import CR, VoiTable, Window
-from mura_batch.phantom.plan import TECHNIQUES
+from mura_batch.dicom.write.radiograph import CR, VoiTable, Window
+from mura_batch.phantom.study_plan import TECHNIQUES
 from mura_batch.phantom.technique import Technique, stored_values, voi_of
 
 PICTURE = np.linspace(0, 1, 997, dtype=np.float32).reshape(1, -1)

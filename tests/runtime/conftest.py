@@ -14,10 +14,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-import mura_batch.runtime
 from mura_batch.model_card import Model, ModelCard, load_model, write_card
 from mura_batch.preprocess import InputSpec
-from mura_batch.runtime import Outputs, RunnerOptions, open_runner
+from mura_batch.runtime.choose import open_runner
+from mura_batch.runtime.runner import Outputs, RunnerOptions
 
 SIZE = 32
 FEATURES = 1664  # DenseNet169's pooled width: part of the contract
@@ -129,11 +129,11 @@ def make_graph(gain: float, seed: int) -> onnx.ModelProto:
 FAKES = Path(__file__).parent / "fakes"
 TENSORRT_VERSIONS = ("10.13.3.9", "11.4.0.106")
 GPU_MODULES = (
-    "gpu",
-    "trt_log",
-    "trt_slot",
-    "trt",
-    "trt_build",
+    "nvidia.cuda",
+    "tensorrt.log",
+    "tensorrt.slot",
+    "tensorrt.runner",
+    "tensorrt.network",
 )  # of mura_batch.runtime: those that import pycuda or TensorRT
 
 
@@ -155,14 +155,16 @@ class Simulation:
         load("tensorrt", FAKES / "tensorrt_module.py")
         for name in GPU_MODULES:
             if sources and name in sources:
-                load(f"mura_batch.runtime.{name}", RUNTIME / f"{name}.py", sources[name])
+                load(f"mura_batch.runtime.{name}", RUNTIME / f"{name.replace('.', '/')}.py", sources[name])
         self.drills = load("gpu_drills", FAKES / "drills.py")
 
     def forget(self) -> None:
         for name in self._names():
             sys.modules.pop(name, None)
         for name in GPU_MODULES:
-            vars(mura_batch.runtime).pop(name, None)  # `from package import module` looks there first
+            package, _, module = name.partition(".")
+            # `from package import module` looks there first
+            vars(sys.modules[f"mura_batch.runtime.{package}"]).pop(module, None)
 
     def stop(self) -> None:
         self.forget()
@@ -188,7 +190,7 @@ def simulation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulation]:
     """Not started: call `simulation.start(version)`."""
     simulated = Simulation()
     uuid = lambda index: simulated.machine.gpus[index].uuid  # noqa: E731  # no libcuda to ask
-    monkeypatch.setattr("mura_batch.runtime.devices.device_uuid", uuid)
+    monkeypatch.setattr("mura_batch.runtime.nvidia.devices.device_uuid", uuid)
     yield simulated
     simulated.stop()
 

@@ -9,8 +9,10 @@ import pytest
 
 from mura_batch.errors import InputError, PlanError, RunnerError
 from mura_batch.model_card import Model
-from mura_batch.runtime import RunnerOptions, devices, open_runner
-from mura_batch.runtime.build import BuildOptions, compile_plan
+from mura_batch.runtime.choose import open_runner
+from mura_batch.runtime.nvidia import devices
+from mura_batch.runtime.runner import RunnerOptions
+from mura_batch.runtime.tensorrt.compile import BuildOptions, compile_plan
 
 SMALL = BuildOptions(opt_batch=4, max_batch=8)
 

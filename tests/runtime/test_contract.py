@@ -10,7 +10,8 @@ import pytest
 
 from mura_batch.errors import InputError, RunnerError
 from mura_batch.model_card import Model
-from mura_batch.runtime import Outputs, RunnerOptions, open_runner
+from mura_batch.runtime.choose import open_runner
+from mura_batch.runtime.runner import Outputs, RunnerOptions
 
 Open = Callable[..., Any]
 TOLERANCE = 2e-3  # between runners: both read the same FP16 weights and compute in float32 here
@@ -24,7 +25,7 @@ def open_any(request: pytest.FixtureRequest, tiny_model: Model) -> Open:
     simulation = request.getfixturevalue("simulation")
     simulation.start(request.param.split()[1])
     own = request.getfixturevalue("own_model")
-    from mura_batch.runtime.build import BuildOptions, compile_plan
+    from mura_batch.runtime.tensorrt.compile import BuildOptions, compile_plan
 
     compile_plan(own, BuildOptions(opt_batch=4, max_batch=8))
     return lambda batch_size=4: open_runner(own, RunnerOptions("gpu", batch_size=batch_size))

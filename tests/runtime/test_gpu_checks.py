@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mura_batch.model_card import Model
-from mura_batch.runtime.devices import find_gpu
+from mura_batch.runtime.nvidia.devices import find_gpu
 
 GPU_TESTS = Path(__file__).parents[1] / "gpu"
 NOT_HERE = {

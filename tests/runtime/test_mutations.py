@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mura_batch.model_card import Model
-from mura_batch.runtime import Outputs
+from mura_batch.runtime.runner import Outputs
 
 RUNTIME = Path(__file__).parents[2] / "mura_batch" / "runtime"
 
@@ -25,43 +25,46 @@ class Mutation:
 
 
 MUTATIONS = (
-    Mutation("a name of TensorRT 8", "trt_slot", "execute_async_v3(", "execute_async_v2("),
+    Mutation("a name of TensorRT 8", "tensorrt.slot", "execute_async_v3(", "execute_async_v2("),
     Mutation(
         "a refused batch is not noticed",
-        "trt_slot",
+        "tensorrt.slot",
         "if not context.execute_async_v3(self._stream.handle):",
         "if context.execute_async_v3(self._stream.handle) is None:",
     ),
     Mutation(
         "a refused shape is not noticed",
-        "trt_slot",
+        "tensorrt.slot",
         "if not context.set_input_shape(INPUT, shape):",
         "if context.set_input_shape(INPUT, shape) is None:",
     ),
     Mutation(
         "a refused address is not noticed",
-        "trt_slot",
+        "tensorrt.slot",
         "if not context.set_tensor_address(name, buffer.address):",
         "if context.set_tensor_address(name, buffer.address) is None:",
     ),
     Mutation(
         "missing shapes are not noticed",
-        "trt_slot",
+        "tensorrt.slot",
         "if missing := context.infer_shapes():",
         "if (missing := context.infer_shapes()) is None:",
     ),
     Mutation(
         "a refused plan is not noticed",
-        "trt",
+        "tensorrt.runner",
         "    if engine is None:\n        raise PlanError",
         "    if engine is False:\n        raise PlanError",
     ),
     Mutation(
-        "the answer is read before it is there", "trt_slot", "            self._done.synchronize()", "            pass"
+        "the answer is read before it is there",
+        "tensorrt.slot",
+        "            self._done.synchronize()",
+        "            pass",
     ),
     Mutation(
         "the event is recorded before the copies",
-        "trt_slot",
+        "tensorrt.slot",
         "            for output in self._outputs.values():\n"
         "                output.to_host(self._count, self._stream)\n"
         "            self._done.record(self._stream)",
@@ -71,79 +74,91 @@ MUTATIONS = (
     ),
     Mutation(
         "the runtime goes before the engine",
-        "trt",
+        "tensorrt.runner",
         "        self._engine = None\n        self._runtime = None",
         "        self._runtime = None\n        self._engine = None",
     ),
     Mutation(
         "execution contexts are not released",
-        "trt_slot",
+        "tensorrt.slot",
         "        self._context = None\n        buffers",
         "        buffers",
     ),
     Mutation(
         "the CUDA context is not released",
-        "trt",
+        "tensorrt.runner",
         "        if context is not None:\n            troubles +=",
         "        if False:\n            troubles +=",
     ),
     Mutation(
         "an output's profile is asked for",
-        "trt",
+        "tensorrt.runner",
         "get_tensor_profile_shape(INPUT, 0)",
         "get_tensor_profile_shape('probability', 0)",
     ),
     Mutation(
         "the context gets no memory",
-        "trt_slot",
+        "tensorrt.slot",
         "            context.set_device_memory(int(self._scratch.memory), self._scratch.size)",
         "            pass",
     ),
     Mutation(
         "TensorRT before CUDA",
-        "trt",
+        "tensorrt.runner",
         "            self._context = PrimaryContext(self._index)\n            self._runtime = trt.Runtime(LOG)",
         "            self._runtime = trt.Runtime(LOG)\n            self._context = PrimaryContext(self._index)",
     ),
     Mutation(
-        "an early stop does not wait", "trt", "            self._thread.call(self._slot.wait)", "            pass"
+        "an early stop does not wait",
+        "tensorrt.runner",
+        "            self._thread.call(self._slot.wait)",
+        "            pass",
     ),
-    Mutation("numbers are not looked at", "trt_slot", "if not is_finite(outputs):", "if False:"),
-    Mutation("the base of the logger is not made", "trt_log", "        trt.ILogger.__init__(self)", "        pass"),
-    Mutation("the default stream's follower", "gpu", "STREAM_NON_BLOCKING = 1", "STREAM_NON_BLOCKING = 0"),
-    Mutation("memory that is not page-locked", "gpu", "cuda.pagelocked_empty(shape, dtype)", "np.empty(shape, dtype)"),
-    Mutation("the CUDA context is popped but not released", "gpu", "            context.detach()", "            pass"),
-    Mutation("released while still current", "gpu", "            cuda.Context.pop()", "            pass"),
+    Mutation("numbers are not looked at", "tensorrt.slot", "if not is_finite(outputs):", "if False:"),
+    Mutation(
+        "the base of the logger is not made", "tensorrt.log", "        trt.ILogger.__init__(self)", "        pass"
+    ),
+    Mutation("the default stream's follower", "nvidia.cuda", "STREAM_NON_BLOCKING = 1", "STREAM_NON_BLOCKING = 0"),
+    Mutation(
+        "memory that is not page-locked", "nvidia.cuda", "cuda.pagelocked_empty(shape, dtype)", "np.empty(shape, dtype)"
+    ),
+    Mutation(
+        "the CUDA context is popped but not released", "nvidia.cuda", "            context.detach()", "            pass"
+    ),
+    Mutation("released while still current", "nvidia.cuda", "            cuda.Context.pop()", "            pass"),
     Mutation(
         "weakly typed on TensorRT 10",
-        "trt_build",
+        "tensorrt.network",
         "1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)",
         "0",
         "10.13.3.9",
     ),
     Mutation(
         "the flag's value of TensorRT 11 on 10",
-        "trt_build",
+        "tensorrt.network",
         "1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)",
         "1",
         "10.13.3.9",
     ),
-    Mutation("TF32 stays on", "trt_build", "    config.clear_flag(trt.BuilderFlag.TF32)", "    pass"),
-    Mutation("a flag that 11 no longer has", "trt_build", "trt.BuilderFlag.TF32", "trt.BuilderFlag.FP16"),
+    Mutation("TF32 stays on", "tensorrt.network", "    config.clear_flag(trt.BuilderFlag.TF32)", "    pass"),
+    Mutation("a flag that 11 no longer has", "tensorrt.network", "trt.BuilderFlag.TF32", "trt.BuilderFlag.FP16"),
     Mutation(
-        "a graph not read is not noticed", "trt_build", "if not parser.parse(graph):", "if parser.parse(graph) is None:"
+        "a graph not read is not noticed",
+        "tensorrt.network",
+        "if not parser.parse(graph):",
+        "if parser.parse(graph) is None:",
     ),
     Mutation(
         "a refused profile is not noticed",
-        "trt_build",
+        "tensorrt.network",
         "config.add_optimization_profile(profile) < 0",
         "config.add_optimization_profile(profile) is None",
     ),
-    Mutation("a failed build is not noticed", "trt_build", "    if plan is None:", "    if plan is False:"),
-    Mutation("the build cannot be stopped", "trt_build", "return not self._cancelled.is_set()", "return True"),
+    Mutation("a failed build is not noticed", "tensorrt.network", "    if plan is None:", "    if plan is False:"),
+    Mutation("the build cannot be stopped", "tensorrt.network", "return not self._cancelled.is_set()", "return True"),
     Mutation(
         "another GPU's timings are taken",
-        "trt_build",
+        "tensorrt.network",
         "config.set_timing_cache(cache, ignore_mismatch=False):\n        c",
         "config.set_timing_cache(cache, ignore_mismatch=True):\n        c",
     ),
@@ -155,7 +170,7 @@ MUTATIONS = (
 def test_a_wrong_call_is_noticed(
     mutation: Mutation, simulation: Any, own_model: Model, pictures: np.ndarray, expected: Outputs
 ) -> None:
-    source = (RUNTIME / f"{mutation.module}.py").read_text()
+    source = (RUNTIME / f"{mutation.module.replace('.', '/')}.py").read_text()
     assert mutation.right in source, "the mutation no longer fits the source"
     simulation.start(mutation.version, {mutation.module: source.replace(mutation.right, mutation.wrong, 1)})
     kit = simulation.drills.Kit(simulation.machine, own_model, pictures, expected)

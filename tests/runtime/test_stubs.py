@@ -18,14 +18,15 @@ ROOT = HERE.parents[1]
 VERSIONS = ("10.13.3.9", "11.4.0.106")
 
 WRONG_CALLS = (  # module, right, wrong, version, what mypy must say
-    ("trt_slot", "execute_async_v3(", "execute_async_v2(", "11.4.0.106", "has no attribute"),
-    ("trt", "    if engine is None:", "    if not data:", "10.13.3.9", "Incompatible return value"),
-    ("trt_slot", "set_device_memory(int(self._scratch.memory), self._scratch.size)",
+    ("tensorrt.slot", "execute_async_v3(", "execute_async_v2(", "11.4.0.106", "has no attribute"),
+    ("tensorrt.runner", "    if engine is None:", "    if not data:", "10.13.3.9", "Incompatible return value"),
+    ("tensorrt.slot", "set_device_memory(int(self._scratch.memory), self._scratch.size)",
      "set_device_memory(int(self._scratch.memory))", "11.4.0.106", "Missing positional argument"),
-    ("trt_build", "trt.BuilderFlag.TF32", "trt.BuilderFlag.FP16", "11.4.0.106", "has no attribute"),
-    ("trt_build", "set_timing_cache(cache, ignore_mismatch=False)", "set_timing_cache(cache)", "10.13.3.9",
+    ("tensorrt.network", "trt.BuilderFlag.TF32", "trt.BuilderFlag.FP16", "11.4.0.106", "has no attribute"),
+    ("tensorrt.network", "set_timing_cache(cache, ignore_mismatch=False)", "set_timing_cache(cache)", "10.13.3.9",
      "Missing positional argument"),
-    ("trt_build", "step: SupportsInt) -> bool:", "step: SupportsInt) -> str:", "11.4.0.106", "incompatible with"),
+    ("tensorrt.network", "step: SupportsInt) -> bool:", "step: SupportsInt) -> str:", "11.4.0.106",
+     "incompatible with"),
 )  # fmt: skip
 
 
@@ -62,7 +63,7 @@ def test_the_type_check_notices_a_wrong_call(
     tmp_path: Path, stubs: dict[str, Path], call: tuple[str, str, str, str, str]
 ) -> None:
     module, right, wrong, version, words = call
-    source = (ROOT / "mura_batch" / "runtime" / f"{module}.py").read_text()
+    source = (ROOT / "mura_batch" / "runtime" / f"{module.replace('.', '/')}.py").read_text()
     assert right in source, "the wrong call no longer fits the source"
     (tmp_path / "wrong.py").write_text(source.replace(right, wrong))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)

@@ -15,7 +15,7 @@ from mura_batch.phantom import PhantomOptions, make_phantoms
 from mura_batch.progress import Silent
 from mura_batch.records import Reason, Skipped, SourceFile, Stage
 from mura_batch.scoring.intake import check_truth, refuse_unreadable, scan, score_key, settle_identity
-from mura_batch.scoring.ledger import Key, Ledger
+from mura_batch.store.ledger import Key, Ledger
 
 KEY = Key("model", "settings")
 POLICY = IntakePolicy(settle_seconds=0)

@@ -17,10 +17,11 @@ from mura_batch.records import (
     Skipped,
     SourceFile,
     Stage,
+    StudyFiles,
     StudyStatus,
     skip_instance,
 )
-from mura_batch.scoring.studies import StudyFiles, aggregate, settle_patients, settle_same_sop
+from mura_batch.scoring.studies import aggregate, settle_patients, settle_same_sop
 
 MakeInstance = Callable[..., Instance]
 MakeScore = Callable[..., InstanceScore]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mura_batch.agreement.truth import read_truth
 from mura_batch.dicom.discover import discover
-from mura_batch.dicom.header import read_header
+from mura_batch.dicom.header.reader import read_header
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.errors import InputError
 from mura_batch.preprocess import InputSpec
@@ -119,7 +119,7 @@ def _split_of(group: str) -> str:
 
 def decoded(root: Path, examples: Sequence[Example], spec: InputSpec) -> Iterator[NDArray[np.uint8]]:
     """Model inputs in the order of examples. Raises InputError that names a file which cannot be decoded by its key."""
-    from mura_batch.dicom.worker import DecodePool
+    from mura_batch.dicom.worker.pool import DecodePool
 
     wanted = {e.image: n for n, e in enumerate(examples)}
     instances = [i for i in _found(root) if isinstance(i, Instance) and i.source.path in wanted]

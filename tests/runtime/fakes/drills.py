@@ -16,8 +16,9 @@ import numpy as np
 
 from mura_batch.errors import MuraBatchError, PlanError, RunnerError
 from mura_batch.model_card import Model
-from mura_batch.runtime import Outputs, RunnerOptions, open_runner
-from mura_batch.runtime.plans import read_sidecar
+from mura_batch.runtime.choose import open_runner
+from mura_batch.runtime.runner import Outputs, RunnerOptions
+from mura_batch.runtime.tensorrt.plans import read_sidecar
 
 TOLERANCE = 2e-3  # the fake computes halves in float32, the CPU runner everything: rounding of the weights is shared
 
@@ -30,7 +31,7 @@ class Kit:
     expected: Outputs  # of the CPU runner, float32
 
     def compile(self, **options: Any) -> Path:
-        from mura_batch.runtime.build import BuildOptions, compile_plan
+        from mura_batch.runtime.tensorrt.compile import BuildOptions, compile_plan
 
         return compile_plan(self.model, BuildOptions(**{"opt_batch": 4, "max_batch": 8, **options}))
 
@@ -211,8 +212,8 @@ def lost_gpu_keeps_what_was_scored(kit: Kit) -> None:
 
 
 def refused_plan_is_told(kit: Kit) -> None:
-    from mura_batch.runtime.gpu import GpuThread
-    from mura_batch.runtime.trt import Session
+    from mura_batch.runtime.nvidia.cuda import GpuThread
+    from mura_batch.runtime.tensorrt.runner import Session
 
     data = kit.compile().read_bytes()
     for bad in (data[:-100], data.replace(b"Simulated 1", b"Simulated 2", 1), b"nothing"):
@@ -240,9 +241,9 @@ def failed_build_leaves_nothing(kit: Kit) -> None:
 
 
 def cancelled_build_leaves_nothing(kit: Kit) -> None:
-    from mura_batch.runtime.gpu import GpuThread, PrimaryContext
-    from mura_batch.runtime.plans import PlanOptions
-    from mura_batch.runtime.trt_build import Job, serialize
+    from mura_batch.runtime.nvidia.cuda import GpuThread, PrimaryContext
+    from mura_batch.runtime.tensorrt.network import Job, serialize
+    from mura_batch.runtime.tensorrt.plans import PlanOptions
 
     cancelled = threading.Event()
     phases: list[tuple[str, float]] = []

@@ -1,0 +1,35 @@
+"""`mura-batch doctor`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from mura_batch.cli.options import FOLDER, example, option, reference_model
+from mura_batch.errors import ExitCode
+
+_MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "red")}
+
+
+@click.command(epilog=example("mura-batch doctor --out /srv/mura", "mura-batch doctor --json"))
+@option("--out", type=FOLDER, default=None, help="Also look at the folder that score will write to.")
+@option("--model", type=FOLDER, default=None, show_default="the reference model", help="Model folder.")
+@option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
+def doctor(out: Path | None, model: Path | None, as_json: bool) -> int:
+    """Tells what this machine can do, what stands in the way, and how to mend it. Changes nothing. Exit code 1 if
+    something must be mended."""
+    from mura_batch.doctor.checks import examine
+
+    checks = examine(out, model or reference_model())
+    if as_json:
+        click.echo(json.dumps([asdict(check) for check in checks], indent=2))
+    else:
+        for check in checks:
+            mark, colour = _MARKS[check.status]
+            click.echo(f"{click.style(mark, fg=colour)}  {check.name:<18} {check.detail}")
+            if check.mend and check.status != "ok":
+                click.echo(f"{'':6}{'':<18} {check.mend}")
+    return ExitCode.FATAL if any(check.status == "fail" for check in checks) else ExitCode.OK

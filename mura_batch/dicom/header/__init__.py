@@ -1,0 +1,1 @@
+"""Bytes -> header -> Instance | Skipped."""

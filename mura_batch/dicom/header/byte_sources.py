@@ -1,0 +1,117 @@
+"""Where the bytes of a data set come from: a file, bytes in memory, or a deflated stream, all read by position."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zlib
+from pathlib import Path
+from typing import Protocol
+
+from mura_batch.dicom.refused import Refused, truncated
+from mura_batch.records import Reason
+
+MAX_INFLATED_HEADER = 32 << 20  # bytes; a header with several lookup tables has 1 MB
+_HEAD = 1 << 14  # bytes read when a file is opened: most headers of radiographs fit
+_CHUNK = 1 << 16
+_STEP = 1 << 20  # bytes inflated at once: what a bomb gains before it is noticed
+
+
+class Bytes(Protocol):
+    """Positioned reading. size: where the data end; of a stream that is not yet read to its end, a number beyond."""
+
+    size: int
+
+    def read(self, at: int, count: int) -> bytes:
+        """Fewer than count bytes only where the data end."""
+        ...
+
+    def chunk(self, at: int) -> bytes:
+        """What is at hand from a position on: at least 12 bytes, fewer only where the data end."""
+        ...
+
+
+class FileBytes:
+    """An open file. Never blocks: a pipe put in the place of a file is refused."""
+
+    __slots__ = ("_head", "fd", "size")
+
+    def __init__(self, path: str | Path) -> None:
+        self.fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        info = os.fstat(self.fd)
+        if not stat.S_ISREG(info.st_mode):
+            os.close(self.fd)
+            raise Refused(Reason.UNREADABLE_FILE, "no longer a regular file")
+        self.size = info.st_size
+        self._head = os.pread(self.fd, _HEAD, 0)
+
+    def read(self, at: int, count: int) -> bytes:
+        if at + count <= len(self._head):
+            return self._head[at : at + count]
+        return os.pread(self.fd, count, at)
+
+    def chunk(self, at: int) -> bytes:
+        return self._head[at:] if at + 12 <= len(self._head) else os.pread(self.fd, _CHUNK, at)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+class MemoryBytes:
+    """Bytes at hand."""
+
+    __slots__ = ("data", "size")
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self.data = memoryview(data)
+        self.size = len(data)
+
+    def read(self, at: int, count: int) -> bytes:
+        return bytes(self.data[at : at + count])
+
+    def chunk(self, at: int) -> bytes:
+        return bytes(self.data[at : at + _CHUNK])
+
+    def view(self, at: int, count: int) -> memoryview:
+        """Without a copy; valid as long as what it was made of."""
+        return self.data[at : at + count]
+
+
+class InflatedBytes:
+    """A deflated data set (PS3.5 A.5), inflated only as far as it is read, and never beyond `limit` bytes: a deflate
+    bomb turns 700 kB into 1.5 GB. Positions count in the inflated data."""
+
+    __slots__ = ("_at", "_data", "_inflater", "_limit", "_source", "size")
+
+    def __init__(self, source: Bytes, at: int, limit: int = MAX_INFLATED_HEADER) -> None:
+        self._source, self._at, self._limit = source, at, limit
+        self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._data = bytearray()
+        self.size = 1 << 62
+
+    def read(self, at: int, count: int) -> bytes:
+        while len(self._data) < at + count and not self._inflater.eof:
+            self._more()
+        return bytes(self._data[at : at + count])
+
+    def chunk(self, at: int) -> bytes:
+        return self.read(at, _HEAD)
+
+    def allow(self, limit: int) -> None:
+        """Raises the limit: to what the checked header says of the pixels."""
+        self._limit = max(self._limit, limit + _STEP)
+
+    def _more(self) -> None:
+        compressed = self._inflater.unconsumed_tail or self._source.read(self._at, _STEP)
+        if not self._inflater.unconsumed_tail:
+            self._at += len(compressed)
+        if not compressed:
+            raise truncated("the deflated data set")
+        try:
+            self._data += self._inflater.decompress(compressed, _STEP)
+        except zlib.error as error:
+            raise Refused(Reason.DAMAGED_HEADER, "the deflated data set is damaged") from error
+        if len(self._data) > self._limit:
+            raise Refused(Reason.TOO_LARGE, f"the deflated data set exceeds {self._limit >> 20} MiB")
+        if self._inflater.eof:
+            self.size = len(self._data)

@@ -1,0 +1,215 @@
+"""Header -> Instance, or the reason why not. The order is that of interest to an operator: what the object is, whether
+it is another part of the body, whether its pixels are there, whether its region and identity are told, whether they can
+be read."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from mura_batch.dicom.header.anatomy import AnatomyTags, find_laterality, find_region, normal
+from mura_batch.dicom.header.elements import UNDEFINED
+from mura_batch.dicom.header.layout import Layout, read_layout
+from mura_batch.dicom.header.tags import Tags
+from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.dicom.refused import Refused, truncated
+from mura_batch.dicom.syntax import CODECS, DEFLATED, KNOWN
+from mura_batch.records import Instance, Laterality, Reason, Region, RegionFinding, SourceFile, short_key
+
+if TYPE_CHECKING:
+    from mura_batch.dicom.header.reader import Header
+
+CR = "1.2.840.10008.5.1.4.1.1.1"
+DX = "1.2.840.10008.5.1.4.1.1.1.1"
+DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
+DICOMDIR = "1.2.840.10008.1.3.10"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kin, .7.1 to .7.4
+PIXEL_DATA = 0x7FE00010
+_UID = re.compile(r"[0-9.]{1,64}")
+_HUMAN_CODES = {"337915000", "L-85B00"}  # Homo sapiens, PS3.16 CID 7454, in SNOMED CT and SRT
+_HUMAN_WORDS = {"HUMAN", "HOMO SAPIENS", "HOMO SAPIEN"}
+
+
+def judge(header: Header, tags: Tags, source: SourceFile, policy: IntakePolicy) -> Instance:
+    """Raises Refused."""
+    _refuse_other_objects(tags)
+    _refuse_other_pictures(tags)
+    texts = _descriptions(tags)
+    region = find_region(AnatomyTags(_codes(tags), tags.text("BodyPartExamined"), texts), policy.site_terms)
+    _refuse_other_regions(region, policy)
+    if header.elements.pixel_bytes is None:
+        raise Refused(
+            Reason.NO_PIXEL_DATA, "the file ends before Pixel Data (7FE0,0010), or never had it", region.region
+        )
+    _refuse_unknown_regions(region, policy)
+    _refuse_missing_identity(tags)
+    layout = check_pixels(header, tags, policy)
+    return Instance(
+        source=source,
+        sop_instance_uid=tags.text("SOPInstanceUID"),
+        sop_class_uid=tags.text("SOPClassUID"),
+        study_uid=tags.text("StudyInstanceUID"),
+        series_uid=tags.text("SeriesInstanceUID"),
+        patient_key=_patient_key(tags),
+        accession=tags.text("AccessionNumber"),
+        study_date=tags.text("StudyDate"),
+        modality=tags.text("Modality"),
+        region=region,
+        laterality=_laterality(tags, texts),
+        view_position=tags.text("ViewPosition"),
+        transfer_syntax=header.syntax,
+        photometric=layout.photometric,
+        rows=layout.rows,
+        columns=layout.columns,
+        bits_stored=layout.bits_stored,
+        flags=_flags(header, tags, region),
+    )
+
+
+def _refuse_other_objects(tags: Tags) -> None:
+    sop, modality = tags.text("SOPClassUID"), tags.text("Modality")
+    if sop == DICOMDIR or tags.has("DirectoryRecordSequence"):
+        raise Refused(Reason.DICOMDIR, "a directory of a medium, not an image")
+    if sop == DX_FOR_PROCESSING:
+        raise Refused(Reason.FOR_PROCESSING, "Digital X-Ray Image Storage - For Processing: raw detector values")
+    told = f"SOP Class {sop or 'not told'}, modality {modality or 'not told'}"
+    if sop not in {CR, DX} and not tags.has("Rows"):
+        raise Refused(Reason.NOT_AN_IMAGE, told)
+    if sop.startswith(SECONDARY_CAPTURE) and modality in {"CR", "DX"}:
+        raise Refused(Reason.SCREEN_CAPTURE, f"secondary capture: {told}")
+    if sop not in {CR, DX} or modality not in {"CR", "DX"}:
+        raise Refused(Reason.NOT_A_RADIOGRAPH, told)
+
+
+def _refuse_other_pictures(tags: Tags) -> None:
+    if _is_animal(tags):
+        raise Refused(Reason.ANIMAL, "Patient Species (0010,2201), (0010,2202) or breed (0010,2292) is not human")
+    if tags.text("PresentationIntentType").upper() == "FOR PROCESSING":
+        raise Refused(Reason.FOR_PROCESSING, "Presentation Intent Type (0008,0068) is FOR PROCESSING")
+    image_type = tuple(part.upper() for part in tags.texts("ImageType"))
+    told = f"Image Type (0008,0008) is {chr(92).join(image_type)}"
+    if "LOCALIZER" in image_type:
+        raise Refused(Reason.LOCALIZER, told)
+    if any("SCREEN" in part for part in image_type):
+        raise Refused(Reason.SCREEN_CAPTURE, told)
+    if image_type[:2] == ("DERIVED", "SECONDARY"):
+        raise Refused(Reason.DERIVED, told)
+    if tags.text("BurnedInAnnotation").upper() == "YES":
+        raise Refused(Reason.BURNED_IN_ANNOTATION, "Burned In Annotation (0028,0301) is YES")
+    if tags.text("QualityControlImage").upper() == "YES":
+        raise Refused(Reason.QUALITY_CONTROL, "Quality Control Image (0028,0300) is YES")
+    photometric, samples = tags.text("PhotometricInterpretation"), tags.number("SamplesPerPixel", 1)
+    if samples > 1 or photometric.startswith(("RGB", "YBR", "PALETTE")):
+        raise Refused(Reason.COLOUR, f"Photometric Interpretation (0028,0004) {photometric}, {samples} samples a pixel")
+    if (frames := tags.number("NumberOfFrames", 1)) > 1:
+        raise Refused(Reason.MULTI_FRAME, f"Number of Frames (0028,0008) is {frames}")
+
+
+def _is_animal(tags: Tags) -> bool:
+    codes = {item.text("CodeValue") for item in tags.items("PatientSpeciesCodeSequence")} - {""}
+    if codes and not codes & _HUMAN_CODES:
+        return True
+    told = (normal(tags.text(keyword)) for keyword in ("PatientSpeciesDescription", "PatientBreedDescription"))
+    return any(text and text not in _HUMAN_WORDS for text in told)
+
+
+def _codes(tags: Tags) -> tuple[tuple[str, str, str], ...]:
+    sequences = ("AnatomicRegionSequence", "PrimaryAnatomicStructureSequence")
+    items = (item for keyword in sequences if tags.has(keyword) for item in tags.items(keyword))
+    return tuple((i.text("CodeValue"), i.text("CodingSchemeDesignator"), i.text("CodeMeaning")) for i in items)
+
+
+_DESCRIPTIONS = (
+    ("procedure", "RequestedProcedureDescription"), ("procedure", "PerformedProcedureStepDescription"),
+    ("protocol", "ProtocolName"), ("protocol", "AcquisitionDeviceProcessingDescription"),
+    ("study_description", "StudyDescription"), ("series_description", "SeriesDescription"),
+)  # fmt: skip
+
+
+def _descriptions(tags: Tags) -> tuple[tuple[str, str], ...]:
+    """(source, text) of every description, in the order in which they are believed."""
+    found = [("procedure", item.text("CodeMeaning")) for item in tags.items("ProcedureCodeSequence")]
+    for item in tags.items("RequestAttributesSequence"):
+        found += [("procedure", item.text("RequestedProcedureDescription"))]
+        found += [("procedure", item.text("ScheduledProcedureStepDescription"))]
+    found += [(source, tags.text(keyword)) for source, keyword in _DESCRIPTIONS]
+    return tuple((source, text) for source, text in found if text)
+
+
+def _refuse_other_regions(found: RegionFinding, policy: IntakePolicy) -> None:
+    if found.region is Region.OTHER:
+        raise Refused(Reason.OTHER_REGION, _told(found), found.region)
+    if found.region is not Region.UNKNOWN and found.region not in policy.regions:
+        raise Refused(Reason.REGION_NOT_CHOSEN, f"{found.region} is not among --regions ({_told(found)})", found.region)
+
+
+def _refuse_unknown_regions(found: RegionFinding, policy: IntakePolicy) -> None:
+    if found.region is Region.UNKNOWN and not policy.score_unknown_region:
+        raise Refused(Reason.UNKNOWN_REGION if found.source == "none" else Reason.AMBIGUOUS_REGION, _told(found))
+
+
+def _told(found: RegionFinding) -> str:
+    if not found.evidence:
+        return "no code, tag or description names a region"
+    if found.source == "none":
+        return f"Body Part Examined (0018,0015) {found.evidence!r} is not understood, and no description names a region"
+    also = f"; also {found.disagreement}" if found.disagreement else ""
+    return f"{found.source}: {found.evidence}{also}"
+
+
+def _refuse_missing_identity(tags: Tags) -> None:
+    if not tags.text("StudyInstanceUID"):
+        raise Refused(Reason.NO_STUDY_UID, "Study Instance UID (0020,000D) is missing or empty")
+    if not tags.text("SOPInstanceUID"):
+        raise Refused(Reason.NO_SOP_UID, "SOP Instance UID (0008,0018) is missing or empty")
+
+
+def check_pixels(header: Header, tags: Tags, policy: IntakePolicy) -> Layout:
+    """What the header and the length of the file tell of the pixels, without reading them."""
+    if header.syntax not in KNOWN:
+        raise Refused(Reason.UNSUPPORTED_SYNTAX, f"Transfer Syntax (0002,0010) {header.syntax[:64]} is not read")
+    elements = header.elements
+    layout = read_layout(tags, policy.max_pixels)
+    if elements.pixel_tag != PIXEL_DATA:
+        raise Refused(Reason.BAD_PIXEL_DESCRIPTION, "floating-point pixel data, not Pixel Data (7FE0,0010)")
+    claimed, encapsulated = elements.pixel_bytes or 0, elements.pixel_bytes == UNDEFINED
+    if encapsulated != (header.syntax in CODECS):
+        how = "encapsulated" if encapsulated else "native"
+        raise Refused(Reason.PIXEL_SIZE_MISMATCH, f"{how} pixel data under Transfer Syntax {header.syntax}")
+    if not encapsulated and not 0 <= claimed - layout.frame_bytes <= 1:  # PS3.5 8.1.1: padded to even length
+        told = f"Pixel Data holds {claimed} bytes, Rows x Columns x Bits Allocated make {layout.frame_bytes}"
+        raise Refused(Reason.PIXEL_SIZE_MISMATCH, told)
+    needed = 8 if encapsulated else layout.frame_bytes
+    if header.syntax != DEFLATED and elements.end + needed > header.body.size:
+        raise truncated("Pixel Data (7FE0,0010)")
+    return layout
+
+
+def _laterality(tags: Tags, described: tuple[tuple[str, str], ...]) -> Laterality:
+    sides = (tags.text("ImageLaterality"), tags.text("Laterality"), tags.text("FrameLaterality"))
+    modifiers = [
+        modifier.text("CodeValue")
+        for item in tags.items("AnatomicRegionSequence")
+        for modifier in item.items("AnatomicRegionModifierSequence")
+    ]
+    texts = (tags.text("BodyPartExamined"), *(text for _, text in described))
+    return find_laterality(sides, modifiers, texts)
+
+
+def _patient_key(tags: Tags) -> str:
+    patient = tags.text("PatientID")
+    return short_key(f"{tags.text('IssuerOfPatientID')}|{patient}") if patient else ""
+
+
+def _flags(header: Header, tags: Tags, region: RegionFinding) -> tuple[str, ...]:
+    flags = []
+    if header.guessed:
+        flags.append("no Transfer Syntax UID (0002,0010): taken from the data")
+    if region.disagreement:
+        flags.append(f"region also told as {region.disagreement}")
+    if not all(_UID.fullmatch(tags.text(keyword)) for keyword in ("StudyInstanceUID", "SOPInstanceUID")):
+        flags.append("a UID holds more than digits and dots (PS3.5 9.1)")
+    sides = {side for side in (tags.text("ImageLaterality"), tags.text("Laterality")) if side}
+    if len(sides) > 1:
+        flags.append("Image Laterality (0020,0062) and Laterality (0020,0060) disagree")
+    return (*flags, *(f"{keyword} cannot be read" for keyword in sorted(tags.broken)))

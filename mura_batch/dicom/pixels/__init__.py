@@ -1,0 +1,1 @@
+"""File -> display image, with every decision recorded."""

@@ -1,0 +1,111 @@
+"""One file -> display image and every decision that made it.
+
+What the header claims is held against the file's and the codestream's own size before a decoder runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mura_batch.dicom.header.byte_sources import InflatedBytes, MemoryBytes
+from mura_batch.dicom.header.judge import check_pixels
+from mura_batch.dicom.header.layout import Layout
+from mura_batch.dicom.header.reader import Header, parse_header
+from mura_batch.dicom.header.tags import Tags
+from mura_batch.dicom.pixels.codecs import decode_frame
+from mura_batch.dicom.pixels.description import describe, pixel_aspect
+from mura_batch.dicom.pixels.display import Rendering, display_table, grey_levels, looked_up
+from mura_batch.dicom.pixels.grid import WHOLE, Grid, restored
+from mura_batch.dicom.pixels.halve import HALF, halved, is_enough, is_same, table_of_sums
+from mura_batch.dicom.pixels.native import (
+    Patterns,
+    Stored,
+    bit_patterns,
+    field_of,
+    fragments,
+    native_frame,
+    shift_of,
+)
+from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.dicom.refused import Refused
+from mura_batch.dicom.syntax import CODECS
+from mura_batch.records import PixelDecisions, Reason
+
+SAMPLE = 1 << 17  # pixels of a histogram: its percentiles are within a part in a thousand of those of all pixels
+
+
+def decode(
+    data: bytes | memoryview, policy: IntakePolicy, target_size: int
+) -> tuple[NDArray[np.uint8], float, PixelDecisions]:
+    """data: the whole file. target_size: the longer side of the model input; 0 for the full resolution.
+
+    Returns the display image [H, W] uint8, bone bright, not smaller than needed; the aspect of ITS pixels (height over
+    width), by which `preprocess` gives a reduced picture the very shape of the whole one; and every decision. Raises
+    Refused.
+    """
+    header = parse_header(MemoryBytes(data), policy, whole=True)
+    tags = Tags(header.elements)
+    if header.elements.pixel_bytes is None:
+        raise Refused(Reason.NO_PIXEL_DATA, "no Pixel Data (7FE0,0010)")
+    layout = check_pixels(header, tags, policy)
+    stored, decoder, grid = _frame(header, layout, target_size)
+    patterns = bit_patterns(stored)
+    shift = shift_of(layout, shifted=decoder in {"native", "imagecodecs:rle"})
+    field = field_of(patterns.dtype, layout.bits_stored, shift)
+    sample = _sample(patterns, layout, tags, grid.reduction)
+    sample = sample if field is None else field[sample]
+    description = describe(tags, layout)
+    histogram = np.bincount(sample.ravel(), minlength=1 << layout.bits_stored)
+    brightness, made = display_table(description, histogram, policy.voi)
+    if is_enough(layout, grid, target_size) and is_same(description, layout, brightness, histogram):
+        brightness, patterns = table_of_sums(brightness), halved(patterns, shift, layout.bits_stored)
+        grid, field = HALF, None
+    levels = grey_levels(brightness)
+    shown = looked_up(levels if field is None else levels[field], patterns)
+    display = restored(shown, grid, layout.rows, layout.columns, target_size)
+    aspect = pixel_aspect(tags)
+    told = _decisions(made, decoder, grid, aspect)
+    flags = (*description.flags, *made.flags, *(f"{keyword} cannot be read" for keyword in sorted(tags.broken)))
+    here = aspect * (layout.rows / display.shape[0]) / (layout.columns / display.shape[1])
+    return display, here, replace(told, flags=flags)
+
+
+def _decisions(made: Rendering, decoder: str, grid: Grid, aspect: float) -> PixelDecisions:
+    return PixelDecisions(
+        decoder=decoder,
+        reduction=grid.reduction,
+        modality_transform=made.modality_transform,
+        voi=made.voi,
+        window_center=made.center,
+        window_width=made.width,
+        polarity=made.polarity,
+        polarity_reason=made.polarity_reason,
+        pixel_aspect=aspect,
+    )
+
+
+def _frame(header: Header, layout: Layout, target: int) -> tuple[Stored, str, Grid]:
+    codec = CODECS.get(header.syntax)
+    if codec is not None:
+        return decode_frame(fragments(header.body, header.elements.end), codec, layout, target)
+    if isinstance(header.body, InflatedBytes):
+        header.body.allow(header.elements.end + layout.frame_bytes)
+    return native_frame(header, layout), "native", WHOLE
+
+
+def _sample(bits: Patterns, layout: Layout, tags: Tags, reduction: int) -> Patterns:
+    """Evenly spaced pixels inside a rectangular collimator (PS3.3 C.8.7.3), where the header gives it; all of them
+    where those are alike: a grid may lie on them."""
+    left, right, top, bottom = (tags.number(f"Collimator{name}Edge") // reduction for name in _EDGES)
+    inside = "RECTANGULAR" in tags.texts("CollimatorShape") and right - left > 8 and bottom - top > 8
+    part = bits[max(top, 0) : bottom, max(left, 0) : right] if inside else bits
+    part = part if part.size else bits
+    step = max(1, int((part.size / SAMPLE) ** 0.5))
+    sample = np.ascontiguousarray(part[::step, ::step])  # looked at several times
+    return sample if sample.min() != sample.max() else part
+
+
+_EDGES = ("LeftVertical", "RightVertical", "UpperHorizontal", "LowerHorizontal")

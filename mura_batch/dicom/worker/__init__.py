@@ -1,0 +1,1 @@
+"""Decoding in processes that may crash, hang or run out of memory."""

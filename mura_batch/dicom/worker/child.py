@@ -1,0 +1,145 @@
+"""The decode worker's process: `python -m mura_batch.dicom.worker.child FD`. It may crash, hang or run out of memory.
+
+Protocol over one socket. From the parent: the settings, then one Instance after another (pickled: the parent is
+trusted). To the parent: b'ready', then for each instance either a JSON object with `reason` and `detail`, or one with
+`hash`, `decisions` and `size`, followed by size x size raw bytes. Nothing that a process busy with hostile files says
+is unpickled.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.dicom.refused import Refused
+from mura_batch.preprocess import InputSpec, preprocess
+from mura_batch.records import Instance, PixelDecisions, Reason, SourceFile
+
+KEPT = 64 << 20  # bytes: radiographs have 5 to 40 MB; what a larger file took is given back
+READY = b"ready"
+Settings = tuple[Path, IntakePolicy, InputSpec]
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def main() -> None:
+    pipe = Connection(int(sys.argv[1]))
+    settings: Settings = pipe.recv()
+    buffer = Buffer()
+    _settle_down(settings[1].worker_memory)
+    pipe.send_bytes(READY)
+    while True:
+        try:
+            instance: Instance = pipe.recv()
+        except EOFError:
+            return
+        reason = _answer(pipe, instance, settings, buffer)
+        if reason is Reason.WORKER_MEMORY:
+            return  # memory in pieces serves nobody: a fresh process goes on
+
+
+def _settle_down(memory: int) -> None:
+    """Dies with the parent, leaves Ctrl-C to it, keeps native chatter from its terminal, and may take only so much
+    memory."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    _load_codecs()  # before the limit: libraries reserve address space as they load
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0]) if sys.platform == "linux" else 0
+    limit = pages * resource.getpagesize() + memory
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file holds patient data
+
+
+def _load_codecs() -> None:
+    import imagecodecs
+    from PIL import Image, Jpeg2KImagePlugin, JpegImagePlugin
+
+    Image.MAX_IMAGE_PIXELS = None  # the header's size was checked, and the codestream's against it
+    assert Jpeg2KImagePlugin, JpegImagePlugin  # noqa: S101 - named, so that they are imported
+    for name in ("jpeg2k", "htj2k", "jpegls", "jpeg8", "packbits"):
+        getattr(imagecodecs, f"{name}_decode")
+
+
+def _answer(pipe: Connection, instance: Instance, settings: Settings, buffer: Buffer) -> Reason | None:
+    root, policy, spec = settings
+    try:
+        content_hash, decisions, picture = decode_file(root, instance, policy, spec, buffer)
+    except Refused as refused:
+        return _refuse(pipe, refused.reason, refused.detail)
+    except MemoryError:
+        return _refuse(pipe, Reason.WORKER_MEMORY, f"decoding takes more than {policy.worker_memory >> 20} MiB")
+    except Exception as error:  # noqa: BLE001 - a hostile file may raise anything; it becomes this file's reason
+        return _refuse(pipe, Reason.UNDECODABLE_PIXELS, f"{type(error).__name__} while the pixels were read")
+    told: dict[str, Any] = {"hash": content_hash, "decisions": asdict(decisions), "size": spec.size}
+    pipe.send_bytes(json.dumps(told).encode())
+    pipe.send_bytes(picture.tobytes())
+    return None
+
+
+def _refuse(pipe: Connection, reason: Reason, detail: str) -> Reason:
+    pipe.send_bytes(json.dumps({"reason": reason.value, "detail": detail}).encode())
+    return reason
+
+
+class Buffer:
+    """Memory for a whole file, kept from one file to the next: fresh memory costs as much as reading into it."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def of(self, size: int) -> memoryview:
+        """size bytes; what was handed out before is overwritten."""
+        if size > KEPT:
+            return memoryview(bytearray(size))
+        if len(self._bytes) < size:
+            self._bytes = bytearray(size)
+        return memoryview(self._bytes)[:size]
+
+
+def decode_file(
+    root: Path, instance: Instance, policy: IntakePolicy, spec: InputSpec, buffer: Buffer | None = None
+) -> tuple[str, PixelDecisions, NDArray[np.uint8]]:
+    """(SHA-256 of the file in hex, decisions, model input [S, S] uint8). Raises Refused."""
+    from mura_batch.dicom.pixels.decode import decode
+
+    data = _read(root / instance.source.path, instance.source, buffer if buffer is not None else Buffer())
+    display, aspect, decisions = decode(data, policy, spec.size)
+    return hashlib.sha256(data).hexdigest(), decisions, preprocess(display, spec, aspect)
+
+
+def _read(path: Path, source: SourceFile, buffer: Buffer) -> memoryview:
+    try:
+        with path.open("rb", buffering=0) as file:
+            info = os.fstat(file.fileno())
+            if (info.st_size, info.st_mtime_ns) != (source.size, source.mtime_ns):
+                raise Refused(Reason.CHANGED_WHILE_READ, "the file changed since its header was read")
+            data, got = buffer.of(info.st_size), 0
+            while got < len(data):
+                count = file.readinto(data[got:])
+                if not count:
+                    raise Refused(Reason.CHANGED_WHILE_READ, "the file became shorter while it was read")
+                got += count
+            return data
+    except OSError as error:
+        raise Refused(Reason.UNREADABLE_FILE, error.strerror or "cannot be read") from error
+
+
+if __name__ == "__main__":
+    main()

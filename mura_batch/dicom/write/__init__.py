@@ -1,0 +1,1 @@
+"""Values -> DICOM files and DICOMDIR."""

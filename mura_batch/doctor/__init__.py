@@ -1,0 +1,1 @@
+"""What this machine can do: checks, decoders, and the speed of each runner."""

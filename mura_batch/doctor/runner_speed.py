@@ -1,0 +1,131 @@
+"""`mura-batch bench MODEL`: speed and parity of every runner that works here, each beside float32 on the processor."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mura_batch.errors import MuraBatchError
+from mura_batch.model_card import Model
+from mura_batch.runtime.choose import open_runner
+from mura_batch.runtime.parity import FP16_GATE, answers, compare, load_reference_inputs
+from mura_batch.runtime.runner import Outputs, Runner, RunnerOptions
+
+SECONDS = 3.0  # of each measurement
+REFERENCE = RunnerOptions(device="cpu", precision="float32")
+VARIANTS = (
+    REFERENCE,
+    RunnerOptions(device="cpu", precision="bf16"),
+    RunnerOptions(device="cpu", precision="int8"),
+    RunnerOptions(device="gpu"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchRecord:
+    """One runner at one batch size. unavailable: why it cannot run here, and then the figures are None.
+
+    latency_ms: of one batch alone, from handing it over to having its scores. ratio: images per second over those of
+    float32 on the processor at the same batch size. parity: largest |dp| against it on the model's reference inputs.
+    """
+
+    runner: str  # 'cpu float32', 'cpu bf16', 'cpu int8', 'gpu'
+    batch_size: int
+    device: str = ""
+    precision: str = ""
+    images_per_second: float | None = None
+    latency_ms_median: float | None = None
+    latency_ms_p95: float | None = None
+    ratio: float | None = None
+    parity_max_abs: float | None = None
+    parity_mean_abs: float | None = None
+    unavailable: str = ""
+
+
+def bench(
+    model: Model, batch_sizes: Sequence[int] = (1, 8), gpu: str = "0", seconds: float = SECONDS
+) -> Iterator[BenchRecord]:
+    """Records as they are measured, batch size by batch size. Nothing is cached: what runs is what would run."""
+    images = load_reference_inputs(model)
+    for batch_size in batch_sizes:
+        expected: Outputs | None = None
+        base: float | None = None
+        for variant in VARIANTS:
+            options = replace(variant, batch_size=batch_size, gpu=gpu)
+            try:
+                record, outputs = _measure(model, options, images, seconds)
+            except MuraBatchError as error:
+                yield BenchRecord(_name(options), batch_size, unavailable=str(error).split("\n")[0])
+                continue
+            if variant is REFERENCE:
+                expected, base = outputs, record.images_per_second
+            yield _beside(record, outputs, expected, base, model.card.threshold)
+
+
+def _measure(
+    model: Model, options: RunnerOptions, images: NDArray[np.uint8], seconds: float
+) -> tuple[BenchRecord, Outputs]:
+    with open_runner(model, options) as runner:
+        outputs = answers(runner, images, options.batch_size)  # warms up as well
+        batch = _batch(images, options.batch_size)
+        times = sorted(_latencies(runner, batch, seconds / 2))
+        record = BenchRecord(
+            runner=_name(options),
+            batch_size=options.batch_size,
+            device=runner.info.device,
+            precision=runner.info.precision,
+            images_per_second=_throughput(runner, batch, seconds / 2),
+            latency_ms_median=1000 * statistics.median(times),
+            latency_ms_p95=1000 * times[min(len(times) - 1, int(0.95 * len(times)))],
+        )
+    return record, outputs
+
+
+def _beside(
+    record: BenchRecord, outputs: Outputs, expected: Outputs | None, base: float | None, threshold: float
+) -> BenchRecord:
+    if expected is None or base is None or record.images_per_second is None:
+        return record
+    parity = compare(expected.probability, outputs, threshold, FP16_GATE)
+    return replace(
+        record, ratio=record.images_per_second / base, parity_max_abs=parity.max_abs, parity_mean_abs=parity.mean_abs
+    )
+
+
+def _name(options: RunnerOptions) -> str:
+    return "gpu" if options.device == "gpu" else f"cpu {options.precision}"
+
+
+def _batch(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The reference inputs, over and over, to a batch of that size."""
+    return np.ascontiguousarray(np.resize(images, (size, *images.shape[1:])))
+
+
+def _latencies(runner: Runner, batch: NDArray[np.uint8], seconds: float) -> Iterator[float]:
+    """One batch at a time, at least three."""
+    end, count = time.perf_counter() + seconds, 0
+    while count < 3 or time.perf_counter() < end:
+        begun = time.perf_counter()
+        list(runner.run([batch]))
+        yield time.perf_counter() - begun
+        count += 1
+
+
+def _throughput(runner: Runner, batch: NDArray[np.uint8], seconds: float) -> float:
+    """Images per second with batches in flight, at least three of them."""
+    begun, count = time.perf_counter(), 0
+
+    def supply() -> Iterator[NDArray[np.uint8]]:
+        supplied = 0
+        while supplied < 3 or time.perf_counter() < begun + seconds:
+            supplied += 1
+            yield batch
+
+    for outputs in runner.run(supply()):
+        count += len(outputs.probability)
+    return count / (time.perf_counter() - begun)

@@ -1,0 +1,1 @@
+"""What a run writes: CSV tables, the manifest and the report."""

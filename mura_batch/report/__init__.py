@@ -1,1 +1,0 @@
-"""Results on paper: CSV tables, the manifest, the audit report."""

@@ -1,0 +1,1 @@
+"""The CPU backend: the model on the processor through OpenVINO."""

@@ -1,0 +1,75 @@
+"""The Runner protocol: what every backend implements, and the records that travel with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a model says of one batch, by the names of its contract; arrays the receiver owns."""
+
+    probability: NDArray[np.float32]  # [N] of abnormality
+    cam: NDArray[np.float32]  # [N, h, w] class activation map, in logits
+    features: NDArray[np.float32]  # [N, 1664] pooled features
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerInfo:
+    """What the manifest records of a runner; known once it is entered."""
+
+    name: str  # 'openvino' or 'tensorrt'
+    device: str  # the processor's or GPU's own name
+    precision: str  # 'float32', 'bf16', 'int8' or 'fp16'
+    reason: str  # why this device and this precision
+    version: str  # of the library that runs it
+    parity_max_abs_error: float | None  # against float32 on the model's reference inputs; None where it is float32
+
+
+class Runner(Protocol):
+    """A context manager; nothing touches the device before `__enter__`."""
+
+    @property
+    def info(self) -> RunnerInfo: ...
+
+    @property
+    def batch_size(self) -> int:
+        """Images that the device works on at once: in a larger batch they only wait for each other."""
+        ...
+
+    @property
+    def busy_seconds(self) -> float:
+        """During which the device had work, since the runner was entered. Where the host learns of an end only when
+        it asks (a GPU), it reads high while the device waits for batches."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def run(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Outputs]:
+        """batches: [N, 1, S, S] uint8, N >= 1, of any length; each is taken when the device has room for it. Yields in
+        order, one Outputs for each, with several in flight: it may take some before it gives the first. Raises
+        RunnerError when the device fails."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerOptions:
+    """How to run. Checked when a runner is opened: a wrong value is an InputError that lists the right ones."""
+
+    device: str = "auto"  # 'auto', 'gpu' or 'cpu'
+    precision: str = "auto"  # 'auto', 'float32', 'bf16' or 'int8': the CPU runner's; a plan has its own, from the graph
+    batch_size: int = 8  # images in one piece of work on a GPU; larger batches are split. A CPU takes one by one
+    gpu: str = "0"  # index as CUDA counts, or UUID ('GPU-...' or 'MIG-...')
+    cache_dir: Path | None = None  # where the CPU runner keeps what a start need not do again; None: nowhere
+    threads: int | None = None  # of the CPU runner; None leaves it to OpenVINO, which takes every core it may

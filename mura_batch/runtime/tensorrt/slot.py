@@ -1,0 +1,166 @@
+"""One batch in flight on the GPU. Everything here runs on the GPU thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorrt as trt
+from numpy.typing import NDArray
+
+from mura_batch.errors import PlanError, RunnerError
+from mura_batch.runtime.nvidia.cuda import (
+    MEMORY_MEND,
+    Buffer,
+    OutOfDeviceMemory,
+    allocate,
+    forget_frames,
+    new_event,
+    new_stream,
+    told,
+)
+from mura_batch.runtime.parity import is_finite
+from mura_batch.runtime.runner import Outputs
+from mura_batch.runtime.tensorrt.log import LOG
+
+INPUT = "images"
+OUTPUTS = {"probability": 1, "cam": 3, "features": 2}  # name -> number of dimensions
+
+
+@dataclass(slots=True)
+class _Scratch:
+    """Device memory that an execution context computes in."""
+
+    memory: Any = None
+    size: int = 0
+
+
+class Slot:
+    """One batch in flight: its own execution context, stream, event, page-locked and device buffers."""
+
+    def __init__(self) -> None:
+        self._context: trt.IExecutionContext | None = None
+        self._stream: Any = None
+        self._done: Any = None
+        self._input: Buffer | None = None
+        self._outputs: dict[str, Buffer] = {}
+        self._scratch = _Scratch()
+        self._shape: tuple[int, ...] = ()  # of the last batch: TensorRT plans anew only when it changes
+        self._count = 0
+
+    def open(self, engine: trt.ICudaEngine, shape: tuple[int, ...]) -> None:
+        """shape: [N, 1, S, S], the largest batch that will come."""
+        with told("the GPU's buffers cannot be made"):
+            # We give it its memory: as much as this batch needs, not the profile's largest, and freed when we say.
+            self._context = engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+            if self._context is None:
+                raise _memory_or_plan_error("TensorRT makes no execution context")
+            self._stream, self._done = new_stream(), new_event()
+            self._input = Buffer(shape, np.uint8)
+            self._set_address(INPUT, self._input)
+            shapes = self._reshape(shape)
+            for name, output_shape in shapes.items():
+                self._outputs[name] = Buffer(output_shape, np.float32)
+                self._set_address(name, self._outputs[name])
+
+    def launch(self, images: NDArray[np.uint8]) -> None:
+        """Copies the batch to page-locked memory and queues everything; returns before the GPU has begun."""
+        context, buffer = self._opened()
+        with told("a batch cannot be started on the GPU"):
+            if images.shape != self._shape:
+                self._reshape(images.shape)
+            self._count = len(images)
+            np.copyto(buffer.host[: self._count], images)
+            buffer.to_device(self._count, self._stream)
+            if not context.execute_async_v3(self._stream.handle):
+                raise RunnerError(f"TensorRT refuses to run a batch: {LOG.take()}")
+            for output in self._outputs.values():
+                output.to_host(self._count, self._stream)
+            self._done.record(self._stream)
+
+    def collect(self) -> Outputs:
+        """Waits for the batch; its outputs in memory of their own."""
+        with told("the GPU does not give a batch back"):
+            self._done.synchronize()
+        outputs = Outputs(*(self._outputs[name].host[: self._count].copy() for name in OUTPUTS))
+        if not is_finite(outputs):
+            raise RunnerError(
+                "the GPU gave scores that are not numbers: FP16 overflowed. Build the plan again, or --device cpu"
+            )
+        return outputs
+
+    def wait(self) -> None:
+        """Until the GPU has let go of this slot's memory."""
+        if self._stream is not None:
+            with told("the GPU does not come to rest"):
+                self._stream.synchronize()
+
+    def close(self) -> list[RunnerError]:
+        """Frees everything, whatever fails on the way; gives the failures."""
+        troubles = released("the GPU does not come to rest", self.wait)
+        self._context = None
+        buffers = [buffer for buffer in (self._input, *self._outputs.values()) if buffer is not None]
+        self._input, self._outputs = None, {}
+        for buffer in buffers:
+            troubles += released("a buffer cannot be freed", buffer.close)
+        scratch, self._scratch = self._scratch, _Scratch()
+        if scratch.memory is not None:
+            troubles += released("a buffer cannot be freed", scratch.memory.free)
+        self._done = self._stream = None
+        return troubles
+
+    def _opened(self) -> tuple[trt.IExecutionContext, Buffer]:
+        if self._context is None or self._input is None:
+            raise RunnerError("the runner is not open")
+        return self._context, self._input
+
+    def _set_address(self, name: str, buffer: Buffer) -> None:
+        context, _ = self._opened()
+        if not context.set_tensor_address(name, buffer.address):
+            raise RunnerError(f"TensorRT refuses the address of {name}: {LOG.take()}")
+
+    def _reshape(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """Sets the input's shape and gives the outputs'; they are what the model's contract says or it raises."""
+        context, _ = self._opened()
+        if not context.set_input_shape(INPUT, shape):
+            raise RunnerError(f"TensorRT refuses a batch of shape {shape}: {LOG.take()}")
+        if missing := context.infer_shapes():
+            raise RunnerError(f"TensorRT cannot tell the shapes of {', '.join(missing)}: {LOG.take()}")
+        shapes = {name: tuple(context.get_tensor_shape(name)) for name in OUTPUTS}
+        for name, dimensions in OUTPUTS.items():
+            if len(shapes[name]) != dimensions or shapes[name][0] != shape[0] or min(shapes[name]) < 1:
+                raise PlanError(f"the plan's output {name} has shape {shapes[name]} for a batch of {shape[0]}")
+        self._give_memory(context)
+        self._shape = shape
+        return shapes
+
+    def _give_memory(self, context: trt.IExecutionContext) -> None:
+        """Called when the slot is at rest: memory in use is never freed."""
+        needed = context.update_device_memory_size_for_shapes()
+        if needed > self._scratch.size:
+            old, self._scratch = self._scratch, _Scratch()
+            if old.memory is not None:
+                old.memory.free()
+            self._scratch = _Scratch(allocate(needed), needed)
+        if self._scratch.memory is not None:
+            context.set_device_memory(int(self._scratch.memory), self._scratch.size)
+
+
+def released(doing: str, step: Callable[[], object]) -> list[RunnerError]:
+    """Takes one step of a release; its failure as a value, so that the next step is taken too."""
+    try:
+        with told(doing):
+            step()
+    except RunnerError as error:
+        forget_frames(error)
+        return [error]
+    return []
+
+
+def _memory_or_plan_error(what: str) -> RunnerError:
+    lines = LOG.take()
+    if "memory" in lines.lower():  # TensorRT: "OutOfMemory", "out of memory", "Requested amount of GPU memory"
+        return OutOfDeviceMemory(f"{what}: {lines}. {MEMORY_MEND}")
+    return PlanError(f"{what}: {lines}")

@@ -1,0 +1,243 @@
+"""A whole run's folder, written by the program's own writers: small, and the same every time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mura_batch import DISCLAIMER
+from mura_batch.agreement.truth import Truth
+from mura_batch.model_card import CARD_NAME, ModelCard
+from mura_batch.outputs.csv_tables import TableWriter
+from mura_batch.outputs.manifest import RunManifest, write_manifest
+from mura_batch.outputs.report.thumbnails import save_thumbnail
+from mura_batch.preprocess import InputSpec
+from mura_batch.records import (
+    MURA_REGIONS,
+    SCHEMA_VERSION,
+    Decoded,
+    Instance,
+    InstanceScore,
+    Laterality,
+    PixelDecisions,
+    Reason,
+    Region,
+    RegionFinding,
+    Skipped,
+    SourceFile,
+    Stage,
+    StudyScore,
+    StudyStatus,
+)
+
+THRESHOLD = 0.5
+LOSSES = (  # what a real export loses, at every stage before the model
+    (Stage.DISCOVER, Reason.TOO_YOUNG, 2),
+    (Stage.HEADER, Reason.NOT_DICOM, 4),
+    (Stage.HEADER, Reason.NOT_AN_IMAGE, 3),
+    (Stage.HEADER, Reason.TRUNCATED, 1),
+    (Stage.STUDY, Reason.DUPLICATE, 2),
+    (Stage.PIXELS, Reason.UNDECODABLE_PIXELS, 1),
+)
+CARD = ModelCard(
+    name="reference",
+    version="1",
+    input=InputSpec(size=320),
+    threshold=THRESHOLD,
+    threshold_rule="highest kappa on the validation studies",
+    regions=("hand", "shoulder"),
+    temperature=0.82,
+    temperature_rule="least negative log-likelihood on the validation pictures",
+    licence="CC BY 4.0",
+    attribution="Trained on drawings made for this test.",
+    intended_use="Research and quality assurance, by people who check every result.",
+    limits=("Trained on two regions; a score of any other is extrapolation.", "No fracture under two pixels is seen."),
+    training={"data_set": "Drawings, 3,415 of them"},
+    figures={
+        "auroc": {"value": 0.81, "low": 0.77, "high": 0.85, "method": "DeLong", "n": 608, "split": "val"},
+        "kappa": {"value": 0.4321, "low": None, "high": None, "method": "none", "n": 608, "split": "val"},
+        "abnormal": 109,
+        "by_region": {"hand": {"auroc": {"value": None, "low": None, "high": None, "n": 3, "split": "val"}}},
+    },
+    parity={},
+    hashes={"model.onnx": "a" * 64},
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """folder: of a whole run, without its report. studies and images: what its tables hold."""
+
+    folder: Path
+    studies: tuple[StudyScore, ...]
+    images: tuple[InstanceScore, ...]
+    truth: Truth
+
+
+def make_instance(n: int, k: int, region: Region, side: Laterality) -> Instance:
+    """The k-th radiograph of the n-th study."""
+    return Instance(
+        source=SourceFile(f"PA{n:03}/ST1/IM{k}", 1_000_000, 1_767_225_600_000_000_000, 1, 1000 * n + k),
+        sop_instance_uid=f"1.2.826.0.1.{n}.{k}",
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.1.1",
+        study_uid=f"1.2.826.0.1.{n}",
+        series_uid=f"1.2.826.0.1.{n}.0",
+        patient_key=hashlib.sha256(f"patient {n}".encode()).hexdigest()[:10],
+        accession=f"ACC{n:05}",
+        study_date="20260131",
+        modality="DX",
+        region=RegionFinding(region, "code", "85562004", "high"),
+        laterality=side,
+        view_position="PA" if k == 1 else "LL",
+        transfer_syntax="1.2.840.10008.1.2.1",
+        photometric="MONOCHROME1" if n % 2 else "MONOCHROME2",
+        rows=2000,
+        columns=1600,
+        bits_stored=12,
+    )
+
+
+def make_score(instance: Instance, probability: float, *, reused: bool = False) -> InstanceScore:
+    inverted = instance.photometric == "MONOCHROME1"
+    decisions = PixelDecisions(
+        decoder="native", reduction=1, modality_transform="none", voi="window linear", window_center=2048.0,
+        window_width=4096.0, polarity="inverted" if inverted else "as stored",
+        polarity_reason=f"Photometric Interpretation {instance.photometric}", pixel_aspect=1.0,
+    )  # fmt: skip
+    content = hashlib.sha256(instance.source.path.encode()).hexdigest()
+    return InstanceScore(Decoded(instance, content, decisions), probability, reused)
+
+
+def make_study(scores: list[InstanceScore]) -> StudyScore:
+    score = sum(s.probability for s in scores) / len(scores)
+    first = scores[0].instance
+    return StudyScore(
+        study_uid=first.study_uid, accession=first.accession, patient_key=first.patient_key,
+        study_date=first.study_date, region=first.region.region, laterality=first.laterality,
+        instances=len(scores), scored=len(scores), score=score,
+        abnormal=score > THRESHOLD, threshold=THRESHOLD,
+        status=StudyStatus.UNCHANGED if all(s.reused for s in scores) else StudyStatus.SCORED,
+    )  # fmt: skip
+
+
+def skipped_files() -> list[Skipped]:
+    return [
+        Skipped(
+            source=SourceFile(f"EXTRA/{reason}-{n}", 100, 0, 1, n),
+            stage=stage,
+            reason=reason,
+            detail="the file ends inside Pixel Data (7FE0,0010)" if reason is Reason.TRUNCATED else "",
+            study_uid="1.2.826.0.1.999" if stage is Stage.PIXELS else "",
+            accession="ACC00999" if stage is Stage.PIXELS else "",
+        )
+        for stage, reason, count in LOSSES
+        for n in range(count)
+    ]
+
+
+def drawing(n: int) -> NDArray[np.uint8]:
+    """[64, 64] uint8: something like two bones."""
+    y, x = 5 * np.mgrid[0:64, 0:64]
+    bones = np.exp(-(((x - 120 - 3 * n) / 18) ** 2)) + np.exp(-(((x - 200 + 2 * n) / 12) ** 2))
+    picture: NDArray[np.uint8] = (40 + 180 * np.clip(bones, 0, 1) * (0.6 + 0.4 * np.sin(y / 40))).astype(np.uint8)
+    return picture
+
+
+def heat(n: int) -> NDArray[np.float32]:
+    """[10, 10] float32 logits, warm in one place."""
+    y, x = np.mgrid[0:10, 0:10]
+    spot: NDArray[np.float32] = (4 * np.exp(-(((x - 3 - n % 5) / 2) ** 2) - ((y - 5) / 2) ** 2) - 1).astype(np.float32)
+    return spot
+
+
+def manifest_of(studies: list[StudyScore], images: list[InstanceScore], skipped: list[Skipped]) -> RunManifest:
+    by_reason: dict[str, int] = {}
+    for skip in skipped:
+        by_reason[f"{skip.stage}/{skip.reason}"] = by_reason.get(f"{skip.stage}/{skip.reason}", 0) + 1
+    by_status: dict[str, int] = {}
+    for study in studies:
+        by_status[study.status] = by_status.get(study.status, 0) + 1
+    reused = sum(s.reused for s in images)
+    counts = {"scored": len(images) - reused, "unchanged": reused, "skipped": len(skipped)}
+    return RunManifest(
+        schema_version=SCHEMA_VERSION, tool_version="0.1.0", run="2026-02-01T020000.000000Z",
+        started="2026-02-01T02:00:00+00:00", finished="2026-02-01T02:01:40+00:00", studies_folder="/export/tonight",
+        options={"batch_size": "8", "device": "auto"}, settings_hash="0123456789abcdef",
+        model={"name": "reference", "version": "1", "hash": "a" * 64, "input_size": 320, "threshold": THRESHOLD},
+        runner={"name": "openvino", "device": "AMD EPYC 9R14", "precision": "bf16", "version": "2026.2.0",
+                "reason": "no GPU was found; bf16 holds the parity gate", "parity_max_abs_error": 0.006},
+        counts={"found": sum(counts.values()), **counts}, skipped_by_reason=by_reason,
+        studies_by_status=by_status, seconds={"decode": {"busy": 60.5, "waiting": 3.1}},
+        exit_code=3, disclaimer=DISCLAIMER,
+    )  # fmt: skip
+
+
+def write_run(folder: Path, studies: list[StudyScore], images: list[InstanceScore], skipped: list[Skipped]) -> None:
+    """Everything that a run's folder holds, but the report."""
+    (folder / "thumbnails").mkdir(parents=True)
+    with TableWriter(folder, "reference") as tables:
+        for study in studies:
+            tables.study(study)
+        for n, image in enumerate(images):
+            tables.image(image)
+            uid = image.instance.sop_instance_uid
+            save_thumbnail(folder / "thumbnails", uid, drawing(n), heat(n))
+        for skip in skipped:
+            tables.skip(skip)
+    (folder / CARD_NAME).write_text(json.dumps(asdict(CARD)), encoding="utf-8")
+    write_manifest(folder, manifest_of(studies, images, skipped))
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Run]:
+    """make_run(studies=14, hostile=""): two radiographs a study, regions in turn; the truth agrees with four of five.
+    hostile: a text to stand wherever a header's text may stand."""
+    return lambda studies=14, hostile="": run_in(tmp_path / "run", studies, hostile)
+
+
+@pytest.fixture(scope="module")
+def seven(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of seven studies, for tests that change nothing in its folder but the report."""
+    return run_in(tmp_path_factory.mktemp("seven") / "run", 7)
+
+
+def run_in(folder: Path, studies: int, hostile: str = "") -> Run:
+    rows: list[StudyScore] = []
+    images: list[InstanceScore] = []
+    labels = []
+    for n in range(studies):
+        scores = _scores_of(n, hostile)
+        rows.append(make_study(scores))
+        images.extend(scores)
+        labels.append(((rows[-1].study_uid, ""), int(bool(rows[-1].abnormal) ^ (n % 5 == 4))))
+    skipped = [_hostile_skip(s, hostile) if hostile else s for s in skipped_files()]
+    write_run(folder, rows, images, skipped)
+    return Run(folder, tuple(rows), tuple(images), Truth("truth.csv", "study_uid", tuple(labels)))
+
+
+def _scores_of(n: int, hostile: str) -> list[InstanceScore]:
+    region, side = MURA_REGIONS[n % 7], (Laterality.LEFT, Laterality.RIGHT)[n % 2]
+    mean = (n * 0.37) % 1
+    instances = [make_instance(n, k, region, side) for k in (1, 2)]
+    if hostile:
+        instances = [_hostile(instance, hostile) for instance in instances]
+    return [make_score(i, min(1.0, mean * f), reused=n == 3) for i, f in zip(instances, (0.8, 1.2), strict=True)]
+
+
+def _hostile(instance: Instance, text: str) -> Instance:
+    finding = replace(instance.region, evidence=text, disagreement=text)
+    return replace(
+        instance, accession=text, view_position=text, region=finding, flags=(text,), study_date=text,
+        study_uid=instance.study_uid + text,
+    )  # fmt: skip
+
+
+def _hostile_skip(skip: Skipped, text: str) -> Skipped:
+    return replace(skip, detail=text, accession=text, source=replace(skip.source, path=skip.source.path + text))

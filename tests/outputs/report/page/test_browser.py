@@ -1,0 +1,152 @@
+"""The report in a real browser, at the width of a desk and of a phone: no error, no network, nothing cut off."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mura_batch.outputs.report.render import render_report_file
+
+DESKTOP, TABLET, PHONE = ({"width": w, "height": h} for w, h in ((1280, 900), (768, 1024), (390, 844)))
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CLIPPED = """() => [...document.querySelectorAll('main *, header *, footer *, .disclaimer')]
+  .filter(e => !e.closest('.scroll') && !e.closest('svg') && !e.closest('.unseen'))
+  .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+  .map(e => e.tagName + '.' + e.className)"""
+CONTRAST = """() => {
+  const rgb = text => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = e => {
+    for (; e; e = e.parentElement) {
+      const colour = rgb(getComputedStyle(e).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const worst = {};
+  for (const e of document.querySelectorAll('main *, header *, footer *, .disclaimer *')) {
+    const own = [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
+    if (!own || e.closest('.unseen') || e.tagName === 'title') continue;
+    const style = getComputedStyle(e);
+    const [a, b] = [light(rgb(e.closest('svg') ? style.fill : style.color)), light(ground(e))].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < 4.5) worst[e.tagName + '.' + e.getAttribute('class')] = ratio;
+  }
+  return worst; }"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("chromium is not installed, and CI must look at the report in it: apt-get install chromium")
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+class Opened:
+    """A page of the report, with all that the browser complained of and asked for."""
+
+    def __init__(self, browser: Any, report: Path, **how: Any) -> None:
+        self.told: list[str] = []
+        self.asked: list[str] = []
+        self.page = browser.new_page(**how)
+        self.page.on("console", lambda message: self.told.append(message.text))
+        self.page.on("pageerror", lambda error: self.told.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(report.as_uri())
+
+    def asked_beyond_itself(self) -> list[str]:
+        return [url for url in self.asked if not url.startswith(("file://", "data:"))] + [
+            url for url in self.asked if url.startswith("file://")
+        ][1:]
+
+
+@pytest.fixture(scope="module")
+def report(seven: Any) -> Path:
+    return render_report_file(seven.folder, seven.truth)
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, TABLET, PHONE], ids=["desktop", "tablet", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_opens_without_complaint_network_or_sideways_scrolling(
+    browser: Any, report: Path, viewport: dict[str, int], scheme: str
+) -> None:
+    opened = Opened(browser, report, viewport=viewport, color_scheme=scheme)
+    assert opened.told == []
+    assert opened.asked_beyond_itself() == []
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    assert opened.page.evaluate(CLIPPED) == []
+    opened.page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_word_has_the_contrast_that_wcag_asks_of_small_text(browser: Any, report: Path, scheme: str) -> None:
+    """WCAG 2.2, 1.4.3: 4.5 to 1."""
+    opened = Opened(browser, report, viewport=DESKTOP, color_scheme=scheme)
+    assert opened.page.evaluate(CONTRAST) == {}
+    opened.page.close()
+
+
+def test_every_picture_is_shown_and_has_words(browser: Any, report: Path) -> None:
+    opened = Opened(browser, report, viewport=DESKTOP)
+    pictures = opened.page.evaluate(
+        "Promise.all([...document.images].map(i => i.decode().then(() => [i.naturalWidth, i.alt])))"
+    )
+    assert len(pictures) == 7 * 2 * 2
+    assert {width for width, _ in pictures} == {64}  # of the model inputs that conftest draws
+    assert all(alt for _, alt in pictures)
+    opened.page.close()
+
+
+def test_the_style_is_the_one_that_the_policy_allows(browser: Any, report: Path) -> None:
+    opened = Opened(browser, report, viewport=DESKTOP)
+    assert opened.page.evaluate("getComputedStyle(document.querySelector('.tiles')).display") == "grid"
+    opened.page.close()
+
+
+def test_the_policy_stops_a_script_that_found_its_way_in(browser: Any, report: Path) -> None:
+    hostile = report.with_name("hostile.html")
+    text = report.read_text(encoding="utf-8")
+    injected = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"
+    hostile.write_text(text.replace("<main>", f"<main>{injected}"), encoding="utf-8")
+    opened = Opened(browser, hostile, viewport=DESKTOP)
+    assert opened.page.title().startswith("mura-batch audit report")
+    assert any("Content Security Policy" in line for line in opened.told)
+    opened.page.close()
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_hostile_headers_stay_text(browser: Any, make_run: Callable[..., Any], viewport: dict[str, int]) -> None:
+    text = "<script>document.title='owned'</script><img src=x onerror=alert(1)>'\"&{{7*7}}]]>" + "W" * 200
+    run = make_run(3, hostile=text)
+    opened = Opened(browser, render_report_file(run.folder, None), viewport=viewport)
+    assert opened.told == []
+    assert opened.asked_beyond_itself() == []
+    assert opened.page.title().startswith("mura-batch audit report")
+    assert opened.page.evaluate("document.scripts.length") == 0
+    assert text in opened.page.inner_text("#studies")
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    opened.page.close()
+
+
+def test_printed_it_is_on_white_and_nothing_is_hidden_behind_a_scroll_bar(browser: Any, report: Path) -> None:
+    opened = Opened(browser, report, viewport={"width": 794, "height": 1123}, color_scheme="dark")  # A4 at 96 dpi
+    opened.page.emulate_media(media="print", color_scheme="light")
+    assert opened.page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
+    assert not opened.page.is_visible("nav")
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 794
+    assert opened.page.pdf(format="A4").startswith(b"%PDF")
+    opened.page.close()

@@ -1,0 +1,298 @@
+"""The report's words and numbers are those of the run."""
+
+from __future__ import annotations
+
+import csv
+import html.parser
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mura_batch.agreement.summary import summarise
+from mura_batch.agreement.truth import Truth, match
+from mura_batch.errors import InputError, ModelError, TruthError
+from mura_batch.outputs.report import render
+from mura_batch.outputs.report.render import render_report_file
+from mura_batch.outputs.report.thumbnails import thumbnail_path
+from mura_batch.records import UNREADABLE
+from mura_batch.resources import templates_folder
+
+MakeRun = Callable[..., Any]
+GOLDEN = Path(__file__).with_name("golden.html")
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+def text_of(path: Path) -> str:
+    """The page without its tags, spaces run together."""
+    body = path.read_text(encoding="utf-8").partition("<body>")[2]
+    return " ".join(re.sub(r"<title>.*?</title>|<[^>]*>", " ", body).split())
+
+
+class Page(html.parser.HTMLParser):
+    """Checks that every element is closed where it should be, and gathers identifiers and links."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.headings: list[int] = []
+        self.urls: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        named = dict(attributes)
+        self.ids += [value for name, value in attributes if name == "id" and value]
+        self.links += [str(named["href"])] if tag == "a" else []
+        self.urls += [str(named[name]) for name in ("src", "href", "xlink:href", "data", "action") if name in named]
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        assert "style" not in named, "a style attribute would be stopped by the page's own policy"
+        assert not [name for name in named if name.startswith("on")]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+def parsed(path: Path) -> Page:
+    page = Page()
+    page.feed(path.read_text(encoding="utf-8"))
+    page.close()
+    assert page.open == []
+    return page
+
+
+@pytest.fixture
+def report(make_run: MakeRun) -> Path:
+    run = make_run(14)
+    return render_report_file(run.folder, run.truth)
+
+
+def test_the_page_is_well_formed_and_its_links_lead_somewhere(report: Path) -> None:
+    page = parsed(report)
+    assert len(page.ids) == len(set(page.ids))
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    assert page.headings[0] == 1
+    assert page.headings.count(1) == 1
+    assert all(b - a <= 1 for a, b in zip(page.headings, page.headings[1:], strict=False))
+
+
+def test_the_page_asks_for_nothing_outside_itself(report: Path) -> None:
+    assert all(url.startswith(("#", "data:image/jpeg;base64,")) for url in parsed(report).urls)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', report.read_text())
+    assert policy is not None
+    assert policy[1].startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert "unsafe" not in policy[1]
+
+
+def test_the_disclaimer_stands_at_the_top_and_at_the_bottom(report: Path) -> None:
+    text = text_of(report)
+    assert "Not a medical device" in text[:100]
+    assert "Not a medical device" in text[-600:]
+
+
+def test_the_files_add_up_on_the_page_as_in_the_manifest(report: Path) -> None:
+    manifest = json.loads((report.parent / "run.json").read_text())
+    counts = manifest["counts"]
+    text = text_of(report)
+    assert (
+        f"{counts['found']} found = {counts['scored']} scored + {counts['unchanged']} unchanged since an earlier run "
+        f"+ {counts['skipped']} skipped"
+    ) in text
+    flow = re.search(r'<table class="flow">.*?</table>', report.read_text(), re.S)
+    assert flow is not None
+    numbers = [int(n.replace("−", "-")) for n in re.findall(r'<td class="n">([−0-9]+)</td>', flow[0])]
+    assert numbers[0] == counts["found"]
+    assert numbers[0] + sum(n for n in numbers if n < 0) == numbers[-1] + numbers[-2]
+    unreadable = sum(
+        n for name, n in manifest["skipped_by_reason"].items() if name.partition("/")[2] in {*map(str, UNREADABLE)}
+    )
+    assert f"{unreadable} should have been readable" in text
+
+
+def test_the_studies_stand_most_abnormal_first_with_their_pictures(report: Path, make_run: MakeRun) -> None:
+    cards = re.findall(r'<article class="study.*?</article>', report.read_text(), re.S)
+    scores = [float(re.search(r'class="score">([0-9.]+)<', card)[1]) for card in cards]  # type: ignore[index]
+    assert len(scores) == 14
+    assert scores == sorted(scores, reverse=True)
+    assert all(card.count("<img ") == 4 for card in cards)
+    with (report.parent / "studies.csv").open(newline="") as file:
+        told = sorted((float(row["score"]) for row in csv.DictReader(file)), reverse=True)
+    assert scores == pytest.approx(told, abs=0.0005)
+
+
+def test_agreement_is_that_of_the_statistics(make_run: MakeRun) -> None:
+    run = make_run(14)
+    agreement = summarise(match(run.truth, run.studies))
+    assert agreement is not None
+    overall = agreement.overall
+    path = render_report_file(run.folder, run.truth)
+    text = text_of(path)
+    assert f"{overall.kappa.value:.3f} [{overall.kappa.low:.3f}, {overall.kappa.high:.3f}]" in text
+    matrix = re.search(r'<table class="matrix">.*?</table>', path.read_text(), re.S)
+    assert matrix is not None
+    assert [int(n) for n in re.findall(r'<td class="(?:good|bad)">(\d+)', matrix[0])] == [
+        overall.true_negative, overall.false_positive, overall.false_negative, overall.true_positive,
+    ]  # fmt: skip
+    assert "0.705" in text  # the paper's model overall, arXiv 1712.06957, table 2
+    assert "0.731 0.763 0.778" in text  # its radiologists
+
+
+def test_without_a_truth_nothing_is_said_of_agreement(make_run: MakeRun) -> None:
+    text = render_report_file(make_run(3).folder, None).read_text()
+    assert "onfusion" not in text  # the matrix
+    assert "appa with the truth" not in text
+    assert 'id="agreement"' not in text
+
+
+def test_the_readers_of_the_truth_file_get_their_own_kappas(make_run: MakeRun) -> None:
+    run = make_run(14)
+    readers = (("reader_a", run.truth.labels), ("reader_b", run.truth.labels[:5]), ("reader_c", ()))
+    text = text_of(render_report_file(run.folder, Truth("t", "study_uid", run.truth.labels, readers)))
+    assert "reader_a 14 1.000 [" in text
+    assert "reader_c 0 undefined undefined" in text
+
+
+def test_one_class_only_is_undefined_and_says_why(make_run: MakeRun) -> None:
+    run = make_run(14)
+    normal = tuple(
+        (key, 0) for (key, _), study in zip(run.truth.labels, run.studies, strict=True) if not study.abnormal
+    )
+    text = text_of(render_report_file(run.folder, Truth("t", "study_uid", normal)))
+    assert "undefined" in text
+    assert "one and the same class" in text
+    assert "one of the two classes is missing" in text
+
+
+def test_a_truth_that_names_no_study_is_an_error_and_the_old_report_stays(make_run: MakeRun) -> None:
+    run = make_run(3)
+    before = render_report_file(run.folder, None).read_text()
+    with pytest.raises(TruthError, match="no study"):
+        render_report_file(run.folder, Truth("t.csv", "study_uid", ((("9.9", ""), 1),)))
+    assert (run.folder / "report.html").read_text() == before
+
+
+def test_rendering_twice_gives_the_same_bytes(make_run: MakeRun) -> None:
+    run = make_run(5)
+    first = render_report_file(run.folder, run.truth).read_bytes()
+    assert render_report_file(run.folder, run.truth).read_bytes() == first
+
+
+def test_pictures_that_are_gone_are_told_of(make_run: MakeRun) -> None:
+    run = make_run(2)
+    gone, broken = (
+        thumbnail_path(run.folder / "thumbnails", image.instance.sop_instance_uid) for image in run.images[:2]
+    )
+    gone.unlink()
+    broken.write_bytes(bytes(4096))  # as a power cut leaves it
+    path = render_report_file(run.folder, None)
+    assert text_of(path).count("The picture is not kept any more.") == 2
+    assert path.read_text().count("<img ") == 4
+
+
+def test_a_great_run_shows_the_first_and_counts_the_rest(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(render, "SHOWN_STUDIES", 4)
+    monkeypatch.setattr(render, "LISTED_ROWS", 6)
+    run = make_run(14)
+    text = text_of(render_report_file(run.folder, None))
+    assert "The 4 highest scores of 14" in text
+    assert "The first 6 are listed; 8 more stand in studies.csv" in text
+    assert "The first 6 are listed; 7 more stand there." in text  # of 13 skipped files
+    abnormal = sum(bool(study.abnormal) for study in run.studies)
+    assert re.search(rf"abnormal {abnormal} score above 0.500", text)  # of all rows, not of the listed ones
+
+
+@pytest.mark.parametrize("name", ["run.json", "studies.csv", "images.csv", "skipped.csv", "model.json"])
+def test_a_folder_that_is_no_whole_run_is_an_error_that_names_what_is_missing(make_run: MakeRun, name: str) -> None:
+    run = make_run(1)
+    (run.folder / name).unlink()
+    with pytest.raises(InputError, match=re.escape(name)):
+        render_report_file(run.folder, None)
+    assert not (run.folder / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("run.json", b'"found":', b'"found"'),
+        ("run.json", b"header/truncated", b"header/eaten_by_the_dog"),
+        ("studies.csv", b",scored,", b",half,"),
+        ("studies.csv", b",wrist,", b",knee,"),
+        ("images.csv", b"1.2.826", b"\xff\xfe"),
+        ("images.csv", b"probability", b"likelihood"),
+        ("skipped.csv", b"file_key", b"file_name"),
+        ("model.json", b'"threshold": 0.5', b'"threshold": 5'),
+    ],
+)
+def test_a_file_spoilt_by_hand_is_an_error_that_names_the_run(
+    make_run: MakeRun, name: str, old: bytes, new: bytes
+) -> None:
+    run = make_run(7)
+    content = (run.folder / name).read_bytes()
+    assert old in content
+    (run.folder / name).write_bytes(content.replace(old, new))
+    with pytest.raises((InputError, ModelError), match=re.escape(str(run.folder))):
+        render_report_file(run.folder, None)
+    assert not (run.folder / "report.html").exists()
+
+
+def test_a_manifest_that_lost_a_field_is_an_error_and_leaves_no_page(make_run: MakeRun) -> None:
+    run = make_run(1)
+    manifest = json.loads((run.folder / "run.json").read_text())
+    del manifest["runner"]["device"]
+    (run.folder / "run.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="device"):
+        render_report_file(run.folder, None)
+    assert not (run.folder / "report.html").exists()
+
+
+def test_a_run_that_scored_nothing_has_a_page_too(make_run: MakeRun) -> None:
+    path = render_report_file(make_run(0).folder, None)
+    parsed(path)
+    assert "No study was scored." in text_of(path)
+
+
+def test_the_page_is_the_golden_one(make_run: MakeRun) -> None:
+    """Without its style and its pictures, whose bytes are the libraries'. MURA_BATCH_GOLDEN=write writes it anew."""
+    run = make_run(3)
+    text = render_report_file(run.folder, run.truth).read_text(encoding="utf-8")
+    text = re.sub(r"<style>.*?</style>", "<style></style>", text, flags=re.S)
+    text = re.sub(r"sha256-[^']*|data:image/jpeg;base64,[^\"]*", "...", text)
+    if os.environ.get("MURA_BATCH_GOLDEN") == "write":
+        GOLDEN.write_text(text, encoding="utf-8")
+    assert text == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_a_score_of_a_region_that_the_model_never_saw_says_so(make_run: MakeRun) -> None:
+    text = render_report_file(make_run(7).folder, None).read_text()
+    told = {
+        re.search("<h3>([A-Za-z]+)", card)[1]  # type: ignore[index]
+        for card in re.findall(r'<article class="study.*?</article>', text, re.S)
+        if "was not trained on this region" in card
+    }
+    assert told == {"Elbow", "Finger", "Forearm", "Humerus", "Wrist"}  # the card names hand and shoulder
+
+
+def test_no_path_below_the_studies_folder_is_on_the_page(make_run: MakeRun) -> None:
+    text = render_report_file(make_run(3).folder, None).read_text()
+    assert "PA001" not in text
+    assert "EXTRA/" not in text
+
+
+def test_figures_of_the_card_are_shown_whatever_is_missing_in_them(report: Path) -> None:
+    text = text_of(report)
+    assert "AUROC 0.810 [0.770, 0.850] 608 val DeLong" in text
+    assert "Cohen’s kappa 0.432 608 val" in text
+    assert "hand undefined" in text
+
+
+def test_no_template_turns_escaping_off() -> None:
+    for path in templates_folder().glob("*.j2"):
+        assert not re.search(r"\|\s*safe|autoescape|<script", path.read_text()), path.name

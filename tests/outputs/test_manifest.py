@@ -1,0 +1,80 @@
+"""run.json: what it holds, and that its counts add up."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mura_batch import DISCLAIMER
+from mura_batch.errors import InputError, MuraBatchError
+from mura_batch.outputs.manifest import RunManifest, check_identity, read_manifest, write_manifest
+from mura_batch.records import SCHEMA_VERSION
+
+
+@pytest.fixture
+def manifest() -> RunManifest:
+    return RunManifest(
+        schema_version=SCHEMA_VERSION,
+        tool_version="0.1.0",
+        run="2024-01-31T020000.000000Z",
+        started="2024-01-31T02:00:00+00:00",
+        finished="2024-01-31T02:10:00+00:00",
+        studies_folder="/export/Ünïcode \udcff",
+        options={"device": "cpu"},
+        settings_hash="0123456789abcdef",
+        model={"name": "reference", "version": "1", "hash": "ab" * 32, "input_size": 320, "threshold": 0.5},
+        runner={"name": "openvino", "parity_max_abs_error": None},
+        counts={"found": 10, "scored": 5, "unchanged": 2, "skipped": 3},
+        skipped_by_reason={"header/truncated": 1, "study/duplicate": 2},
+        studies_by_status={"scored": 4},
+        seconds={"decode": {"busy": 1.25, "waiting": 0.5}},
+        exit_code=3,
+        disclaimer=DISCLAIMER,
+    )
+
+
+def test_a_manifest_is_read_as_it_was_written(tmp_path: Path, manifest: RunManifest) -> None:
+    write_manifest(tmp_path, manifest)
+    assert read_manifest(tmp_path) == manifest
+
+
+def test_it_is_plain_json_that_other_programs_read(tmp_path: Path, manifest: RunManifest) -> None:
+    write_manifest(tmp_path, manifest)
+    values = json.loads((tmp_path / "run.json").read_bytes().decode("utf-8"))
+    assert values["counts"] == {"found": 10, "scored": 5, "unchanged": 2, "skipped": 3}
+    assert "Not a medical device" in values["disclaimer"]
+
+
+def test_counts_that_add_up_pass(manifest: RunManifest) -> None:
+    check_identity(manifest)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"found": 11, "scored": 5, "unchanged": 2, "skipped": 3},  # a file vanished
+        {"found": 10, "scored": 6, "unchanged": 2, "skipped": 3},  # one was counted twice
+        {"found": 11, "scored": 5, "unchanged": 2, "skipped": 4},  # a skip without a reason
+    ],
+)
+def test_a_file_that_is_not_accounted_for_is_an_error(manifest: RunManifest, counts: dict[str, int]) -> None:
+    with pytest.raises(MuraBatchError, match="do not add up"):
+        check_identity(replace(manifest, counts=counts))
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", "{", '{"run": "x"}', '"run"'])
+def test_a_folder_that_is_no_run_is_told(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "run.json").write_text(text)
+    with pytest.raises(InputError, match="is not the folder of a run"):
+        read_manifest(tmp_path)
+
+
+def test_a_field_of_a_newer_version_does_not_hinder_reading(tmp_path: Path, manifest: RunManifest) -> None:
+    write_manifest(tmp_path, manifest)
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "weather": "fine"}))
+    assert read_manifest(tmp_path) == manifest

@@ -1,0 +1,189 @@
+"""Which plan is taken, which is refused, and what the message says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mura_batch.errors import InputError, OutputError, PlanError
+from mura_batch.model_card import Model
+from mura_batch.runtime.choose import open_runner
+from mura_batch.runtime.parity import Parity
+from mura_batch.runtime.runner import RunnerOptions
+from mura_batch.runtime.tensorrt import plans
+from mura_batch.runtime.tensorrt.compile import BuildOptions, check_build_options, compile_plan
+from mura_batch.runtime.tensorrt.plans import Plan, PlanOptions, Sidecar, Target
+
+HERE = Target("10.13.3.9", "NVIDIA L4", "8.9", 58)
+OPTIONS = PlanOptions(16, 32, 4096, 3, False)
+DATA = b"a plan " * 100
+
+
+def put(model: Model, name: str = "one", data: bytes = DATA, **changes: Any) -> Plan:
+    """A plan with its sidecar beside the model, as `compile` leaves them."""
+    sidecar = Sidecar(
+        model_name="tiny 1", model_hash=model.hash, target=HERE, options=OPTIONS, driver="580.65.06", cuda="13.0",
+        plan_sha256=hashlib.sha256(data).hexdigest(), plan_bytes=len(data), build_seconds=61.5,
+        built_at="2026-11-23T02:00:00+00:00", program="0.1.0", parity=Parity(32, 2e-4, 5e-5, 0, True),
+    )  # fmt: skip
+    path, staged = model.folder / f"{name}.plan", model.folder / "staged"
+    staged.write_bytes(data)
+    plans.publish(staged, path, replace(sidecar, **changes))
+    return Plan(path, plans.read_sidecar(path))
+
+
+def test_the_plan_that_matches_is_taken_among_several(own_model: Model) -> None:
+    put(own_model, "other-gpu", target=replace(HERE, gpu="NVIDIA A10"))
+    right = put(own_model, "right")
+    put(own_model, "other-tensorrt", target=replace(HERE, tensorrt="11.4.0.106"))
+    assert plans.select_plan(own_model, HERE) == right
+
+
+def test_of_two_that_match_the_newer_is_taken(own_model: Model) -> None:
+    newer = put(own_model, "a", built_at="2026-11-24T02:00:00+00:00")
+    put(own_model, "b")
+    assert plans.select_plan(own_model, HERE) == newer
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model_hash": "0" * 64}, "another model"),
+        ({"target": replace(HERE, tensorrt="10.14.0")}, "TensorRT 10.14.0, here is 10.13.3.9"),
+        ({"target": replace(HERE, gpu="NVIDIA A10")}, "built for NVIDIA A10"),
+        ({"target": replace(HERE, compute_capability="9.0")}, "compute capability 9.0"),
+        ({"target": replace(HERE, sm_count=60)}, "multiprocessors 60, here it is 58"),
+    ],
+)
+def test_one_that_does_not_match_is_named_with_the_reason_and_the_command(
+    own_model: Model, changes: dict[str, Any], words: str
+) -> None:
+    put(own_model, "other", **changes)
+    with pytest.raises(PlanError) as told:
+        plans.select_plan(own_model, HERE, gpu_index=1)
+    assert "other.plan: it was built" in str(told.value)
+    assert words in str(told.value)
+    assert str(told.value).endswith(f"Build one with: mura-batch compile {own_model.folder} --gpu 1")
+
+
+@pytest.mark.parametrize(
+    ("here", "fits"), [("10.14.1", True), ("10.13.3.9", True), ("10.13.2", False), ("11.4.0.106", False)]
+)
+def test_a_version_compatible_plan_runs_on_later_tensorrt_of_the_same_major(
+    own_model: Model, here: str, fits: bool
+) -> None:
+    plan = put(own_model, options=replace(OPTIONS, version_compatible=True))
+    assert (plans.mismatch(plan.sidecar, own_model.hash, replace(HERE, tensorrt=here)) == "") == fits
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": 99}', '{"format": 1}', None])
+def test_a_plan_whose_sidecar_is_missing_or_damaged_is_not_used(own_model: Model, text: str | None) -> None:
+    plan = put(own_model)
+    sidecar = plans.sidecar_path(plan.path)
+    if text is None:
+        sidecar.unlink()
+    else:
+        sidecar.write_text(text)
+    with pytest.raises(PlanError, match=r"one\.plan: its? .*sidecar"):
+        plans.select_plan(own_model, HERE)
+
+
+def test_a_truncated_plan_and_a_replaced_one_are_refused_before_tensorrt_sees_them(own_model: Model) -> None:
+    plan = put(own_model)
+    assert plans.read_plan(plan) == DATA
+    plan.path.write_bytes(DATA[:-1])
+    with pytest.raises(PlanError, match="699 bytes long and should be 700: it is truncated"):
+        plans.read_plan(plan)
+    plan.path.write_bytes(DATA[:-1] + b"!")
+    with pytest.raises(PlanError, match="not the plan its sidecar describes"):
+        plans.read_plan(plan)
+
+
+def test_a_truncated_plan_stops_the_run_with_its_mend(own_model: Model, simulation: Any) -> None:
+    simulation.start("10.13.3.9")
+    path = compile_plan(own_model, BuildOptions(opt_batch=4, max_batch=8))
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(PlanError, match=r"truncated.*mura-batch compile"), open_runner(own_model, RunnerOptions()):
+        pass
+    assert not simulation.machine.live
+
+
+def test_the_sidecar_tells_what_the_plan_was_built_from_and_for(own_model: Model, simulation: Any) -> None:
+    simulation.start("11.4.0.106")
+    path = compile_plan(own_model, BuildOptions(opt_batch=4, max_batch=8))
+    told = json.loads(plans.sidecar_path(path).read_text())
+    assert told["model_hash"] == own_model.hash
+    assert told["target"] == {
+        "tensorrt": "11.4.0.106", "gpu": "NVIDIA Simulated 1", "compute_capability": "9.0", "sm_count": 132,
+    }  # fmt: skip
+    assert told["options"]["max_batch"] == 8
+    assert told["plan_bytes"] == path.stat().st_size
+    assert told["cuda"] == "13.0"
+    assert 0 <= told["parity"]["max_abs"] < 5e-3
+    assert told["build_seconds"] >= 0
+
+
+def test_another_folder_gets_the_plan_when_asked(own_model: Model, simulation: Any, tmp_path: Path) -> None:
+    simulation.start("11.4.0.106")
+    path = compile_plan(own_model, BuildOptions(out=tmp_path / "new" / "folder", opt_batch=4, max_batch=8))
+    assert path.parent == tmp_path / "new" / "folder"
+    assert not list(own_model.folder.glob("*.plan*"))
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_build(
+    own_model: Model, simulation: Any, tmp_path: Path
+) -> None:
+    simulation.start("11.4.0.106")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="--out"):
+        compile_plan(own_model, BuildOptions(out=tmp_path / "file" / "folder"))
+    assert simulation.machine.calls["build_serialized_network"] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (BuildOptions(opt_batch=64, max_batch=32), "--max-batch"),
+        (BuildOptions(opt_batch=0), "--opt-batch 0"),
+        (BuildOptions(optimization_level=6), "0 to 5"),
+        (BuildOptions(workspace_mib=0), "1 MiB"),
+    ],
+)
+def test_a_wrong_build_option_is_named(options: BuildOptions, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        check_build_options(options)
+
+
+def test_a_failing_progress_report_stops_the_build_and_comes_out(own_model: Model, simulation: Any) -> None:
+    simulation.start("11.4.0.106")
+
+    def report(phase: str, part: float) -> None:
+        raise BrokenPipeError("the terminal is gone")
+
+    with pytest.raises(BrokenPipeError):
+        compile_plan(own_model, BuildOptions(opt_batch=4, max_batch=8), report)
+    assert not list(own_model.folder.glob("*.plan"))
+    assert not simulation.machine.live
+
+
+def test_ctrl_c_stops_the_build_and_leaves_nothing(own_model: Model, simulation: Any) -> None:
+    simulation.start("11.4.0.106")
+    before = sorted(own_model.folder.iterdir())
+
+    def report(phase: str, part: float) -> None:
+        if part == 0:  # from TensorRT's thread, while the main thread waits
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(0.2)
+
+    with pytest.raises(KeyboardInterrupt):
+        compile_plan(own_model, BuildOptions(opt_batch=4, max_batch=8), report)
+    assert sorted(own_model.folder.iterdir()) == before
+    assert not simulation.machine.live
+    assert not simulation.machine.crimes

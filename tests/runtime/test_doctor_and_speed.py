@@ -1,0 +1,127 @@
+"""What the doctor sees on this machine and on simulated ones; what the bench measures."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mura_batch.dicom.syntax import KNOWN
+from mura_batch.doctor import checks as doctor
+from mura_batch.doctor.checks import Check, examine
+from mura_batch.doctor.runner_speed import bench
+from mura_batch.model_card import Model
+from mura_batch.runtime.tensorrt.compile import BuildOptions, compile_plan
+
+
+def by_name(checks: tuple[Check, ...]) -> dict[str, Check]:
+    found = {check.name: check for check in checks}
+    assert len(found) == len(checks), "each line has a name of its own"
+    return found
+
+
+def test_a_machine_without_a_gpu_is_well_enough(
+    own_model: Model, tmp_path: Path, simulation: Any, without: Any
+) -> None:
+    without("pycuda", ModuleNotFoundError("No module named 'pycuda'", name="pycuda"))
+    checks = by_name(examine(tmp_path / "out", own_model.folder))
+    assert [check for check in checks.values() if check.status == "fail"] == []
+    assert checks["gpu"].status == "warn"
+    assert "mura-batch[gpu]" in checks["gpu"].mend
+    assert all(check.mend for check in checks.values() if check.status != "ok")
+    assert own_model.hash[:12] in checks["model"].detail
+
+
+def test_every_transfer_syntax_that_is_read_has_a_decoder_that_works(own_model: Model) -> None:
+    checks = by_name(examine(None, own_model.folder))
+    told = ", ".join(check.detail for name, check in checks.items() if name.startswith("decoder"))
+    assert set(told.split(", ")) == set(KNOWN)
+    assert {check.status for name, check in checks.items() if name.startswith("decoder")} == {"ok"}
+
+
+def test_a_decoder_that_does_not_work_is_told(own_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    import imagecodecs
+
+    monkeypatch.setattr(imagecodecs, "jpegls_decode", lambda stream: stream)
+    check = by_name(examine(None, own_model.folder))["decoder jpegls"]
+    assert check.status == "fail"
+    assert "imagecodecs" in check.mend
+
+
+def test_a_changed_model_is_told(own_model: Model) -> None:
+    own_model.onnx.write_bytes(own_model.onnx.read_bytes() + b"!")
+    check = by_name(examine(None, own_model.folder))["model"]
+    assert (check.status, bool(check.mend)) == ("fail", True)
+    assert "not the file its card describes" in check.detail
+
+
+def test_a_gpu_without_a_plan_is_a_failure_with_its_command(own_model: Model, simulation: Any) -> None:
+    simulation.start("11.4.0.106")
+    checks = by_name(examine(None, own_model.folder))
+    assert "NVIDIA Simulated 1" in checks["gpu"].detail
+    assert "CUDA 13.0" in checks["driver"].detail
+    assert checks["plan"].status == "fail"
+    assert checks["plan"].mend == f"mura-batch compile {own_model.folder}"
+    compile_plan(own_model, BuildOptions(opt_batch=4, max_batch=8))
+    assert by_name(examine(None, own_model.folder))["plan"].status == "ok"
+    assert not simulation.machine.live, "the doctor leaves nothing on the GPU"
+
+
+def test_a_driver_that_does_not_start_is_a_failure(own_model: Model, simulation: Any) -> None:
+    simulation.start("11.4.0.106")
+    simulation.machine.fail("init")
+    check = by_name(examine(None, own_model.folder))["gpu"]
+    assert check.status == "fail"
+    assert "nvidia-smi" in check.mend
+
+
+def test_an_output_folder_open_to_all_or_closed_to_us_is_told(own_model: Model, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir(mode=0o700)
+    os.chmod(out, 0o755)
+    checks = by_name(examine(out, own_model.folder))
+    assert (checks["permissions"].status, checks["permissions"].mend) == ("warn", f"chmod o-rwx {out}")
+    assert checks["out"].status == checks["lock"].status == "ok"
+    os.chmod(out, 0o700)
+    assert by_name(examine(out, own_model.folder))["permissions"].status == "ok"
+    (tmp_path / "file").write_text("")
+    assert by_name(examine(tmp_path / "file" / "out", own_model.folder))["out"].status == "fail"
+
+
+def test_a_disk_that_is_nearly_full_is_told(own_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "SCARCE", 1 << 62)
+    assert by_name(examine(tmp_path, own_model.folder))["disk"].status == "warn"
+    monkeypatch.setattr(doctor, "FULL", 1 << 62)
+    assert by_name(examine(tmp_path, own_model.folder))["disk"].status == "fail"
+
+
+def test_the_bench_measures_what_runs_here_and_says_why_the_rest_does_not(tiny_model: Model, simulation: Any) -> None:
+    records = list(bench(tiny_model, (1, 4), seconds=0.05))
+    assert [(record.runner, record.batch_size) for record in records[:4]] == [
+        ("cpu float32", 1), ("cpu bf16", 1), ("cpu int8", 1), ("gpu", 1),
+    ]  # fmt: skip
+    reference, _, int8, gpu = records[:4]
+    assert "int8.npz" in int8.unavailable
+    assert reference.ratio == 1.0
+    assert reference.parity_max_abs == 0.0
+    assert gpu.images_per_second is None
+    assert gpu.unavailable
+    for record in records:
+        if not record.unavailable:
+            assert record.images_per_second is not None
+            assert record.latency_ms_median is not None
+            assert record.images_per_second > 0
+            assert math.isfinite(record.latency_ms_median)
+
+
+def test_the_bench_measures_the_gpu_where_there_is_one(own_model: Model, simulation: Any) -> None:
+    simulation.start("11.4.0.106")
+    compile_plan(own_model, BuildOptions(opt_batch=4, max_batch=8))
+    record = list(bench(own_model, (4,), seconds=0.05))[-1]
+    assert (record.runner, record.precision, record.device) == ("gpu", "fp16", "NVIDIA Simulated 1")
+    assert record.parity_max_abs is not None
+    assert record.parity_max_abs < 5e-3
+    assert not simulation.machine.live

@@ -1,0 +1,218 @@
+"""The ledger: real SQLite, real kills."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mura_batch.errors import LedgerError, LockHeldError
+from mura_batch.records import Instance, InstanceScore, Reason, Skipped, SourceFile, Stage, skip_instance
+from mura_batch.store.ledger import Key, Ledger
+from mura_batch.store.lock import locked
+
+KEY = Key("model", "settings")
+MakeInstance = Callable[..., Instance]
+MakeScore = Callable[..., InstanceScore]
+
+
+def seen(ledger: Ledger, *instances: Instance) -> None:
+    ledger.begin_run("run")
+    with ledger.intake():
+        for instance in instances:
+            if not ledger.recall(instance.source, "intake"):
+                ledger.put_header(instance, "intake")
+
+
+def test_a_scored_file_is_not_pending_in_the_next_run(
+    tmp_path: Path, make_instance: MakeInstance, make_score: MakeScore
+) -> None:
+    one, two = make_instance("a"), make_instance("b")
+    with Ledger(tmp_path / "l") as ledger:
+        seen(ledger, one, two)
+        assert list(ledger.pending(KEY)) == [one, two]
+        ledger.put_results([make_score(one, 0.25)], KEY)
+    with Ledger(tmp_path / "l") as ledger:
+        seen(ledger, one, two)
+        assert list(ledger.pending(KEY)) == [two]
+        assert next(iter(ledger.studies(KEY))).scored == (make_score(one, 0.25, reused=True),)
+
+
+def test_another_model_or_other_settings_score_again(
+    tmp_path: Path, make_instance: MakeInstance, make_score: MakeScore
+) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        seen(ledger, make_instance("a"))
+        ledger.put_results([make_score(make_instance("a"), 0.25)], KEY)
+        assert ledger.count_pending(KEY) == 0
+        assert ledger.count_pending(Key("other", "settings")) == 1
+        assert ledger.count_pending(Key("model", "other")) == 1
+
+
+def test_a_changed_file_is_pending_again(tmp_path: Path, make_instance: MakeInstance, make_score: MakeScore) -> None:
+    old = make_instance("a")
+    source = SourceFile("a", 1001, old.source.mtime_ns, 1, 1)
+    new = Instance(**{**{f: getattr(old, f) for f in old.__slots__}, "source": source})
+    with Ledger(tmp_path / "l") as ledger:
+        seen(ledger, old)
+        ledger.put_results([make_score(old, 0.25)], KEY)
+        seen(ledger, new)
+        assert list(ledger.pending(KEY)) == [new]
+
+
+def test_a_broken_file_is_told_once_and_not_decoded_every_night(tmp_path: Path, make_instance: MakeInstance) -> None:
+    bad = make_instance("a")
+    skip = skip_instance(bad, Stage.PIXELS, Reason.UNDECODABLE_PIXELS, "broken")
+    with Ledger(tmp_path / "l") as ledger:
+        seen(ledger, bad)
+        ledger.put_results([skip], KEY)
+        assert ledger.is_new(skip)
+        seen(ledger, bad)
+        assert ledger.is_new(skip)  # the run before did not finish: it told nobody
+        ledger.finish_run("2026-01-01")
+        seen(ledger, bad)
+        assert ledger.count_pending(KEY) == 0
+        assert not ledger.is_new(skip)
+        assert next(iter(ledger.studies(KEY))).failed == ((bad, skip),)
+
+
+def test_a_file_that_a_dead_worker_lost_is_tried_again_in_the_next_run(
+    tmp_path: Path, make_instance: MakeInstance
+) -> None:
+    bad = make_instance("a")
+    with Ledger(tmp_path / "l") as ledger:
+        seen(ledger, bad)
+        ledger.put_results([skip_instance(bad, Stage.PIXELS, Reason.WORKER_TIMEOUT, "")], KEY)
+        assert ledger.count_pending(KEY) == 0
+    with Ledger(tmp_path / "l") as ledger:
+        seen(ledger, bad)
+        assert ledger.count_pending(KEY) == 1
+
+
+def test_files_that_went_away_are_not_in_the_run(tmp_path: Path, make_instance: MakeInstance) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        seen(ledger, make_instance("a"), make_instance("b"))
+        seen(ledger, make_instance("b"))
+        assert [i.source.path for i in ledger.pending(KEY)] == ["b"]
+
+
+def test_names_that_are_not_utf8_survive(tmp_path: Path, make_instance: MakeInstance) -> None:
+    name = os.fsdecode(b"\xff\xfe/r\xe9sultat")
+    skip = Skipped(SourceFile(name, 1, 1, 1, 1), Stage.HEADER, Reason.NOT_DICOM)
+    with Ledger(tmp_path / "l") as ledger:
+        ledger.begin_run("run")
+        with ledger.intake():
+            ledger.put_header(skip, "intake")
+        assert list(ledger.skipped_without_study(KEY)) == [skip]
+
+
+def test_copies_and_two_patients_are_found(tmp_path: Path, make_instance: MakeInstance) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        seen(
+            ledger,
+            make_instance("a", "s1", sop="9"),
+            make_instance("b", "s1", sop="9"),
+            make_instance("c", "s2", patient="p1"),
+            make_instance("d", "s2", patient="p2"),
+            make_instance("e", "s3"),
+        )
+        assert [[i.source.path for i in group] for group in ledger.same_sop()] == [["a", "b"]]
+        assert [[i.source.path for i in group] for group in ledger.studies_of_two_patients()] == [["c", "d"]]
+
+
+def test_a_night_without_news_writes_little(tmp_path: Path, make_instance: MakeInstance) -> None:
+    """What is known is marked as met; its record is not written again."""
+    instances = [make_instance(f"{n:04d}") for n in range(1000)]
+    with Ledger(tmp_path / "l") as ledger:
+        seen(ledger, *instances)
+    held = (tmp_path / "l").stat().st_size
+    with Ledger(tmp_path / "l") as ledger:
+        seen(ledger, *instances)
+        assert (tmp_path / "l-wal").stat().st_size < held / 4
+        assert list(ledger.pending(KEY)) == instances
+
+
+def test_what_was_set_aside_is_judged_anew_every_night(tmp_path: Path, make_instance: MakeInstance) -> None:
+    """Its twin may be gone."""
+    one = make_instance("a")
+    with Ledger(tmp_path / "l") as ledger:
+        seen(ledger, one)
+        ledger.set_aside([skip_instance(one, Stage.STUDY, Reason.DUPLICATE, "same bytes")])
+        assert list(ledger.pending(KEY)) == []
+        seen(ledger, one)
+        assert list(ledger.pending(KEY)) == [one]
+
+
+def test_only_the_owner_can_read_the_ledger(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l"):
+        pass
+    assert stat.S_IMODE((tmp_path / "l").stat().st_mode) == 0o600
+
+
+def test_a_file_that_is_no_ledger_is_a_clear_error_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "l").write_bytes(b"not a database, but dear to somebody" * 100)
+    with pytest.raises(LedgerError, match="move it away"), Ledger(tmp_path / "l"):
+        pass
+    assert (tmp_path / "l").read_bytes().startswith(b"not a database")
+
+
+def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
+    import sqlite3
+    from contextlib import closing
+
+    with Ledger(tmp_path / "l"):
+        pass
+    with closing(sqlite3.connect(tmp_path / "l")) as db:
+        db.execute("UPDATE meta SET value = '99'")
+        db.commit()
+    with pytest.raises(LedgerError, match="schema 99"), Ledger(tmp_path / "l"):
+        pass
+
+
+def test_what_was_committed_before_a_kill_is_there_after_it(tmp_path: Path) -> None:
+    """A process that commits scores one by one is killed with SIGKILL: every score it announced is kept."""
+    script = textwrap.dedent(
+        """
+        import sys, itertools
+        from pathlib import Path
+        from mura_batch.records import *
+        from mura_batch.store.ledger import Key, Ledger
+        decisions = PixelDecisions("native", 1, "none", "full range", None, None, "as stored", "", 1.0)
+        with Ledger(Path(sys.argv[1])) as ledger:
+            ledger.begin_run("killed")
+            for n in itertools.count():
+                source = SourceFile(f"{n:06}", 1, 1, 1, n)
+                i = Instance(source, str(n), "", "1.2", "", "", "", "", "DX", RegionFinding(Region.HAND),
+                             Laterality.LEFT, "", "", "", 1, 1, 12)
+                ledger.put_header(i, "intake")
+                ledger.put_results([InstanceScore(Decoded(i, f"h{n}", decisions), n / 1e6)], Key("model", "settings"))
+                print(n, flush=True)
+        """
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "l")], stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        announced = [int(child.stdout.readline()) for _ in range(20)][-1]
+        child.send_signal(signal.SIGKILL)
+    with Ledger(tmp_path / "l") as ledger:
+        kept = [ledger.run_that_scored(f"h{n}", KEY) for n in range(announced + 1)]
+    assert kept == ["killed"] * (announced + 1)
+
+
+def test_a_second_run_on_the_same_folder_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
+    with (
+        locked(tmp_path / "out"),
+        pytest.raises(LockHeldError, match=f"process {os.getpid()}"),
+        locked(tmp_path / "out"),
+    ):
+        pass
+    with locked(tmp_path / "out"):
+        pass  # free again
