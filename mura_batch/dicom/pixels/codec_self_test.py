@@ -1,0 +1,50 @@
+"""Whether a codec of this machine decodes what it encoded: for `mura-batch doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def decodes_what_it_encodes(codec: str) -> bool:
+    """A round trip of 12-bit pixels (8-bit for baseline JPEG, which is lossy; 8-bit bytes for RLE).
+
+    codec: a value of `dicom.syntax.CODECS`. Raises ImportError where imagecodecs cannot be loaded, KeyError for another
+    codec, and whatever the codec raises.
+    """
+    import imagecodecs
+
+    picture = (np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 5) % 4096
+    grey = (picture >> 4).astype(np.uint8)
+    trips: dict[str, Callable[[], bool]] = {
+        "jpeg8": lambda: _near(imagecodecs.jpeg8_decode(imagecodecs.jpeg8_encode(grey, level=95)), grey),
+        "jpeg12": lambda: _near(
+            imagecodecs.jpeg8_decode(imagecodecs.jpeg_encode(picture, level=95, bitspersample=12)), picture
+        ),
+        "ljpeg": lambda: _same(
+            imagecodecs.jpeg8_decode(imagecodecs.jpeg_encode(picture, lossless=True, bitspersample=12)), picture
+        ),
+        "jpegls": lambda: _same(imagecodecs.jpegls_decode(imagecodecs.jpegls_encode(picture, level=0)), picture),
+        "jpeg2000": lambda: _same(
+            imagecodecs.jpeg2k_decode(imagecodecs.jpeg2k_encode(picture, level=0, reversible=True)), picture
+        ),
+        "htj2k": lambda: _same(
+            imagecodecs.htj2k_decode(imagecodecs.htj2k_encode(picture, level=0, reversible=True)), picture
+        ),
+        "rle": lambda: (
+            bytes(imagecodecs.packbits_decode(imagecodecs.packbits_encode(grey.tobytes()))) == grey.tobytes()
+        ),
+    }
+    return trips[codec]()
+
+
+def _same(ours: Any, theirs: Any) -> bool:
+    return bool(np.array_equal(ours, theirs))
+
+
+def _near(ours: Any, theirs: Any) -> bool:
+    """Lossy: the median difference is at most a sixteenth of the range; a saw-tooth picture has larger single ones."""
+    difference = np.abs(ours.astype(np.int64) - theirs.astype(np.int64))
+    return bool(np.median(difference) <= theirs.max() / 16) and ours.shape == theirs.shape
