@@ -13,6 +13,7 @@ from mura_batch import __version__
 from mura_batch.agreement.truth import Truth
 from mura_batch.dicom.discover import discover
 from mura_batch.dicom.header.reader import read_header
+from mura_batch.dicom.pixels.version import PIXELS_VERSION
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.errors import InputError, StrictError, TruthError
 from mura_batch.model_card import Model, sha256_of
@@ -21,7 +22,6 @@ from mura_batch.records import UNREADABLE, Instance, Reason, Skipped, SourceFile
 from mura_batch.scoring.studies import settle_patients, settle_same_sop
 from mura_batch.store.ledger import Key, Ledger
 
-PIXELS_VERSION = 3  # raised when the same file gives another model input than before: everything is scored again
 HEADERS_PER_COMMIT = 1000  # a commit costs a disk flush; a crash costs at most this many headers read again
 
 
