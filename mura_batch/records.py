@@ -261,7 +261,7 @@ class StudyFiles:
 @dataclass(frozen=True, slots=True)
 class StudyScore:
     """One row of studies.csv. score: arithmetic mean over its scored instances, None where there is none; abnormal
-    if greater than the threshold. (study_uid, region) is the row's key: a study of two regions has two rows."""
+    if greater than the threshold. A study of two regions has two rows, a region of both sides likewise."""
 
     study_uid: str
     accession: str
@@ -280,6 +280,15 @@ class StudyScore:
     @property
     def key(self) -> str:
         return short_key(self.study_uid)
+
+    @property
+    def row_key(self) -> str:
+        return row_key(self.study_uid, self.region, self.laterality)
+
+
+def row_key(study_uid: str, region: str, laterality: str) -> str:
+    """Names a study row in every output: the study, the region and, where it is known, the side."""
+    return "/".join(filter(None, (study_uid, region, laterality)))
 
 
 def short_key(text: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mura_batch.errors import TruthError
-from mura_batch.records import Region, StudyScore
+from mura_batch.records import Region, StudyScore, row_key
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -64,6 +64,10 @@ class Case:
     score: float
     abnormal: bool
     readers: tuple[int | None, ...] = ()
+
+    @property
+    def row_key(self) -> str:
+        return row_key(self.study_uid, self.region, self.laterality)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from mura_batch.atomic_files import atomic_writer
 from mura_batch.errors import InputError
+from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.reasons import ADVICE
 from mura_batch.records import (
     SCHEMA_VERSION,
@@ -31,14 +32,14 @@ from mura_batch.records import (
 
 STUDY_COLUMNS = (
     "schema_version", "study_uid", "accession", "patient_key", "study_date", "region", "laterality", "instances",
-    "scored", "score", "abnormal", "threshold", "status", "reason", "model", "study_key",
+    "scored", "score", "abnormal", "threshold", "status", "reason", "model", "study_key", "row_key",
 )  # fmt: skip
 IMAGE_COLUMNS = (
     "schema_version", "study_uid", "accession", "series_uid", "sop_instance_uid", "file", "file_key", "region",
     "region_source", "region_evidence", "region_confidence", "region_disagreement", "laterality", "view", "modality",
     "photometric", "rows", "columns", "bits_stored", "transfer_syntax", "decoder", "reduction", "modality_transform",
     "voi", "window_center", "window_width", "polarity", "polarity_reason", "pixel_aspect", "flags", "probability",
-    "reused", "content_hash",
+    "reused", "content_hash", "row_key",
 )  # fmt: skip
 SKIPPED_COLUMNS = (
     "schema_version", "file", "file_key", "stage", "reason", "detail", "advice", "study_uid", "sop_instance_uid",
@@ -56,12 +57,12 @@ _UNESCAPE = re.compile("(^|[;,|\t\r\n])'")
 Row = dict[str, str]
 
 
-class TableWriter:
-    """`with TableWriter(folder, model_name) as tables`: the three files appear together when the block ends well."""
+class CsvTables:
+    """The three files of a run, which appear together when it is finished. Memory does not grow with the rows."""
 
-    def __init__(self, folder: Path, model_name: str) -> None:
-        self._folder = folder
-        self._model = model_name
+    def __init__(self, run: RunInfo) -> None:
+        self._folder = run.folder
+        self._model = run.model.card.name
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -78,13 +79,18 @@ class TableWriter:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
-    def study(self, s: StudyScore) -> None:
+    def finish(self, end: RunEnd) -> None:
+        self._stack.close()
+
+    def study(self, s: StudyScore, images: Sequence[InstanceScore]) -> None:
         self._write("studies.csv", (
             s.study_uid, s.accession, s.patient_key, s.study_date, s.region, s.laterality, s.instances, s.scored,
-            s.score, s.abnormal, s.threshold, s.status, s.reason, self._model, s.key,
+            s.score, s.abnormal, s.threshold, s.status, s.reason, self._model, s.key, s.row_key,
         ))  # fmt: skip
+        for image in images:
+            self._image(image, s.row_key)
 
-    def image(self, score: InstanceScore) -> None:
+    def _image(self, score: InstanceScore, row_key: str) -> None:
         i, d, r = score.instance, score.decoded.decisions, score.instance.region
         identity = (i.study_uid, i.accession, i.series_uid, i.sop_instance_uid, i.source.path, i.source.key)
         region = _cells(r.region, r.source, r.evidence, r.confidence, r.disagreement)
@@ -96,7 +102,8 @@ class TableWriter:
             d.decoder, d.reduction, d.modality_transform, d.voi, d.window_center, d.window_width, d.polarity,
             d.polarity_reason, d.pixel_aspect,
         )  # fmt: skip
-        result = ("; ".join((*i.flags, *d.flags)), score.probability, score.reused, score.decoded.content_hash)
+        flags = "; ".join((*i.flags, *d.flags))
+        result = (flags, score.probability, score.reused, score.decoded.content_hash, row_key)
         self._write("images.csv", identity, region, frame, decisions, result)
 
     def skip(self, s: Skipped) -> None:
@@ -133,9 +140,9 @@ def read_studies(path: Path) -> Iterator[StudyScore]:
             raise InputError(f"{path}, row {n}: {error}; the file was changed by hand: score again") from error
 
 
-def read_rows(path: Path, studies: Container[str] | None = None) -> Iterator[Row]:
-    """Rows of one of the three files, as they were before cells were made inert; of these Study Instance UIDs only, or
-    all. Raises InputError where it is not a file of this version."""
+def read_rows(path: Path, column: str = "", wanted: Container[str] = ()) -> Iterator[Row]:
+    """Rows of one of the three files, as they were before cells were made inert; only those whose value in column is
+    wanted, if one is given. Raises InputError where it is not a file of this version."""
     columns = FILES[path.name]
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # a spreadsheet that saved it adds the mark
@@ -144,12 +151,12 @@ def read_rows(path: Path, studies: Container[str] | None = None) -> Iterator[Row
             if missing := set(columns) - set(names):
                 raise InputError(f"{path} has no column {', '.join(sorted(missing))}: it is of another version")
             places = [names.index(name) for name in columns]
-            width, study = max(places) + 1, names.index("study_uid")
+            width, place_of = max(places) + 1, names.index(column) if column else None
             for cells in rows:
                 if not cells:
                     continue
                 row = cells if len(cells) >= width else cells + [""] * (width - len(cells))
-                if studies is None or _plain(row[study]) in studies:
+                if place_of is None or _plain(row[place_of]) in wanted:
                     yield {name: _plain(row[place]) for name, place in zip(columns, places, strict=True)}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read ({error}): is this the folder of a whole run?") from error

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from mura_batch import DISCLAIMER, __version__
 from mura_batch.atomic_files import SURROGATES, write_atomic
 from mura_batch.errors import InputError, OutputError
+from mura_batch.outputs.sink import RunEnd, RunInfo
+from mura_batch.records import SCHEMA_VERSION, InstanceScore, Skipped, StudyScore
 
 MANIFEST_NAME = "run.json"
 
@@ -35,12 +39,61 @@ class RunManifest:
     disclaimer: str
 
 
-def check_identity(manifest: RunManifest) -> None:
+class ManifestFile:
+    """run.json, written when the run is finished."""
+
+    def __init__(self, run: RunInfo) -> None:
+        self._run = run
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def study(self, row: StudyScore, images: Sequence[InstanceScore]) -> None:
+        pass
+
+    def skip(self, skip: Skipped) -> None:
+        pass
+
+    def finish(self, end: RunEnd) -> None:
+        write_manifest(self._run.folder, manifest_of(self._run, end))
+
+
+def manifest_of(run: RunInfo, end: RunEnd) -> RunManifest:
+    """What run.json holds of a run."""
+    card = run.model.card
+    return RunManifest(
+        schema_version=SCHEMA_VERSION,
+        tool_version=__version__,
+        run=run.name,
+        started=run.started.isoformat(timespec="seconds"),
+        finished=end.finished,
+        studies_folder=str(run.studies),
+        options=run.options,
+        settings_hash=run.settings_hash,
+        model={
+            "name": card.name,
+            "version": card.version,
+            "hash": run.model.hash,
+            "input_size": card.input.size,
+            "threshold": card.threshold,
+        },
+        runner=dict(run.runner),
+        counts=end.counts,
+        skipped_by_reason=end.skipped_by_reason,
+        studies_by_status=end.studies_by_status,
+        seconds=end.seconds,
+        exit_code=end.exit_code,
+        disclaimer=DISCLAIMER,
+    )
+
+
+def check_identity(end: RunEnd) -> None:
     """Raises OutputError where a file is not accounted for: such a run is not published."""
-    c = manifest.counts
-    if c["found"] != c["scored"] + c["unchanged"] + c["skipped"] or c["skipped"] != sum(
-        manifest.skipped_by_reason.values()
-    ):
+    c = end.counts
+    if c["found"] != c["scored"] + c["unchanged"] + c["skipped"] or c["skipped"] != sum(end.skipped_by_reason.values()):
         raise OutputError(f"the files of the run do not add up ({c}); nothing was published: please report this")
 
 

@@ -13,20 +13,19 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mura_batch import DISCLAIMER, __version__
 from mura_batch.agreement.truth import Truth
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker.pool import DecodePool
 from mura_batch.errors import ExitCode, InputError
 from mura_batch.model_card import Model
-from mura_batch.outputs.manifest import RunManifest, check_identity, write_manifest
-from mura_batch.outputs.report.render import render_report_file
+from mura_batch.outputs.manifest import RunManifest, check_identity, manifest_of
+from mura_batch.outputs.registry import open_sinks
+from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.progress import Observer
-from mura_batch.records import SCHEMA_VERSION
 from mura_batch.runtime.choose import open_runner
-from mura_batch.runtime.runner import Runner, RunnerInfo, RunnerOptions
+from mura_batch.runtime.runner import Runner, RunnerOptions
 from mura_batch.scoring.intake import check_truth, refuse_unreadable, scan, score_key, settle_identity
-from mura_batch.scoring.results import Tally, write_tables
+from mura_batch.scoring.results import Tally, feed
 from mura_batch.scoring.score_stream import Stream
 from mura_batch.scoring.timings import Timings
 from mura_batch.store.ledger import Key, Ledger
@@ -36,7 +35,8 @@ from mura_batch.store.run_folder import THUMBNAILS, RunFolder
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
-    """What `mura-batch score` was asked. workers: None for one a core. options: as given, for the manifest."""
+    """What `mura-batch score` was asked. workers: None for one a core. options: as given, for the manifest. formats: of
+    the tables, names in outputs.registry.FORMATS."""
 
     studies: Path
     out: Path
@@ -47,6 +47,7 @@ class ScoreRequest:
     truth: Truth | None
     strict: bool
     options: dict[str, str]
+    formats: tuple[str, ...] = ("csv",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,37 +124,34 @@ class _Run:
             stream.run(self.timings, strict=request.strict)
 
     def write(self, found: int) -> ScoreResult:
-        with self.timings.measuring("tables"):
-            tally = write_tables(self.ledger, self.key, self.request.model, self.folder)
-        code = ExitCode.INPUT_UNREADABLE if tally.new_unreadable else ExitCode.OK
-        finished = datetime.now(UTC).isoformat(timespec="seconds")
-        manifest = self._manifest(found, tally, code, finished)
-        check_identity(manifest)
-        write_manifest(self.folder.path, manifest)
-        render_report_file(self.folder.path, self.request.truth)
+        info = self._info()
+        with open_sinks(info, self.request.formats) as sink:
+            with self.timings.measuring("tables"):
+                tally = feed(sink, self.ledger, self.key, self.request.model, self.folder)
+            end = self._end(found, tally)
+            check_identity(end)
+            sink.finish(end)
         final = self.folder.publish()
-        self.ledger.finish_run(finished)
-        return ScoreResult(manifest, code, _summary(tally, final))
+        self.ledger.finish_run(end.finished)
+        return ScoreResult(manifest_of(info, end), ExitCode(end.exit_code), _summary(tally, final))
 
-    def _manifest(self, found: int, tally: Tally, code: ExitCode, finished: str) -> RunManifest:
-        request, card = self.request, self.request.model.card
-        return RunManifest(
-            schema_version=SCHEMA_VERSION,
-            tool_version=__version__,
-            run=self.folder.name,
-            started=self.folder.started.isoformat(timespec="seconds"),
-            finished=finished,
-            studies_folder=str(request.studies),
+    def _info(self) -> RunInfo:
+        request = self.request
+        return RunInfo(
+            folder=self.folder.path,
+            name=self.folder.name,
+            started=self.folder.started,
+            studies=request.studies,
             options=request.options,
             settings_hash=self.key.settings,
-            model={
-                "name": card.name,
-                "version": card.version,
-                "hash": request.model.hash,
-                "input_size": card.input.size,
-                "threshold": card.threshold,
-            },
-            runner=_plain(self.runner.info),
+            model=request.model,
+            runner=asdict(self.runner.info),
+            truth=request.truth,
+        )
+
+    def _end(self, found: int, tally: Tally) -> RunEnd:
+        return RunEnd(
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
             counts={
                 "found": found,
                 "scored": tally.scored,
@@ -163,13 +161,8 @@ class _Run:
             skipped_by_reason=dict(sorted(tally.skipped.items())),
             studies_by_status=dict(sorted(tally.studies.items())),
             seconds=self.timings.told(),
-            exit_code=int(code),
-            disclaimer=DISCLAIMER,
+            exit_code=int(ExitCode.INPUT_UNREADABLE if tally.new_unreadable else ExitCode.OK),
         )
-
-
-def _plain(info: RunnerInfo) -> dict[str, str | float | None]:
-    return asdict(info)
 
 
 def _summary(tally: Tally, final: Path) -> str:

@@ -1,18 +1,18 @@
-"""Ledger -> CSV, manifest, report: one pass over the studies of the run, in flat memory."""
+"""Ledger -> outputs: one pass over the studies of the run, in flat memory."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mura_batch.model_card import CARD_NAME, Model
-from mura_batch.outputs.csv_tables import TableWriter
 from mura_batch.outputs.report.render import SHOWN_STUDIES, abnormal_first
 from mura_batch.outputs.report.thumbnails import thumbnail_path
+from mura_batch.outputs.sink import Sink
 from mura_batch.records import UNREADABLE, InstanceScore, Skipped, StudyScore
 from mura_batch.scoring.studies import aggregate
 from mura_batch.store.ledger import Key, Ledger
@@ -43,28 +43,26 @@ class Tally:
         self.studies[row.status] += 1
 
 
-def write_tables(ledger: Ledger, key: Key, model: Model, folder: RunFolder) -> Tally:
-    """studies.csv, images.csv and skipped.csv of the run; every file of it is in exactly one of the last two."""
+def feed(sink: Sink, ledger: Ledger, key: Key, model: Model, folder: RunFolder) -> Tally:
+    """Gives sink every study row and every skip of the run; every file of it is in exactly one of them."""
     tally, pictures = Tally(), _EarlierPictures(ledger, key, folder)
-    with TableWriter(folder.path, model.card.name) as tables:
-        for study in ledger.studies(key):
-            for row in aggregate(study, model.card.threshold):
-                tables.study(row)
-                tally.study(row)
-                pictures.offer(row, study.scored)
-            for score in study.scored:
-                tables.image(score)
-                tally.image(score)
-            _write_skips([*(skip for _, skip in study.failed), *study.skipped], tables, tally, ledger)
-        _write_skips(ledger.skipped_without_study(key), tables, tally, ledger)
+    for study in ledger.studies(key):
+        for row, images in aggregate(study, model.card.threshold):
+            sink.study(row, images)
+            tally.study(row)
+            pictures.offer(row, images)
+            for image in images:
+                tally.image(image)
+        _feed_skips([*(skip for _, skip in study.failed), *study.skipped], sink, tally, ledger)
+    _feed_skips(ledger.skipped_without_study(key), sink, tally, ledger)
     pictures.link()
     shutil.copyfile(model.folder / CARD_NAME, folder.path / CARD_NAME)
     return tally
 
 
-def _write_skips(skips: Iterator[Skipped] | list[Skipped], tables: TableWriter, tally: Tally, ledger: Ledger) -> None:
+def _feed_skips(skips: Iterable[Skipped], sink: Sink, tally: Tally, ledger: Ledger) -> None:
     for skip in skips:
-        tables.skip(skip)
+        sink.skip(skip)
         tally.skip(skip, is_new=ledger.is_new(skip))
 
 

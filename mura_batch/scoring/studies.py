@@ -52,11 +52,12 @@ def settle_patients(instances: Sequence[Instance]) -> tuple[Skipped, ...]:
     return tuple(skip_instance(i, Stage.STUDY, Reason.CONFLICTING_PATIENT, detail) for i in instances)
 
 
-def aggregate(study: StudyFiles, threshold: float) -> tuple[StudyScore, ...]:
-    """The rows of one study: one for each region (and side) with radiographs, or one that says why there is none."""
+def aggregate(study: StudyFiles, threshold: float) -> tuple[tuple[StudyScore, tuple[InstanceScore, ...]], ...]:
+    """The rows of one study, each with the images that its score is the mean of: one row for each region (and side)
+    with radiographs, or one without images that says why there is none. Every scored image is in exactly one row."""
     radiographs = [score.instance for score in study.scored] + [instance for instance, _ in study.failed]
     if not radiographs:
-        return (_row_without_radiographs(study, threshold),)
+        return ((_row_without_radiographs(study, threshold), ()),)
     parts = _parts(radiographs)
     keys = sorted({parts[i.source.path] for i in radiographs})
     return tuple(_row(study, region, side, parts, threshold) for region, side in keys)
@@ -84,14 +85,16 @@ def _common_side(sides: set[Laterality]) -> Laterality:
     return known.pop() if len(known) == 1 else Laterality.UNKNOWN
 
 
-def _row(study: StudyFiles, region: Region, side: Laterality, parts: dict[str, Part], threshold: float) -> StudyScore:
-    scored = [s for s in study.scored if parts[s.instance.source.path] == (region, side)]
+def _row(
+    study: StudyFiles, region: Region, side: Laterality, parts: dict[str, Part], threshold: float
+) -> tuple[StudyScore, tuple[InstanceScore, ...]]:
+    scored = tuple(s for s in study.scored if parts[s.instance.source.path] == (region, side))
     failed = [pair for pair in study.failed if parts[pair[0].source.path] == (region, side)]
     # MURA's rule: the arithmetic mean over the study's images (arXiv 1712.06957, section 3).
     score = sum(s.probability for s in scored) / len(scored) if scored else None
     first = scored[0].instance if scored else failed[0][0]
     lost = [skip for _, skip in failed if skip.reason is not Reason.DUPLICATE]
-    return StudyScore(
+    row = StudyScore(
         study_uid=study.study_uid,
         accession=first.accession,
         patient_key=first.patient_key,
@@ -106,6 +109,7 @@ def _row(study: StudyFiles, region: Region, side: Laterality, parts: dict[str, P
         status=_status(scored, lost),
         reason=_reasons(lost),
     )
+    return row, scored
 
 
 def _status(scored: Sequence[InstanceScore], lost: Sequence[Skipped]) -> StudyStatus:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mura_batch.agreement.truth import Truth
+from mura_batch.model_card import Model, ModelCard
+from mura_batch.outputs.sink import RunInfo
+from mura_batch.preprocess import InputSpec
 from mura_batch.records import (
     Decoded,
     Instance,
@@ -100,3 +106,52 @@ def study() -> StudyMaker:
         return StudyScore(**{**values, **other})
 
     return make
+
+
+RunInfoMaker = Callable[..., RunInfo]
+
+
+@pytest.fixture(scope="session")
+def run_info() -> RunInfoMaker:
+    """run_info(folder, model_name="reference", card=..., truth=None): of a run that writes into folder."""
+
+    def make(
+        folder: Path, model_name: str = "reference", *, card: ModelCard | None = None, truth: Truth | None = None
+    ) -> RunInfo:
+        return RunInfo(
+            folder=folder,
+            name="2026-02-01T020000.000000Z",
+            started=datetime(2026, 2, 1, 2, tzinfo=UTC),
+            studies=Path("/export/tonight"),
+            options={"batch_size": "8", "device": "auto"},
+            settings_hash="0123456789abcdef",
+            model=Model(folder, card or model_card(model_name)),
+            runner={
+                "name": "openvino", "device": "AMD EPYC 9R14", "precision": "bf16", "version": "2026.2.0",
+                "reason": "no GPU was found; bf16 holds the parity gate", "parity_max_abs_error": 0.006,
+            },
+            truth=truth,
+        )  # fmt: skip
+
+    return make
+
+
+def model_card(name: str) -> ModelCard:
+    return ModelCard(
+        name=name,
+        version="1",
+        input=InputSpec(size=320),
+        threshold=0.5,
+        threshold_rule="highest kappa on the validation studies",
+        regions=("hand", "shoulder"),
+        temperature=1.0,
+        temperature_rule="not calibrated",
+        licence="CC BY 4.0",
+        attribution="Drawings made for this test.",
+        intended_use="Tests.",
+        limits=(),
+        training={},
+        figures={},
+        parity={},
+        hashes={"model.onnx": "a" * 64},
+    )

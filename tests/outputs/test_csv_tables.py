@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mura_batch.errors import InputError, OutputError
-from mura_batch.outputs.csv_tables import FILES, LONGEST_CELL, TableWriter, read_rows, read_studies
+from mura_batch.outputs.csv_tables import FILES, LONGEST_CELL, CsvTables, read_rows, read_studies
+from mura_batch.outputs.sink import RunInfo
 from mura_batch.reasons import ADVICE
 from mura_batch.records import (
     InstanceScore,
@@ -32,6 +33,7 @@ GOLDEN = Path(__file__).parent / "golden"
 ScoreMaker = Callable[..., InstanceScore]
 SkipMaker = Callable[..., Skipped]
 StudyMaker = Callable[..., StudyScore]
+RunInfoMaker = Callable[..., RunInfo]
 
 
 def cells(path: Path) -> list[dict[str, str]]:
@@ -42,31 +44,30 @@ def cells(path: Path) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_files_are_the_golden_ones(
-    tmp_path: Path, study: StudyMaker, image: ScoreMaker, skip: SkipMaker, name: str
+    tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, image: ScoreMaker, skip: SkipMaker, name: str
 ) -> None:
-    with TableWriter(tmp_path, "reference") as tables:
-        tables.study(study())
-        tables.study(study(study_uid="1.2.4", score=None, abnormal=None, scored=0, status=StudyStatus.FAILED))
-        tables.study(study(study_uid="1.2.5", accession="=1+1", score=2 / 3, abnormal=True, reason=""))
-        tables.image(image())
-        tables.image(image("ä, b/3.dcm", 1 / 3, reused=True, laterality=Laterality.UNKNOWN, flags=("odd spacing",)))
+    with CsvTables(run_info(tmp_path)) as tables:
+        other = image("ä, b/3.dcm", 1 / 3, reused=True, laterality=Laterality.UNKNOWN, flags=("odd spacing",))
+        tables.study(study(), [image(), other])
+        tables.study(study(study_uid="1.2.4", score=None, abnormal=None, scored=0, status=StudyStatus.FAILED), [])
+        tables.study(study(study_uid="1.2.5", accession="=1+1", score=2 / 3, abnormal=True, reason=""), [])
         tables.skip(skip(study_uid="1.2.3", sop_instance_uid="1.2.9", accession="00042", region=Region.WRIST))
         tables.skip(skip("notes.txt", Reason.NOT_DICOM, detail='no "DICM" prefix'))
     assert (tmp_path / name).read_bytes().decode() == (GOLDEN / name).read_bytes().decode()
 
 
-def test_an_empty_run_has_three_files_with_their_headers(tmp_path: Path) -> None:
-    with TableWriter(tmp_path, "reference"):
+def test_an_empty_run_has_three_files_with_their_headers(tmp_path: Path, run_info: RunInfoMaker) -> None:
+    with CsvTables(run_info(tmp_path)):
         pass
     for name, columns in FILES.items():
         assert (tmp_path / name).read_text() == ",".join(columns) + "\n"
         assert list(read_rows(tmp_path / name)) == []
 
 
-def test_a_run_that_fails_half_way_leaves_no_table(tmp_path: Path, study: StudyMaker) -> None:
+def test_a_run_that_fails_half_way_leaves_no_table(tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker) -> None:
     def fail_half_way() -> None:
-        with TableWriter(tmp_path, "reference") as tables:
-            tables.study(study())
+        with CsvTables(run_info(tmp_path)) as tables:
+            tables.study(study(), [])
             raise ValueError("the ledger is gone")
 
     with pytest.raises(ValueError, match="ledger"):
@@ -74,8 +75,8 @@ def test_a_run_that_fails_half_way_leaves_no_table(tmp_path: Path, study: StudyM
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot be written"), TableWriter(tmp_path / "nowhere", "reference"):
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path, run_info: RunInfoMaker) -> None:
+    with pytest.raises(OutputError, match="cannot be written"), CsvTables(run_info(tmp_path / "nowhere")):
         pass
 
 
@@ -87,11 +88,12 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_no_cell_starts_a_formula_in_any_locale(
-    tmp_path: Path, study: StudyMaker, image: ScoreMaker, skip: SkipMaker, attack: str
+    tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, image: ScoreMaker, skip: SkipMaker, attack: str
 ) -> None:
-    with TableWriter(tmp_path, attack) as tables:
-        tables.study(study(accession=attack, reason=attack))
-        tables.image(image(attack, accession=attack, region=RegionFinding(Region.HAND, "protocol", attack, "low")))
+    with CsvTables(run_info(tmp_path, attack)) as tables:
+        finding = RegionFinding(Region.HAND, "protocol", attack, "low")
+        row = study(study_uid=attack, accession=attack, reason=attack)
+        tables.study(row, [image(attack, accession=attack, region=finding)])
         tables.skip(skip(attack, detail=attack, accession=attack))
     for name in FILES:
         text = (tmp_path / name).read_text(encoding="utf-8")
@@ -104,20 +106,21 @@ def test_no_cell_starts_a_formula_in_any_locale(
         assert read["accession"] == attack
 
 
-def test_numbers_stay_numbers(tmp_path: Path, image: ScoreMaker) -> None:
-    with TableWriter(tmp_path, "reference") as tables:
-        tables.image(image())
+def test_numbers_stay_numbers(tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, image: ScoreMaker) -> None:
+    with CsvTables(run_info(tmp_path)) as tables:
+        tables.study(study(), [image()])
     (row,) = cells(tmp_path / "images.csv")
     assert (row["window_center"], row["window_width"], row["probability"]) == ("-500", "2000.5", "0.25")
 
 
-def test_float32_probabilities_are_read_back_as_they_were(tmp_path: Path, image: ScoreMaker) -> None:
+def test_float32_probabilities_are_read_back_as_they_were(
+    tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, image: ScoreMaker
+) -> None:
     import numpy as np
 
     values = np.random.default_rng(0).random(500, dtype=np.float32)
-    with TableWriter(tmp_path, "reference") as tables:
-        for n, value in enumerate(values):
-            tables.image(image(f"{n}.dcm", float(value)))
+    with CsvTables(run_info(tmp_path)) as tables:
+        tables.study(study(), [image(f"{n}.dcm", float(value)) for n, value in enumerate(values)])
     assert [np.float32(row["probability"]) for row in cells(tmp_path / "images.csv")] == list(values)
 
 
@@ -127,53 +130,61 @@ text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(text, text, st.sampled_from(["", "'", "=", "-", "\n", ";'", ",="]))
 def test_whatever_a_header_holds_is_read_back_as_it_was(
-    tmp_path: Path, study: StudyMaker, before: str, after: str, middle: str
+    tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, before: str, after: str, middle: str
 ) -> None:
     row = study(accession=f"{middle}{before}{middle}{after}", reason=after, study_uid="1.2.3")
-    with TableWriter(tmp_path, "reference") as tables:
-        tables.study(row)
+    with CsvTables(run_info(tmp_path)) as tables:
+        tables.study(row, [])
     assert list(read_studies(tmp_path / "studies.csv")) == [row]
 
 
-def test_a_path_that_is_no_utf_8_is_spelled_out(tmp_path: Path, image: ScoreMaker, skip: SkipMaker) -> None:
-    with TableWriter(tmp_path, "reference") as tables:
-        tables.image(image("a/\udcff.dcm"))
+def test_a_path_that_is_no_utf_8_is_spelled_out(
+    tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, image: ScoreMaker, skip: SkipMaker
+) -> None:
+    with CsvTables(run_info(tmp_path)) as tables:
+        tables.study(study(), [image("a/\udcff.dcm")])
         tables.skip(skip("b/\udcff.dcm"))
     assert cells(tmp_path / "images.csv")[0]["file"] == "a/\\udcff.dcm"
     assert cells(tmp_path / "skipped.csv")[0]["file"] == "b/\\udcff.dcm"
 
 
-def test_a_text_without_end_is_cut_so_that_a_spreadsheet_holds_it(tmp_path: Path, skip: SkipMaker) -> None:
-    with TableWriter(tmp_path, "reference") as tables:
+def test_a_text_without_end_is_cut_so_that_a_spreadsheet_holds_it(
+    tmp_path: Path, run_info: RunInfoMaker, skip: SkipMaker
+) -> None:
+    with CsvTables(run_info(tmp_path)) as tables:
         tables.skip(skip(detail="x" * 1_000_000))
     (row,) = cells(tmp_path / "skipped.csv")
     assert len(row["detail"]) == LONGEST_CELL + len(" ...")
 
 
-def test_the_key_of_a_file_is_the_one_in_the_log(tmp_path: Path, image: ScoreMaker, skip: SkipMaker) -> None:
+def test_the_key_of_a_file_is_the_one_in_the_log(
+    tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, image: ScoreMaker, skip: SkipMaker
+) -> None:
     good, bad = image(), skip()
-    with TableWriter(tmp_path, "reference") as tables:
-        tables.image(good)
+    with CsvTables(run_info(tmp_path)) as tables:
+        tables.study(study(), [good])
         tables.skip(bad)
     assert cells(tmp_path / "images.csv")[0]["file_key"] == good.instance.source.key
     assert cells(tmp_path / "skipped.csv")[0]["file_key"] == bad.source.key
 
 
-def test_pandas_reads_the_scores_as_numbers(tmp_path: Path, study: StudyMaker) -> None:
+def test_pandas_reads_the_scores_as_numbers(tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker) -> None:
     import pandas as pd
 
-    with TableWriter(tmp_path, "reference") as tables:
-        tables.study(study())
-        tables.study(study(score=None, abnormal=None))
+    with CsvTables(run_info(tmp_path)) as tables:
+        tables.study(study(), [])
+        tables.study(study(score=None, abnormal=None), [])
     table = pd.read_csv(tmp_path / "studies.csv", dtype={"accession": str})
     assert table["score"].tolist()[0] == 0.25
     assert table["score"].isna().tolist() == [False, True]
     assert table["accession"].tolist() == ["00042", "00042"]
 
 
-def test_a_file_that_a_spreadsheet_saved_is_read_again(tmp_path: Path, study: StudyMaker) -> None:
-    with TableWriter(tmp_path, "reference") as tables:
-        tables.study(study())
+def test_a_file_that_a_spreadsheet_saved_is_read_again(
+    tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker
+) -> None:
+    with CsvTables(run_info(tmp_path)) as tables:
+        tables.study(study(), [])
     path = tmp_path / "studies.csv"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\r\n", b"\n"))
     assert [row.accession for row in read_studies(path)] == ["00042"]
@@ -184,10 +195,10 @@ def test_a_file_that_a_spreadsheet_saved_is_read_again(tmp_path: Path, study: St
     [("wrist", "knee", "row 2"), ("0.25", "high", "row 2"), ("accession", "number", "no column accession")],
 )
 def test_a_table_that_was_changed_by_hand_is_told(
-    tmp_path: Path, study: StudyMaker, before: str, after: str, told: str
+    tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, before: str, after: str, told: str
 ) -> None:
-    with TableWriter(tmp_path, "reference") as tables:
-        tables.study(study())
+    with CsvTables(run_info(tmp_path)) as tables:
+        tables.study(study(), [])
     path = tmp_path / "studies.csv"
     path.write_text(path.read_text().replace(before, after))
     with pytest.raises(InputError, match=told):
@@ -206,8 +217,8 @@ def test_every_reason_has_advice_of_one_sentence() -> None:
         assert 20 < len(sentence) < 130, reason
 
 
-def test_every_stage_and_reason_can_be_written(tmp_path: Path, skip: SkipMaker) -> None:
-    with TableWriter(tmp_path, "reference") as tables:
+def test_every_stage_and_reason_can_be_written(tmp_path: Path, run_info: RunInfoMaker, skip: SkipMaker) -> None:
+    with CsvTables(run_info(tmp_path)) as tables:
         for stage in Stage:
             for reason in Reason:
                 tables.skip(skip(reason=reason, stage=stage))

@@ -18,6 +18,7 @@ from mura_batch.records import (
     SourceFile,
     Stage,
     StudyFiles,
+    StudyScore,
     StudyStatus,
     skip_instance,
 )
@@ -31,15 +32,19 @@ def lost(instance: Instance, reason: Reason) -> tuple[Instance, Skipped]:
     return instance, skip_instance(instance, Stage.PIXELS, reason, "")
 
 
+def rows_of(study: StudyFiles, threshold: float) -> list[StudyScore]:
+    return [row for row, _ in aggregate(study, threshold)]
+
+
 def test_a_study_scores_the_arithmetic_mean_of_its_images(make_instance: MakeInstance, make_score: MakeScore) -> None:
     scored = tuple(make_score(make_instance(name), p) for name, p in (("a", 0.2), ("b", 0.9)))
-    (row,) = aggregate(StudyFiles("1.2", scored, (), ()), 0.5)
+    (row,) = rows_of(StudyFiles("1.2", scored, (), ()), 0.5)
     assert row.score == pytest.approx(0.55)
     assert (row.abnormal, row.instances, row.scored, row.status) == (True, 2, 2, StudyStatus.SCORED)
 
 
 def test_a_score_equal_to_the_threshold_is_normal(make_instance: MakeInstance, make_score: MakeScore) -> None:
-    (row,) = aggregate(StudyFiles("1.2", (make_score(make_instance("a"), 0.5),), (), ()), 0.5)
+    (row,) = rows_of(StudyFiles("1.2", (make_score(make_instance("a"), 0.5),), (), ()), 0.5)
     assert row.abnormal is False
 
 
@@ -52,12 +57,12 @@ def test_a_study_with_one_unreadable_image_is_partial_and_says_why(
         (lost(make_instance("b"), Reason.UNDECODABLE_PIXELS),),
         (),
     )
-    (row,) = aggregate(study, 0.5)
+    (row,) = rows_of(study, 0.5)
     assert (row.status, row.instances, row.scored, row.reason) == (StudyStatus.PARTIAL, 2, 1, "undecodable_pixels")
 
 
 def test_a_study_whose_only_image_is_unreadable_failed(make_instance: MakeInstance) -> None:
-    (row,) = aggregate(StudyFiles("1.2", (), (lost(make_instance("a"), Reason.UNDECODABLE_PIXELS),), ()), 0.5)
+    (row,) = rows_of(StudyFiles("1.2", (), (lost(make_instance("a"), Reason.UNDECODABLE_PIXELS),), ()), 0.5)
     assert (row.status, row.score, row.abnormal) == (StudyStatus.FAILED, None, None)
 
 
@@ -66,7 +71,7 @@ def test_a_study_of_two_regions_has_a_row_for_each(make_instance: MakeInstance, 
         make_score(make_instance("a", region=Region.HAND), 0.1),
         make_score(make_instance("b", region=Region.WRIST), 0.9),
     )
-    rows = aggregate(StudyFiles("1.2", scored, (), ()), 0.5)
+    rows = rows_of(StudyFiles("1.2", scored, (), ()), 0.5)
     assert [(row.region, row.score) for row in rows] == [(Region.HAND, 0.1), (Region.WRIST, 0.9)]
 
 
@@ -75,13 +80,13 @@ def test_both_hands_in_one_study_are_not_averaged(make_instance: MakeInstance, m
         make_score(make_instance("a", side=Laterality.LEFT), 0.1),
         make_score(make_instance("b", side=Laterality.RIGHT), 0.9),
     )
-    rows = aggregate(StudyFiles("1.2", scored, (), ()), 0.5)
+    rows = rows_of(StudyFiles("1.2", scored, (), ()), 0.5)
     assert [(row.laterality, row.abnormal) for row in rows] == [(Laterality.LEFT, False), (Laterality.RIGHT, True)]
 
 
 def test_an_image_without_a_side_joins_the_only_side_known(make_instance: MakeInstance, make_score: MakeScore) -> None:
     scored = (make_score(make_instance("a", side=Laterality.LEFT), 0.2), make_score(make_instance("b"), 0.4))
-    (row,) = aggregate(StudyFiles("1.2", scored, (), ()), 0.5)
+    (row,) = rows_of(StudyFiles("1.2", scored, (), ()), 0.5)
     assert (row.laterality, row.scored) == (Laterality.LEFT, 2)
 
 
@@ -89,13 +94,13 @@ def test_a_study_is_unchanged_only_if_every_score_is_an_earlier_runs(
     make_instance: MakeInstance, make_score: MakeScore
 ) -> None:
     old, new = make_score(make_instance("a"), 0.2, reused=True), make_score(make_instance("b"), 0.4)
-    assert aggregate(StudyFiles("1.2", (old,), (), ()), 0.5)[0].status is StudyStatus.UNCHANGED
-    assert aggregate(StudyFiles("1.2", (old, new), (), ()), 0.5)[0].status is StudyStatus.SCORED
+    assert rows_of(StudyFiles("1.2", (old,), (), ()), 0.5)[0].status is StudyStatus.UNCHANGED
+    assert rows_of(StudyFiles("1.2", (old, new), (), ()), 0.5)[0].status is StudyStatus.SCORED
 
 
 def test_a_study_without_radiographs_still_has_its_row() -> None:
     report = Skipped(SourceFile("sr", 1, 1, 1, 1), Stage.HEADER, Reason.NOT_AN_IMAGE, study_uid="1.2", accession="A7")
-    (row,) = aggregate(StudyFiles("1.2", (), (), (report,)), 0.5)
+    (row,) = rows_of(StudyFiles("1.2", (), (), (report,)), 0.5)
     assert (row.status, row.reason, row.accession) == (StudyStatus.SKIPPED, "not_an_image", "A7")
 
 
@@ -111,7 +116,7 @@ def test_copies_that_differ_are_all_set_aside(make_instance: MakeInstance) -> No
     copies = [(make_instance("a", sop="1.9"), "one"), (make_instance("b", sop="1.9"), "other")]
     skips = settle_same_sop(copies)
     assert [s.reason for s in skips] == [Reason.CONFLICTING_DUPLICATE] * 2
-    (row,) = aggregate(StudyFiles("1.2", (), tuple(zip((i for i, _ in copies), skips, strict=True)), ()), 0.5)
+    (row,) = rows_of(StudyFiles("1.2", (), tuple(zip((i for i, _ in copies), skips, strict=True)), ()), 0.5)
     assert row.status is StudyStatus.SET_ASIDE
 
 
@@ -144,5 +149,18 @@ def test_every_radiograph_is_counted_in_exactly_one_row(parts: list[tuple[Region
         for n, (region, side) in enumerate(parts)
     )  # fmt: skip
     rows = aggregate(StudyFiles("1.2", scored, (), ()), 0.5)
-    assert sum(row.scored for row in rows) == len(parts)
-    assert len({(row.region, row.laterality) for row in rows}) == len(rows)
+    assert sorted(image.probability for _, images in rows for image in images) == [s.probability for s in scored]
+    assert all(row.scored == len(images) for row, images in rows)
+    assert len({row.row_key for row, _ in rows}) == len(rows)
+
+
+def test_each_row_comes_with_the_images_of_its_mean(make_instance: MakeInstance, make_score: MakeScore) -> None:
+    left = make_score(make_instance("a", side=Laterality.LEFT), 0.1)
+    right = make_score(make_instance("b", side=Laterality.RIGHT), 0.9)
+    wrist = make_score(make_instance("c", region=Region.WRIST), 0.5)
+    rows = aggregate(StudyFiles("1.2", (wrist, right, left), (), ()), 0.5)
+    assert [(row.row_key, images) for row, images in rows] == [
+        ("1.2/hand/L", (left,)),
+        ("1.2/hand/R", (right,)),
+        ("1.2/wrist", (wrist,)),
+    ]

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 from mura_batch.agreement.summary import summarise
 from mura_batch.agreement.truth import Matched, Truth, match
@@ -24,13 +25,36 @@ from mura_batch.outputs.report.agreement_view import AgreementView, bin_of, view
 from mura_batch.outputs.report.page import Picture, ReportData, Step, StudyCard, Totals, render
 from mura_batch.outputs.report.region_overview import by_region
 from mura_batch.outputs.report.thumbnails import thumbnail_path
+from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.reasons import ADVICE
-from mura_batch.records import UNREADABLE, Reason, StudyScore
+from mura_batch.records import UNREADABLE, InstanceScore, Reason, Skipped, StudyScore
 
 REPORT_NAME = "report.html"
 SHOWN_STUDIES = 100  # with pictures: about 4 MB of page; the rest stand in the table and in studies.csv
 SHOWN_PICTURES = 6  # of one study row: a study has 1 to 4, a trauma series a few more
 LISTED_ROWS = 1000  # study rows and skipped files listed by name: what a browser scrolls without effort
+
+
+class ReportFile:
+    """report.html, rendered from the tables when the run is finished."""
+
+    def __init__(self, run: RunInfo) -> None:
+        self._run = run
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def study(self, row: StudyScore, images: Sequence[InstanceScore]) -> None:
+        pass
+
+    def skip(self, skip: Skipped) -> None:
+        pass
+
+    def finish(self, end: RunEnd) -> None:
+        render_report_file(self._run.folder, self._run.truth)
 
 
 def render_report_file(run_folder: Path, truth: Truth | None) -> Path:
@@ -113,9 +137,9 @@ def _agreement(matched: Matched | None, threshold: float) -> AgreementView | Non
     return view_of(agreement, threshold) if agreement is not None else None
 
 
-def _labels(matched: Matched | None) -> dict[tuple[str, str, str], int]:
-    cases = matched.cases if matched is not None else ()
-    return {(case.study_uid, case.region, case.laterality): case.label for case in cases}
+def _labels(matched: Matched | None) -> dict[str, int]:
+    """row_key -> label"""
+    return {case.row_key: case.label for case in matched.cases} if matched is not None else {}
 
 
 def _card(folder: Path) -> ModelCard:
@@ -155,33 +179,13 @@ def _in_order(item: tuple[str, int]) -> tuple[int, int, str]:
     return (_STAGES.index(stage), -item[1], reason)
 
 
-def _cards(folder: Path, rows: list[StudyScore], labels: dict[tuple[str, str, str], int]) -> tuple[StudyCard, ...]:
+def _cards(folder: Path, rows: list[StudyScore], labels: dict[str, int]) -> tuple[StudyCard, ...]:
     """The rows with a score and their pictures, found in one pass over images.csv."""
-    wanted: dict[str, list[StudyScore]] = {}
-    for row in rows:
-        if row.score is not None:
-            wanted.setdefault(row.study_uid, []).append(row)
-    pictures: dict[tuple[str, str, str], list[Picture]] = {}
-    for image in read_rows(folder / "images.csv", wanted):
-        if (of := _row_of(image, wanted[image["study_uid"]])) is not None:
-            pictures.setdefault(_place(of), []).append(_picture(folder, image))
-    return tuple(
-        _study_card(row, pictures.get(_place(row), []), labels.get(_place(row)))
-        for row in rows
-        if row.score is not None
-    )
-
-
-def _place(row: StudyScore) -> tuple[str, str, str]:
-    return (row.study_uid, row.region, row.laterality)
-
-
-def _row_of(image: Row, rows: list[StudyScore]) -> StudyScore | None:
-    """The study row that an image was averaged into: of its region, and of its side where both sides were imaged."""
-    here = [row for row in rows if row.region == image["region"]]
-    same_side = [row for row in here if row.laterality == image["laterality"]]
-    open_side = [row for row in here if not row.laterality or not image["laterality"]]
-    return next(iter(same_side or open_side), None)
+    shown = [row for row in rows if row.score is not None]
+    pictures: dict[str, list[Picture]] = {row.row_key: [] for row in shown}
+    for image in read_rows(folder / "images.csv", "row_key", pictures):
+        pictures[image["row_key"]].append(_picture(folder, image))
+    return tuple(_study_card(row, pictures[row.row_key], labels.get(row.row_key)) for row in shown)
 
 
 def _study_card(row: StudyScore, pictures: list[Picture], label: int | None) -> StudyCard:

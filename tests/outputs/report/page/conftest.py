@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,16 +13,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mura_batch import DISCLAIMER
 from mura_batch.agreement.truth import Truth
 from mura_batch.model_card import CARD_NAME, ModelCard
-from mura_batch.outputs.csv_tables import TableWriter
-from mura_batch.outputs.manifest import RunManifest, write_manifest
+from mura_batch.outputs.csv_tables import CsvTables
+from mura_batch.outputs.manifest import manifest_of, write_manifest
 from mura_batch.outputs.report.thumbnails import save_thumbnail
+from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.preprocess import InputSpec
 from mura_batch.records import (
     MURA_REGIONS,
-    SCHEMA_VERSION,
     Decoded,
     Instance,
     InstanceScore,
@@ -37,6 +37,7 @@ from mura_batch.records import (
     StudyStatus,
 )
 
+RunInfoMaker = Callable[..., RunInfo]
 THRESHOLD = 0.5
 LOSSES = (  # what a real export loses, at every stage before the model
     (Stage.DISCOVER, Reason.TOO_YOUNG, 2),
@@ -157,69 +158,59 @@ def heat(n: int) -> NDArray[np.float32]:
     return spot
 
 
-def manifest_of(studies: list[StudyScore], images: list[InstanceScore], skipped: list[Skipped]) -> RunManifest:
-    by_reason: dict[str, int] = {}
-    for skip in skipped:
-        by_reason[f"{skip.stage}/{skip.reason}"] = by_reason.get(f"{skip.stage}/{skip.reason}", 0) + 1
-    by_status: dict[str, int] = {}
-    for study in studies:
-        by_status[study.status] = by_status.get(study.status, 0) + 1
+def end_of(studies: list[StudyScore], images: list[InstanceScore], skipped: list[Skipped]) -> RunEnd:
     reused = sum(s.reused for s in images)
     counts = {"scored": len(images) - reused, "unchanged": reused, "skipped": len(skipped)}
-    return RunManifest(
-        schema_version=SCHEMA_VERSION, tool_version="0.1.0", run="2026-02-01T020000.000000Z",
-        started="2026-02-01T02:00:00+00:00", finished="2026-02-01T02:01:40+00:00", studies_folder="/export/tonight",
-        options={"batch_size": "8", "device": "auto"}, settings_hash="0123456789abcdef",
-        model={"name": "reference", "version": "1", "hash": "a" * 64, "input_size": 320, "threshold": THRESHOLD},
-        runner={"name": "openvino", "device": "AMD EPYC 9R14", "precision": "bf16", "version": "2026.2.0",
-                "reason": "no GPU was found; bf16 holds the parity gate", "parity_max_abs_error": 0.006},
-        counts={"found": sum(counts.values()), **counts}, skipped_by_reason=by_reason,
-        studies_by_status=by_status, seconds={"decode": {"busy": 60.5, "waiting": 3.1}},
-        exit_code=3, disclaimer=DISCLAIMER,
-    )  # fmt: skip
+    return RunEnd(
+        finished="2026-02-01T02:01:40+00:00",
+        counts={"found": sum(counts.values()), **counts},
+        skipped_by_reason=dict(Counter(f"{skip.stage}/{skip.reason}" for skip in skipped)),
+        studies_by_status=dict(Counter(str(study.status) for study in studies)),
+        seconds={"decode": {"busy": 60.5, "waiting": 3.1}},
+        exit_code=3,
+    )
 
 
-def write_run(folder: Path, studies: list[StudyScore], images: list[InstanceScore], skipped: list[Skipped]) -> None:
+def write_run(run: RunInfo, studies: list[tuple[StudyScore, list[InstanceScore]]], skipped: list[Skipped]) -> None:
     """Everything that a run's folder holds, but the report."""
-    (folder / "thumbnails").mkdir(parents=True)
-    with TableWriter(folder, "reference") as tables:
-        for study in studies:
-            tables.study(study)
-        for n, image in enumerate(images):
-            tables.image(image)
-            uid = image.instance.sop_instance_uid
-            save_thumbnail(folder / "thumbnails", uid, drawing(n), heat(n))
+    (run.folder / "thumbnails").mkdir(parents=True)
+    images = [image for _, of in studies for image in of]
+    with CsvTables(run) as tables:
+        for study, of in studies:
+            tables.study(study, of)
         for skip in skipped:
             tables.skip(skip)
-    (folder / CARD_NAME).write_text(json.dumps(asdict(CARD)), encoding="utf-8")
-    write_manifest(folder, manifest_of(studies, images, skipped))
+    for n, image in enumerate(images):
+        save_thumbnail(run.folder / "thumbnails", image.instance.sop_instance_uid, drawing(n), heat(n))
+    (run.folder / CARD_NAME).write_text(json.dumps(asdict(CARD)), encoding="utf-8")
+    write_manifest(run.folder, manifest_of(run, end_of([study for study, _ in studies], images, skipped)))
 
 
 @pytest.fixture
-def make_run(tmp_path: Path) -> Callable[..., Run]:
+def make_run(tmp_path: Path, run_info: RunInfoMaker) -> Callable[..., Run]:
     """make_run(studies=14, hostile=""): two radiographs a study, regions in turn; the truth agrees with four of five.
     hostile: a text to stand wherever a header's text may stand."""
-    return lambda studies=14, hostile="": run_in(tmp_path / "run", studies, hostile)
+    return lambda studies=14, hostile="": run_in(run_info(tmp_path / "run", card=CARD), studies, hostile)
 
 
 @pytest.fixture(scope="module")
-def seven(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def seven(tmp_path_factory: pytest.TempPathFactory, run_info: RunInfoMaker) -> Run:
     """A run of seven studies, for tests that change nothing in its folder but the report."""
-    return run_in(tmp_path_factory.mktemp("seven") / "run", 7)
+    return run_in(run_info(tmp_path_factory.mktemp("seven") / "run", card=CARD), 7)
 
 
-def run_in(folder: Path, studies: int, hostile: str = "") -> Run:
-    rows: list[StudyScore] = []
-    images: list[InstanceScore] = []
+def run_in(run: RunInfo, studies: int, hostile: str = "") -> Run:
+    rows: list[tuple[StudyScore, list[InstanceScore]]] = []
     labels = []
     for n in range(studies):
         scores = _scores_of(n, hostile)
-        rows.append(make_study(scores))
-        images.extend(scores)
-        labels.append(((rows[-1].study_uid, ""), int(bool(rows[-1].abnormal) ^ (n % 5 == 4))))
+        row = make_study(scores)
+        rows.append((row, scores))
+        labels.append(((row.study_uid, ""), int(bool(row.abnormal) ^ (n % 5 == 4))))
     skipped = [_hostile_skip(s, hostile) if hostile else s for s in skipped_files()]
-    write_run(folder, rows, images, skipped)
-    return Run(folder, tuple(rows), tuple(images), Truth("truth.csv", "study_uid", tuple(labels)))
+    write_run(run, rows, skipped)
+    images = tuple(image for _, of in rows for image in of)
+    return Run(run.folder, tuple(row for row, _ in rows), images, Truth("truth.csv", "study_uid", tuple(labels)))
 
 
 def _scores_of(n: int, hostile: str) -> list[InstanceScore]:

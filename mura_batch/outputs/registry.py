@@ -1,0 +1,42 @@
+"""The outputs of a run, each with what opens it. A new output is one module and one entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from mura_batch.outputs.csv_tables import CsvTables
+from mura_batch.outputs.manifest import ManifestFile
+from mura_batch.outputs.report.render import ReportFile
+from mura_batch.outputs.sink import OpenSink, RunEnd, RunInfo, Sink
+from mura_batch.records import InstanceScore, Skipped, StudyScore
+
+FORMATS: dict[str, OpenSink] = {"csv": CsvTables}  # of the tables
+ALWAYS: tuple[OpenSink, ...] = (ManifestFile, ReportFile)  # in every run, after the tables
+
+
+@contextmanager
+def open_sinks(run: RunInfo, formats: Sequence[str]) -> Iterator[Sink]:
+    """One sink that feeds the chosen formats and then those of every run, in this order."""
+    with ExitStack() as stack:
+        opened = [*(FORMATS[name] for name in formats), *ALWAYS]
+        yield _Every([stack.enter_context(open_sink(run)) for open_sink in opened])
+
+
+class _Every:
+    """Hands everything on to each of its sinks."""
+
+    def __init__(self, sinks: list[Sink]) -> None:
+        self._sinks = sinks
+
+    def study(self, row: StudyScore, images: Sequence[InstanceScore]) -> None:
+        for sink in self._sinks:
+            sink.study(row, images)
+
+    def skip(self, skip: Skipped) -> None:
+        for sink in self._sinks:
+            sink.skip(skip)
+
+    def finish(self, end: RunEnd) -> None:
+        for sink in self._sinks:
+            sink.finish(end)

@@ -1,0 +1,80 @@
+"""What every output implements. A run feeds all its outputs in one pass, in flat memory; `registry` lists them.
+
+with open_sinks(run, formats) as sink:
+    sink.study(row, images)   # for each row of a study, in the order of studies and rows
+    sink.skip(skip)           # for each file without a score, at any time
+    sink.finish(end)          # once, after the last row: the output is complete
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from mura_batch.records import InstanceScore, Skipped, StudyScore
+
+if TYPE_CHECKING:
+    from mura_batch.agreement.truth import Truth
+    from mura_batch.model_card import Model
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What is known of a run before its first row.
+
+    folder: where outputs write; it has a hidden name until the whole run is published. name: of the folder once it is
+    published. started: UTC. studies: the folder that paths of source files are relative to. options: as given, for the
+    manifest. settings_hash: names what a score depends on besides file and model. runner: the fields of
+    runtime.runner.RunnerInfo. truth: labels given on the command line, if any.
+    """
+
+    folder: Path
+    name: str
+    started: datetime
+    studies: Path
+    options: dict[str, str]
+    settings_hash: str
+    model: Model
+    runner: dict[str, str | float | None]
+    truth: Truth | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """What is known of a run after its last row; the counts were checked against each other.
+
+    finished: UTC, ISO 8601. counts: 'found', 'scored', 'unchanged' and 'skipped', in source files. skipped_by_reason:
+    'stage/reason' -> files. studies_by_status: status -> study rows. seconds: part -> 'busy' and 'waiting'.
+    """
+
+    finished: str
+    counts: dict[str, int]
+    skipped_by_reason: dict[str, int]
+    studies_by_status: dict[str, int]
+    seconds: dict[str, dict[str, float]]
+    exit_code: int
+
+
+class Sink(Protocol):
+    """One output of a run. Every method raises OutputError where it cannot write; the run then publishes nothing."""
+
+    def study(self, row: StudyScore, images: Sequence[InstanceScore]) -> None:
+        """A row of studies.csv and the images that its score is the mean of. An image belongs to exactly one row; a row
+        without a score has none. row.row_key names the row in every output."""
+        ...
+
+    def skip(self, skip: Skipped) -> None:
+        """A file without a score."""
+        ...
+
+    def finish(self, end: RunEnd) -> None:
+        """Every row was given: write what is still open."""
+        ...
+
+
+# Opens an output for one run. Leaving its block by an exception leaves nothing of the output behind.
+OpenSink = Callable[[RunInfo], AbstractContextManager[Sink]]
