@@ -43,8 +43,8 @@ check: $(VENV)/.developed  ## lint, types, layers
 	$(BIN)/python tests/runtime/tensorrt_stubs.py
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.developed  ## speed as ratios against a straightforward script; table, and build/bench.json; 12 minutes
-	$(BIN)/python -m bench $(if $(PICTURES),--pictures $(PICTURES)) $(BENCH)
+bench: $(VENV)/.developed  ## speed as ratios against a straightforward script, 12 minutes; AGAINST=COMMIT: against an earlier commit
+	$(BIN)/python -m $(if $(AGAINST),bench.against $(AGAINST),bench $(if $(PICTURES),--pictures $(PICTURES))) $(BENCH)
 
 gpu-check: $(VENV)/.developed  ## on a machine with an NVIDIA GPU: what can be proved there, as a table and JSON
 	MURA_BATCH_GPU_CHECK=build/gpu-check.json $(BIN)/python -m pytest tests/gpu -m gpu

@@ -69,7 +69,7 @@ def _about() -> dict[str, Any]:
 
 def _parts(chosen: argparse.Namespace, work: Path) -> Iterator[tuple[str, tuple[list[Figure], dict[str, Any]]]]:
     """(name, (figures, more for the JSON)), each measured when it is asked for."""
-    from bench import decoding, fidelity, inference, limits, overlap, startup, studies, whole
+    from bench import decoding, fidelity, full_size, inference, limits, overlap, startup, whole
     from mura_batch.model_card import load_model
 
     model = load_model(chosen.model)
@@ -78,7 +78,7 @@ def _parts(chosen: argparse.Namespace, work: Path) -> Iterator[tuple[str, tuple[
     if "limits" in chosen.only:
         yield "limits of the machine", (limits.limits(work, size), {})
     if {"decode", "whole"} & set(chosen.only):
-        files = studies.write_mix(work / "mix", studies.phantoms(chosen.count))
+        files = full_size.write_mix(work / "mix", full_size.phantoms(chosen.count))
     if "decode" in chosen.only:
         found = decoding.decoding({name: paths[:4] for name, paths in files.items()}, size)
         yield "decode and prepare", (found, {})

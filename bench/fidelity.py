@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom import Dataset, dcmread
 
+from bench.full_size import write_enlarged
 from bench.result import Figure
-from bench.studies import write_enlarged
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker.pool import DecodePool
 from mura_batch.model_card import Model

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from pydicom import dcmread
 
+from bench.full_size import BITS, SEED, TECHNIQUE
 from bench.result import Figure, ratio
-from bench.studies import BITS, SEED, TECHNIQUE
 from bench.whole import score_command
 from mura_batch.dicom import syntax
 from mura_batch.dicom.discover import discover

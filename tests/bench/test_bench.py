@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
-from bench import decoding, fidelity, inference, many, overlap, peer, studies
+from bench import decoding, fidelity, full_size, inference, many, overlap, peer
 from bench.result import Figure, ratio, table
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker.pool import DecodePool
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def mix(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[Path]]]:
     """One full-size picture in each of the six syntaxes."""
     folder = tmp_path_factory.mktemp("mix")
-    return folder, studies.write_mix(folder, islice(studies.phantoms(2), 1, 2))
+    return folder, full_size.write_mix(folder, islice(full_size.phantoms(2), 1, 2))
 
 
 def test_a_rate_is_better_when_it_is_more_and_a_time_when_it_is_less() -> None:
@@ -45,7 +45,7 @@ def test_a_missed_target_stands_in_the_table() -> None:
 
 def test_the_mix_is_one_picture_in_six_syntaxes(mix: tuple[Path, dict[str, list[Path]]]) -> None:
     data = {name: dcmread(paths[0]) for name, paths in mix[1].items()}
-    assert {name: d.file_meta.TransferSyntaxUID for name, d in data.items()} == studies.SYNTAXES
+    assert {name: d.file_meta.TransferSyntaxUID for name, d in data.items()} == full_size.SYNTAXES
     first = data["native explicit"].pixel_array
     assert first.shape == (2000, 1600)
     assert all(np.array_equal(d.pixel_array, first) for d in data.values())
@@ -62,7 +62,7 @@ def test_fast_path_and_peer_see_the_same_picture(mix: tuple[Path, dict[str, list
             for item in pool.decode(fidelity.instances_of(folder))
             if isinstance(item, tuple)
         }
-    assert len(fast) == len(studies.SYNTAXES)
+    assert len(fast) == len(full_size.SYNTAXES)
     for paths in files.values():
         mine = fast[str(paths[0].relative_to(folder))].astype(float)
         difference = np.abs(mine - fidelity.full_path(dcmread(paths[0]), 320))
@@ -93,7 +93,7 @@ def test_the_played_accelerator_takes_its_own_time_one_batch_after_another() -> 
 
 
 def test_overlap_is_measured_with_every_picture_decoded(mix: tuple[Path, dict[str, list[Path]]]) -> None:
-    (alone, *beside), seconds = overlap.overlap(mix[0], len(studies.SYNTAXES), 320)
+    (alone, *beside), seconds = overlap.overlap(mix[0], len(full_size.SYNTAXES), 320)
     assert alone.value == seconds > 0
     assert [f.value > 0.9 for f in beside if f.target] == [True, True], "nothing is faster than its bound"
     with pytest.raises(RuntimeError, match="instead of 7"):
