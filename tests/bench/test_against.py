@@ -48,6 +48,7 @@ def test_a_slower_tree_is_noticed(tmp_path: Path) -> None:
 def test_the_time_of_children_counts(tmp_path: Path) -> None:
     """Decoding happens in child processes: their CPU time is the command's."""
     (tmp_path / "mura_batch").mkdir()
+    (tmp_path / "mura_batch" / "__init__.py").touch()
     (tmp_path / "mura_batch" / "__main__.py").write_text(
         "import subprocess, sys\n"
         "subprocess.run([sys.executable, '-c', 'import time\\nwhile time.process_time() < 0.5: pass'], check=True)\n"
