@@ -1,22 +1,21 @@
-"""ReportData -> HTML. The only importer of jinja2: autoescape on, an undefined name is an error."""
+"""ReportData -> HTML."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 from markupsafe import Markup
 
 from mura_batch.agreement.estimate import Estimate
 from mura_batch.agreement.published import ARTICLE, PAPER, PAPER_STUDIES
 from mura_batch.errors import InputError
 from mura_batch.model_card import ModelCard
+from mura_batch.outputs.html import UndefinedError, content_policy, html_environment
 from mura_batch.outputs.manifest import MANIFEST_NAME, RunManifest
 from mura_batch.outputs.report.agreement_view import AgreementView
 from mura_batch.outputs.report.region_overview import RegionLine
@@ -127,19 +126,12 @@ class ReportData:
 def render(data: ReportData) -> Iterator[str]:
     """The page in pieces: pictures are read as they are needed, so memory does not hold them all. Raises InputError
     where the manifest lacks what the page tells of."""
-    environment = Environment(
-        loader=FileSystemLoader(templates_folder()),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = html_environment(templates_folder())
     environment.filters.update(
         count=_count, date=_date, estimate=_estimate, number=_number, side=SIDES.__getitem__, svg=Markup, time=_time,
         twins=_twins,
     )  # fmt: skip
     style = (templates_folder() / "report.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     try:
         yield from environment.get_template("report.html.j2").generate(
             d=data,
@@ -147,7 +139,7 @@ def render(data: ReportData) -> Iterator[str]:
             card=data.card,
             figures=card_figures(data.card.figures),
             style=Markup(style),  # noqa: S704 - our own file, and a style element knows no escapes
-            style_hash=digest,
+            policy=Markup(content_policy(style)),  # noqa: S704 - fixed words and a hash
             article=ARTICLE,
             paper=PAPER,
             paper_studies=PAPER_STUDIES,
