@@ -1,4 +1,4 @@
-"""`make bench`: mura-batch beside a straightforward script, on this machine, in one run.
+"""`make bench`: mura-batch against a straightforward script or an earlier commit, in one run on this machine.
 
 Every figure is a ratio of two things measured in turn. Run from a checkout: `python -m bench`.
 """

@@ -68,7 +68,7 @@ def _about() -> dict[str, Any]:
 
 
 def _parts(chosen: argparse.Namespace, work: Path) -> Iterator[tuple[str, tuple[list[Figure], dict[str, Any]]]]:
-    """(name, (figures, more for the JSON)), each measured when it is asked for."""
+    """Yields (name, (figures, more values for the JSON)); each is measured when it is requested."""
     from bench import decoding, fidelity, full_size, inference, limits, overlap, startup, whole
     from mura_batch.model_card import load_model
 

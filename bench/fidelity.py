@@ -1,4 +1,4 @@
-"""What speed costs: model inputs of the fast path beside those of a full decode in float64, on real radiographs."""
+"""Fidelity: model inputs of the fast path against those of a full decode in float64, on real radiographs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECTION = "Fidelity of the fast path"
 
 
 def fidelity(folder: Path, instances: list[Instance], model: Model) -> list[Figure]:
-    """instances: of files under folder with one linear window and MONOCHROME2, as bench.studies writes them."""
+    """instances: of files under folder with one linear window and MONOCHROME2, as bench.full_size writes them."""
     spec = model.card.input
     fast: dict[str, NDArray[np.uint8]] = {}
     with DecodePool(folder, IntakePolicy(settle_seconds=0), spec, 1) as pool:
@@ -45,13 +45,13 @@ def fidelity(folder: Path, instances: list[Instance], model: Model) -> list[Figu
     several = f"of {len(full)} pictures"
     return [
         Figure(SECTION, f"mean |difference| {several}", float(np.mean(difference)), "< 0.5", unit=grey),
-        Figure(SECTION, "of the worst of them", max(float(d.mean()) for d in difference), unit=grey),
+        Figure(SECTION, "of the worst picture", max(float(d.mean()) for d in difference), unit=grey),
         Figure(SECTION, f"99.9th percentile {several}", float(np.percentile(difference, 99.9)), "< 4", unit=grey),
-        Figure(SECTION, "of the worst of them", max(worst), "< 4", unit=grey),
-        Figure(SECTION, "score difference, 99 % of them", float(np.percentile(scores, 99)), "< 0.005"),
-        Figure(SECTION, "score difference, all", float(scores.max()), "< 0.02"),
-        Figure(SECTION, "and with the runner's own precision, 99 %", float(np.percentile(as_scored, 99))),
-        Figure(SECTION, "and with the runner's own precision, all", float(as_scored.max()), "< 0.02"),
+        Figure(SECTION, "of the worst picture", max(worst), "< 4", unit=grey),
+        Figure(SECTION, "score difference, 99th percentile", float(np.percentile(scores, 99)), "< 0.005"),
+        Figure(SECTION, "score difference, largest", float(scores.max()), "< 0.02"),
+        Figure(SECTION, "with the runner's own precision, 99th percentile", float(np.percentile(as_scored, 99))),
+        Figure(SECTION, "with the runner's own precision, largest", float(as_scored.max()), "< 0.02"),
     ]  # fmt: skip
 
 
@@ -72,12 +72,12 @@ def full_path(data: Dataset, size: int) -> NDArray[np.uint8]:
 
 
 def _scores(model: Model, pictures: list[NDArray[np.uint8]], precision: str) -> NDArray[np.float32]:
-    """float32 on both sides leaves the pictures' own difference; auto is what a run uses."""
+    """precision: 'float32' on both sides shows the difference of the pictures alone; 'auto' is what a run uses."""
     return cpu_answers(model, precision, np.stack(pictures)[:, None]).probability
 
 
 def instances_of(folder: Path) -> Iterator[Instance]:
-    """What mura-batch would score under folder."""
+    """The instances under folder that mura-batch would score. Raises RuntimeError for a skipped file."""
     from mura_batch.dicom.discover import discover
     from mura_batch.dicom.header.reader import read_header
 

@@ -37,7 +37,7 @@ def inference(model: Model, rounds: int = 3) -> list[Figure]:
         }
         for precision in ("float32", "bf16", "int8"):
             options = RunnerOptions(device="cpu", precision=precision, batch_size=BATCH)
-            with suppress(RunnerError):  # this processor or this model has it not
+            with suppress(RunnerError):  # this processor or this model does not have it
                 candidates[precision] = _runner(stack.enter_context(open_runner(model, options)), images)
         rates = _rates(candidates, rounds)
     pairs = (

@@ -27,21 +27,23 @@ def limits(work: Path, size: int) -> list[Figure]:
             seconds = _best(lambda net=net, pixels=pixels: net(pixels), 20)  # type: ignore[misc]
         rates[name] = 2 * (CHANNELS * SIDE) ** 2 / seconds / 1e9
     inputs, weights = (torch.randint(-128, 127, (n, CHANNELS), dtype=torch.int8) for n in (SIDE * SIDE, CHANNELS))
-    # which a convolution of 1 x 1 is; torch has none of 8-bit integers by itself
+    # A 1 x 1 convolution is this matrix product; torch has no 8-bit convolution of its own.
     rates["int8"] = 2 * (CHANNELS * SIDE) ** 2 / _best(lambda: torch._int_mm(inputs, weights), 20) / 1e9
     work_per_image = GFLOP[320] * (size / 320) ** 2
     figures = []
     for name, rate in rates.items():
         figures.append(Figure(SECTION, f"convolution of 1 x 1, {name}", rate, unit="GFLOP/s"))
-        figures.append(Figure(SECTION, f"so DenseNet169 at {size} px, {name}", rate / work_per_image, unit="img/s"))
+        figures.append(
+            Figure(SECTION, f"DenseNet169 at {size} px at that rate, {name}", rate / work_per_image, unit="img/s")
+        )
     source = np.ones(1 << 27, np.uint8)
     target = np.empty_like(source)
     copied = _best(lambda: np.copyto(target, source))
-    figures.append(Figure(SECTION, "memory, copying (read and write)", 2 * source.nbytes / copied / 1e9, unit="GB/s"))
+    figures.append(Figure(SECTION, "memory copy (read and write)", 2 * source.nbytes / copied / 1e9, unit="GB/s"))
     file = work / "read"
     file.write_bytes(source.tobytes())
     read = source.nbytes / _best(file.read_bytes)
-    figures.append(Figure(SECTION, "reading a file that is in memory", read / 1e9, unit="GB/s"))
+    figures.append(Figure(SECTION, "read of a file in the page cache", read / 1e9, unit="GB/s"))
     file.unlink()
     return figures
 

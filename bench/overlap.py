@@ -27,7 +27,7 @@ from mura_batch.scoring.score_stream import Stream
 from mura_batch.scoring.timings import Timings
 from mura_batch.store.ledger import Key, Ledger
 
-SECTION = "Overlap, beside an accelerator of its own (played by a clock)"
+SECTION = "Overlap with a simulated accelerator"
 MAP = 10  # a side of the class activation map at 320 px
 LANES = 2  # one batch works, one waits: as the GPU runner has it
 BATCH = 8
@@ -42,7 +42,7 @@ class Accelerator:
 
     @property
     def info(self) -> RunnerInfo:
-        return RunnerInfo("clock", "played", "none", "a benchmark", "1", None)
+        return RunnerInfo("clock", "simulated", "none", "a benchmark", "1", None)
 
     @property
     def batch_size(self) -> int:
@@ -86,12 +86,12 @@ def overlap(studies: Path, count: int, size: int) -> tuple[list[Figure], float]:
     """Figures, and seconds of decoding alone: that first, then beside an accelerator that is as fast as decoding, where
     overlap is hardest, and beside one half as fast."""
     decoding, _ = _streamed(studies, count, size, 0.0)
-    figures = [Figure(SECTION, f"decoding {count} pictures alone", decoding, unit="s")]
-    for words, seconds in (("as fast", decoding / count), ("half as fast", 2 * decoding / count)):
+    figures = [Figure(SECTION, f"decoding of {count} pictures alone", decoding, unit="s")]
+    for words, seconds in (("as fast as decoding", decoding / count), ("half as fast", 2 * decoding / count)):
         took, idle = _streamed(studies, count, size, seconds)
         larger = max(decoding, count * seconds)
-        figures.append(Figure(SECTION, f"an accelerator {words}: time over the larger bound", took / larger, "< 1.15"))
-        figures.append(Figure(SECTION, "it had nothing to do for", idle, unit="s"))
+        figures.append(Figure(SECTION, f"accelerator {words}: ratio to the bound", took / larger, "< 1.15"))
+        figures.append(Figure(SECTION, "accelerator idle", idle, unit="s"))
     return figures, decoding
 
 

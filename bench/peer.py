@@ -1,4 +1,4 @@
-"""The peer of every ratio: the script that one writes first. pydicom, Pillow and eager torch, one thing after another.
+"""The peer of every ratio: a straightforward script. pydicom, Pillow and eager torch, one step after another.
 
 python -m bench.peer STUDIES --out scores.csv
 """
@@ -37,7 +37,7 @@ def read(path: Path, size: int = SIZE) -> tuple[str, NDArray[np.uint8]]:
 
 
 def network() -> torch.nn.Module:
-    """DenseNet169 with one output. Its weights are drawn: the time does not depend on them."""
+    """DenseNet169 with one output. Its weights are random: the time does not depend on them."""
     import torch
     import torchvision
 

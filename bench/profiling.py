@@ -1,4 +1,4 @@
-"""`python -m bench.profiling STUDIES`: where a decode worker's CPU time goes, by function, in one process."""
+"""`python -m bench.profiling STUDIES`: CPU time of a decode worker by function, in one process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a benchmark says: figures, their table and their JSON."""
+"""Results of a benchmark: figures and their table."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table. ours, peer: in `unit`. value: what is held against the target, most often a ratio.
+    """One line of the table. ours, peer: in `unit`. value: what is compared with the target, usually a ratio.
 
-    target: '>= 6' or '< 0.5'; empty: the figure is for information. peer None: there is nothing to compare with.
+    target: '>= 6' or '< 0.5'; empty: no limit. peer None: no comparison.
     """
 
     section: str
@@ -30,7 +30,7 @@ class Figure:
 
 
 def ratio(section: str, name: str, pair: tuple[float, float], unit: str, target: str = "") -> Figure:
-    """How many times the peer's rate ours is. pair: (ours, peer); in seconds less is better, in img/s more."""
+    """The speed-up over the peer. pair: (ours, peer), times or rates by `unit`; a unit ending in '/s' is a rate."""
     ours, peer = pair
     value = ours / peer if unit.endswith("/s") else peer / ours
     return Figure(section, name, value, target, ours, peer, unit)

@@ -1,4 +1,4 @@
-"""How long it takes until something happens: `--help`, and `score` of one small study, as whole processes."""
+"""Start-up time: `--help`, and `score` of one small study, as whole processes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ SECTION = "Start-up, whole processes"
 
 
 def startup(model: Path, work: Path) -> list[Figure]:
-    """The first `score` measures the parity of bf16 and remembers it in OUT; the second finds it there."""
+    """The first `score` measures parity and compiles the network; the second reads both from OUT/cache."""
     helps = min(_seconds([*COMMAND, "--help"]) for _ in range(5))
     export = make_phantoms(work / "export", PhantomOptions(studies=1, small=True)).folder
     figures = [Figure(SECTION, "--help", helps, "< 0.3", unit="s")]
-    for name in ("score of one small study, the first time", "and again, with nothing scored yet"):
+    for name in ("score of one small study, first start", "again, compiled network kept"):
         out = work / "out"
         seconds = _seconds(score_command(export, out, model))
         (out / "ledger.sqlite").unlink()

@@ -19,8 +19,8 @@ SECTION = "End to end, whole processes"
 
 
 def score_command(studies: Path, out: Path, model: Path) -> list[str]:
-    told = {"--out": out, "--model": model, "--settle": 0, "--device": "cpu"}
-    return [*COMMAND, "score", str(studies), *(str(word) for pair in told.items() for word in pair)]
+    options = {"--out": out, "--model": model, "--settle": 0, "--device": "cpu"}
+    return [*COMMAND, "score", str(studies), *(str(word) for pair in options.items() for word in pair)]
 
 
 def whole(studies: Path, count: int, model: Path, work: Path) -> tuple[list[Figure], dict[str, Any]]:
@@ -52,11 +52,11 @@ def bounds(manifest: dict[str, Any], inference: float, decode: float) -> list[Fi
     took = stream_seconds(manifest)
     idle = manifest["seconds"]["inference"]["waiting"]
     return [
-        Figure(SECTION, "the runner had nothing to do for", idle, unit="s"),
-        Figure(SECTION, "decoding, inference and storing took", took, unit="s"),
-        Figure(SECTION, "bound by inference alone", inference, unit="s"),
-        Figure(SECTION, "bound by decoding alone", decode, unit="s"),
-        Figure(SECTION, "over their sum, the floor where both share the cores", took / (inference + decode), "< 1.15"),
+        Figure(SECTION, "runner idle", idle, unit="s"),
+        Figure(SECTION, "decoding, inference and storing", took, unit="s"),
+        Figure(SECTION, "inference alone, all cores", inference, unit="s"),
+        Figure(SECTION, "decoding alone, all cores", decode, unit="s"),
+        Figure(SECTION, "ratio to their sum, the floor on shared cores", took / (inference + decode), "< 1.15"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks themselves: that they compare what they say, and that a target missed is told as missed."""
+"""The benchmarks compare what they say, and show a missed target as missed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_rate_is_better_when_it_is_more_and_a_time_when_it_is_less() -> None:
     assert ratio("", "", (30.0, 10.0), "ms").value == pytest.approx(1 / 3)
 
 
-def test_a_missed_target_stands_in_the_table() -> None:
+def test_a_missed_target_is_shown_in_the_table() -> None:
     figures = [Figure("a", "fast", 6.0, ">= 6"), Figure("a", "slow", 5.9, ">= 6"), Figure("b", "far", 0.5, "< 0.5")]
     lines = table(figures).splitlines()
     assert [line.rsplit(maxsplit=1)[-1] for line in lines if line[0] in "fs"] == ["met", "MISSED", "MISSED"]
@@ -82,7 +82,7 @@ def test_decoding_is_measured_by_both_sides(mix: tuple[Path, dict[str, list[Path
     assert of_rle.value == of_mix.value == pytest.approx(of_rle.peer / of_rle.ours)
 
 
-def test_the_played_accelerator_takes_its_own_time_one_batch_after_another() -> None:
+def test_the_simulated_accelerator_takes_its_time_batch_by_batch() -> None:
     accelerator, pictures = overlap.Accelerator(8, 0.01), np.zeros((5, 1, 8, 8), np.uint8)
     begun = time.perf_counter()
     outputs = list(accelerator.run([pictures] * 4))
@@ -129,7 +129,7 @@ def test_each_small_file_is_a_radiograph_of_its_own(tmp_path: Path) -> None:
 def test_small_files_are_scored_and_found_unchanged(tmp_path: Path) -> None:
     figures = {f.name: f for f in many.many(ROOT / "engines" / "reference", tmp_path, 200)}
     assert figures["peak memory of the parent, 200 files"].met
-    assert figures["again, unchanged: 200 files"].value > 0
+    assert figures["second run, 200 files unchanged"].value > 0
 
 
 @pytest.mark.slow
@@ -139,7 +139,7 @@ def test_a_run_prints_the_table_and_writes_json(tmp_path: Path) -> None:
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "score of 6 full-size pictures" in done.stdout
-    told = json.loads((tmp_path / "bench.json").read_text())
-    assert told["run"]["counts"]["scored"] == 6
-    assert {"name", "value", "target", "met"} <= told["figures"][0].keys()
+    written = json.loads((tmp_path / "bench.json").read_text())
+    assert written["run"]["counts"]["scored"] == 6
+    assert {"name", "value", "target", "met"} <= written["figures"][0].keys()
     assert [path.name for path in tmp_path.iterdir()] == ["bench.json"]  # the studies are gone
