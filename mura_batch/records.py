@@ -184,7 +184,7 @@ class Instance:
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """A file that is not scored: where, why, and the detail in words. From the header stage on the identity
-    is known."""
+    is known, and region and side where the header got as far as to be judged by them."""
 
     source: SourceFile
     stage: Stage
@@ -194,6 +194,7 @@ class Skipped:
     sop_instance_uid: str = ""
     accession: str = ""
     region: Region = Region.UNKNOWN
+    laterality: Laterality = Laterality.UNKNOWN
 
 
 def skip_instance(instance: Instance, stage: Stage, reason: Reason, detail: str) -> Skipped:
@@ -207,6 +208,7 @@ def skip_instance(instance: Instance, stage: Stage, reason: Reason, detail: str)
         sop_instance_uid=instance.sop_instance_uid,
         accession=instance.accession,
         region=instance.region.region,
+        laterality=instance.laterality,
     )
 
 
@@ -255,7 +257,7 @@ class StudyFiles:
     study_uid: str
     scored: tuple[InstanceScore, ...]
     failed: tuple[tuple[Instance, Skipped], ...]  # radiographs by their header that were not scored
-    skipped: tuple[Skipped, ...]  # the rest: skipped by their header
+    skipped: tuple[Skipped, ...]  # the rest: skipped by their header; of these, the UNREADABLE ones are radiographs
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from mura_batch.records import Reason, Region
+from mura_batch.records import Laterality, Reason, Region
 
 
 class Refused(Exception):  # noqa: N818 - it is no error: most of what an export holds is refused
-    """Why a file, its header or its pixels cannot be used."""
+    """Why a file, its header or its pixels cannot be used. region, laterality: of the radiograph, where it was judged
+    so far."""
 
     def __init__(self, reason: Reason, detail: str, region: Region = Region.UNKNOWN) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
         self.region = region
+        self.laterality = Laterality.UNKNOWN
 
 
 def damaged(detail: str) -> Refused:

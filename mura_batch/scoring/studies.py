@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from operator import itemgetter
 
 from mura_batch.records import (
     UNREADABLE,
@@ -28,6 +29,7 @@ from mura_batch.records import (
 )
 
 Part = tuple[Region, Laterality]  # what separates the rows of one study
+Placed = tuple[str, Region, Laterality]  # path, region and side of a radiograph
 _SET_ASIDE = frozenset({Reason.CONFLICTING_DUPLICATE, Reason.CONFLICTING_PATIENT})
 
 
@@ -54,29 +56,46 @@ def settle_patients(instances: Sequence[Instance]) -> tuple[Skipped, ...]:
 
 def aggregate(study: StudyFiles, threshold: float) -> tuple[tuple[StudyScore, tuple[InstanceScore, ...]], ...]:
     """The rows of one study, each with the images that its score is the mean of: one row for each region (and side)
-    with radiographs, or one without images that says why there is none. Every scored image is in exactly one row."""
-    radiographs = [score.instance for score in study.scored] + [instance for instance, _ in study.failed]
-    if not radiographs:
+    with radiographs, or one without images that says why there is none. Every scored image is in exactly one row.
+
+    A radiograph that its header shows to be unreadable counts in the row of its region; where that is not known, in the
+    only row there is, else in a row of its own.
+    """
+    placed = [_placed(score.instance) for score in study.scored] + [_placed(instance) for instance, _ in study.failed]
+    lost = [skip for skip in study.skipped if skip.reason in UNREADABLE]
+    only = _only({region for _, region, _ in placed} | {skip.region for skip in lost})
+    placed += [
+        (skip.source.path, only if skip.region is Region.UNKNOWN else skip.region, skip.laterality) for skip in lost
+    ]
+    if not placed:
         return ((_row_without_radiographs(study, threshold), ()),)
-    parts = _parts(radiographs)
-    keys = sorted({parts[i.source.path] for i in radiographs})
-    return tuple(_row(study, region, side, parts, threshold) for region, side in keys)
+    parts = _parts(placed)
+    return tuple(_row(study, part, parts, threshold) for part in sorted(set(parts.values())))
 
 
-def _parts(radiographs: Sequence[Instance]) -> dict[str, Part]:
+def _placed(instance: Instance) -> Placed:
+    return instance.source.path, instance.region.region, instance.laterality
+
+
+def _only(regions: set[Region]) -> Region:
+    """The one that is known, if there is one alone."""
+    known = regions - {Region.UNKNOWN}
+    return known.pop() if len(known) == 1 else Region.UNKNOWN
+
+
+def _parts(radiographs: Sequence[Placed]) -> dict[str, Part]:
     """path -> (region, side): the side separates rows only where a region was imaged on both sides."""
-    kinds = {(i.region.region, i.laterality) for i in radiographs}
+    kinds = {(region, side) for _, region, side in radiographs}
     if len(kinds) == 1:  # most studies
-        return dict.fromkeys((i.source.path for i in radiographs), kinds.pop())
-    ordered = sorted(radiographs, key=lambda i: i.region.region)
+        return dict.fromkeys((path for path, _, _ in radiographs), kinds.pop())
     parts: dict[str, Part] = {}
-    for region, group in groupby(ordered, key=lambda i: i.region.region):
+    for region, group in groupby(sorted(radiographs, key=itemgetter(1)), key=itemgetter(1)):
         members = list(group)
-        sides = {i.laterality for i in members}
+        sides = {side for _, _, side in members}
         both = {Laterality.LEFT, Laterality.RIGHT} <= sides
         common = _common_side(sides)
-        for i in members:
-            parts[i.source.path] = (region, i.laterality if both else common)
+        for path, _, side in members:
+            parts[path] = (region, side if both else common)
     return parts
 
 
@@ -86,21 +105,22 @@ def _common_side(sides: set[Laterality]) -> Laterality:
 
 
 def _row(
-    study: StudyFiles, region: Region, side: Laterality, parts: dict[str, Part], threshold: float
+    study: StudyFiles, part: Part, parts: dict[str, Part], threshold: float
 ) -> tuple[StudyScore, tuple[InstanceScore, ...]]:
-    scored = tuple(s for s in study.scored if parts[s.instance.source.path] == (region, side))
-    failed = [pair for pair in study.failed if parts[pair[0].source.path] == (region, side)]
+    scored = tuple(s for s in study.scored if parts[s.instance.source.path] == part)
+    failed = [pair for pair in study.failed if parts[pair[0].source.path] == part]
+    lost = [skip for _, skip in failed if skip.reason is not Reason.DUPLICATE]
+    lost += [skip for skip in study.skipped if parts.get(skip.source.path) == part]
     # MURA's rule: the arithmetic mean over the study's images (arXiv 1712.06957, section 3).
     score = sum(s.probability for s in scored) / len(scored) if scored else None
-    first = scored[0].instance if scored else failed[0][0]
-    lost = [skip for _, skip in failed if skip.reason is not Reason.DUPLICATE]
+    first = scored[0].instance if scored else failed[0][0] if failed else None
     row = StudyScore(
         study_uid=study.study_uid,
-        accession=first.accession,
-        patient_key=first.patient_key,
-        study_date=first.study_date,
-        region=region,
-        laterality=side,
+        accession=first.accession if first else _accession(lost),
+        patient_key=first.patient_key if first else "",
+        study_date=first.study_date if first else "",
+        region=part[0],
+        laterality=part[1],
         instances=len(scored) + len(lost),
         scored=len(scored),
         score=score,
@@ -110,6 +130,10 @@ def _row(
         reason=_reasons(lost),
     )
     return row, scored
+
+
+def _accession(skips: Iterable[Skipped]) -> str:
+    return next((skip.accession for skip in skips if skip.accession), "")
 
 
 def _status(scored: Sequence[InstanceScore], lost: Sequence[Skipped]) -> StudyStatus:
@@ -124,21 +148,20 @@ def _status(scored: Sequence[InstanceScore], lost: Sequence[Skipped]) -> StudySt
 
 
 def _row_without_radiographs(study: StudyFiles, threshold: float) -> StudyScore:
-    unreadable = any(skip.reason in UNREADABLE for skip in study.skipped)
-    regions = {skip.region for skip in study.skipped} - {Region.UNKNOWN}
+    """No file of the study is a radiograph that should have been readable."""
     return StudyScore(
         study_uid=study.study_uid,
-        accession=next((skip.accession for skip in study.skipped if skip.accession), ""),
+        accession=_accession(study.skipped),
         patient_key="",
         study_date="",
-        region=regions.pop() if len(regions) == 1 else Region.UNKNOWN,
+        region=_only({skip.region for skip in study.skipped}),
         laterality=Laterality.UNKNOWN,
         instances=0,
         scored=0,
         score=None,
         abnormal=None,
         threshold=threshold,
-        status=StudyStatus.FAILED if unreadable else StudyStatus.SKIPPED,
+        status=StudyStatus.SKIPPED,
         reason=_reasons(study.skipped),
     )
 

@@ -56,6 +56,7 @@ def load_skipped(text: str) -> Skipped:
     values["stage"] = Stage(values["stage"])
     values["reason"] = Reason(values["reason"])
     values["region"] = Region(values["region"])
+    values["laterality"] = Laterality(values.get("laterality", ""))  # absent in rows of version 0.1
     return Skipped(**values)
 
 

@@ -66,6 +66,66 @@ def test_a_study_whose_only_image_is_unreadable_failed(make_instance: MakeInstan
     assert (row.status, row.score, row.abnormal) == (StudyStatus.FAILED, None, None)
 
 
+def refused(
+    path: str, reason: Reason, region: Region = Region.UNKNOWN, side: Laterality = Laterality.UNKNOWN
+) -> Skipped:
+    """A radiograph that its header shows to be unreadable."""
+    source = SourceFile(path, 1, 1, 1, 1)
+    return Skipped(source, Stage.HEADER, reason, "", "1.2", accession="A7", region=region, laterality=side)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [Reason.TRUNCATED, Reason.NO_PIXEL_DATA, Reason.UNSUPPORTED_SYNTAX, Reason.BAD_PIXEL_DESCRIPTION,
+     Reason.PIXEL_SIZE_MISMATCH, Reason.NO_SOP_UID, Reason.TOO_LARGE],
+)  # fmt: skip
+@pytest.mark.parametrize("reused", [False, True])
+def test_a_radiograph_refused_by_its_header_makes_the_study_partial(
+    make_instance: MakeInstance, make_score: MakeScore, reason: Reason, reused: bool
+) -> None:
+    scored = tuple(make_score(make_instance(name), 0.4, reused=reused) for name in ("a", "b"))
+    (row,) = rows_of(StudyFiles("1.2", scored, (), (refused("c", reason, Region.HAND),)), 0.5)
+    assert (row.status, row.instances, row.scored, row.reason) == (StudyStatus.PARTIAL, 3, 2, reason)
+
+
+def test_a_study_whose_only_file_is_refused_keeps_region_and_count() -> None:
+    (row,) = rows_of(StudyFiles("1.2", (), (), (refused("a", Reason.TRUNCATED, Region.WRIST, Laterality.LEFT),)), 0.5)
+    assert (row.status, row.region, row.laterality) == (StudyStatus.FAILED, Region.WRIST, Laterality.LEFT)
+    assert (row.instances, row.scored, row.accession) == (1, 0, "A7")
+
+
+def test_a_refused_radiograph_of_unknown_region_joins_the_only_row(
+    make_instance: MakeInstance, make_score: MakeScore
+) -> None:
+    lost_one = refused("z", Reason.TRUNCATED)
+    (row,) = rows_of(StudyFiles("1.2", (make_score(make_instance("a"), 0.4),), (), (lost_one,)), 0.5)
+    assert (row.region, row.status, row.instances) == (Region.HAND, StudyStatus.PARTIAL, 2)
+    two = tuple(make_score(make_instance(region, region=region), 0.4) for region in (Region.HAND, Region.WRIST))
+    rows = rows_of(StudyFiles("1.2", two, (), (lost_one,)), 0.5)
+    assert [(r.region, r.status) for r in rows] == [
+        (Region.HAND, StudyStatus.SCORED), (Region.UNKNOWN, StudyStatus.FAILED), (Region.WRIST, StudyStatus.SCORED)
+    ]  # fmt: skip
+
+
+def test_a_refused_right_hand_leaves_the_left_hands_row_whole(
+    make_instance: MakeInstance, make_score: MakeScore
+) -> None:
+    left = make_score(make_instance("a", side=Laterality.LEFT), 0.1)
+    right = refused("b", Reason.NO_PIXEL_DATA, Region.HAND, Laterality.RIGHT)
+    rows = rows_of(StudyFiles("1.2", (left,), (), (right,)), 0.5)
+    assert [(r.laterality, r.status) for r in rows] == [
+        (Laterality.LEFT, StudyStatus.SCORED), (Laterality.RIGHT, StudyStatus.FAILED)
+    ]  # fmt: skip
+
+
+def test_objects_that_are_no_radiographs_leave_a_study_whole(
+    make_instance: MakeInstance, make_score: MakeScore
+) -> None:
+    report = refused("sr", Reason.NOT_AN_IMAGE)
+    (row,) = rows_of(StudyFiles("1.2", (make_score(make_instance("a"), 0.4),), (), (report,)), 0.5)
+    assert (row.status, row.instances, row.reason) == (StudyStatus.SCORED, 1, "")
+
+
 def test_a_study_of_two_regions_has_a_row_for_each(make_instance: MakeInstance, make_score: MakeScore) -> None:
     scored = (
         make_score(make_instance("a", region=Region.HAND), 0.1),

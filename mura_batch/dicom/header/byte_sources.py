@@ -18,9 +18,13 @@ _STEP = 1 << 20  # bytes inflated at once: what a bomb gains before it is notice
 
 
 class Bytes(Protocol):
-    """Positioned reading. size: where the data end; of a stream that is not yet read to its end, a number beyond."""
+    """Positioned reading. size: where the data end; of a stream that is not yet read to its end, a number beyond.
+    is_whole: whether the data themselves say where they end, so that they are not cut short."""
 
     size: int
+
+    @property
+    def is_whole(self) -> bool: ...
 
     def read(self, at: int, count: int) -> bytes:
         """Fewer than count bytes only where the data end."""
@@ -32,35 +36,58 @@ class Bytes(Protocol):
 
 
 class FileBytes:
-    """An open file. Never blocks: a pipe put in the place of a file is refused."""
+    """An open file. Never blocks: a pipe put in the place of a file is refused. Raises Refused(UNREADABLE_FILE) where
+    the system does not open or read it."""
 
-    __slots__ = ("_head", "fd", "size")
+    __slots__ = ("_fd", "_head", "size")
+    is_whole = False
 
     def __init__(self, path: str | Path) -> None:
-        self.fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        info = os.fstat(self.fd)
-        if not stat.S_ISREG(info.st_mode):
-            os.close(self.fd)
-            raise Refused(Reason.UNREADABLE_FILE, "no longer a regular file")
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise _unreadable(error) from error
+        info = os.fstat(self._fd)
         self.size = info.st_size
-        self._head = os.pread(self.fd, _HEAD, 0)
+        try:
+            _refuse_irregular(info)
+            self._head = self._pread(_HEAD, 0)
+        except Refused:
+            self.close()
+            raise
 
     def read(self, at: int, count: int) -> bytes:
         if at + count <= len(self._head):
             return self._head[at : at + count]
-        return os.pread(self.fd, count, at)
+        return self._pread(count, at)
 
     def chunk(self, at: int) -> bytes:
-        return self._head[at:] if at + 12 <= len(self._head) else os.pread(self.fd, _CHUNK, at)
+        return self._head[at:] if at + 12 <= len(self._head) else self._pread(_CHUNK, at)
+
+    def _pread(self, count: int, at: int) -> bytes:
+        try:
+            return os.pread(self._fd, count, at)
+        except OSError as error:
+            raise _unreadable(error) from error
 
     def close(self) -> None:
-        os.close(self.fd)
+        os.close(self._fd)
+
+
+def _refuse_irregular(info: os.stat_result) -> None:
+    if not stat.S_ISREG(info.st_mode):
+        raise Refused(Reason.UNREADABLE_FILE, "no longer a regular file")
+
+
+def _unreadable(error: OSError) -> Refused:
+    return Refused(Reason.UNREADABLE_FILE, error.strerror or "cannot be read")
 
 
 class MemoryBytes:
     """Bytes at hand."""
 
     __slots__ = ("data", "size")
+    is_whole = False
 
     def __init__(self, data: bytes | memoryview) -> None:
         self.data = memoryview(data)
@@ -96,6 +123,11 @@ class InflatedBytes:
 
     def chunk(self, at: int) -> bytes:
         return self.read(at, _HEAD)
+
+    @property
+    def is_whole(self) -> bool:
+        """A deflated stream says itself where it ends."""
+        return self._inflater.eof
 
     def allow(self, limit: int) -> None:
         """Raises the limit: to what the checked header says of the pixels."""

@@ -6,12 +6,13 @@ the number of elements, the depth and the length of what is kept are bounded, so
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from struct import Struct
 
 from mura_batch.dicom.header.byte_sources import Bytes, MemoryBytes
-from mura_batch.dicom.refused import damaged, truncated
+from mura_batch.dicom.refused import Refused, damaged, truncated
 
 UNDEFINED = 0xFFFFFFFF  # a length that only a delimiter tells (PS3.5 7.1.1)
 PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})  # Float, Double Float, and Pixel Data
@@ -42,7 +43,11 @@ class Form:
 EXPLICIT = Form(implicit=False)
 IMPLICIT = Form(implicit=True)
 _HEADS = {big: Struct(f"{'>' if big else '<'}HH2sH") for big in (False, True)}
+_SHORTS = {big: Struct(f"{'>' if big else '<'}H") for big in (False, True)}
 _LENGTHS = {big: Struct(f"{'>' if big else '<'}L") for big in (False, True)}
+# Pixel Data in explicit (12 bytes) and implicit form (8 bytes), with its length.
+_PIXEL_DATA = re.compile(rb"\xe0\x7f\x10\x00(?:O[BW]\0\0(.{4})|(.{4}))", re.DOTALL)
+_SEARCHED = 1 << 20  # bytes at once
 
 
 @dataclass(slots=True)
@@ -58,13 +63,31 @@ class Elements:
     pixel_bytes: int | None = None
 
 
+class Incomplete(Refused):
+    """A scan that could not be finished, with the elements before that place."""
+
+    def __init__(self, refused: Refused, elements: Elements) -> None:
+        super().__init__(refused.reason, refused.detail)
+        self.elements = elements
+
+
 def scan(source: Bytes, at: int, form: Form, wanted: Container[int], last_group: int = 0xFFFF) -> Elements:
     """From position `at` up to Pixel Data or the end of the data, or up to the first element beyond last_group.
 
-    Raises Refused: TRUNCATED where the data end inside an element, DAMAGED_HEADER where a bound is broken.
+    Raises Incomplete: TRUNCATED where the data end inside an element, DAMAGED_HEADER where a bound is broken or the
+    rest of the file shows that nothing is missing.
     """
-    found = Elements(form)
-    values, head, short = found.values, _HEADS[form.big].unpack_from, _NONE if form.implicit else _SHORT
+    elements = Elements(form)
+    try:
+        _scan(source, at, elements, wanted, last_group)
+    except Refused as refused:
+        raise Incomplete(refused, elements) from refused
+    return elements
+
+
+def _scan(source: Bytes, at: int, elements: Elements, wanted: Container[int], last_group: int) -> None:
+    form = elements.form
+    values, head, short = elements.values, _HEADS[form.big].unpack_from, _NONE if form.implicit else _SHORT
     buffer, base, here = source.chunk(at), at, 0
     size = len(buffer)
     for _ in range(MAX_ELEMENTS):  # its body runs a hundred times a file: what is rare stands in functions
@@ -81,34 +104,36 @@ def scan(source: Bytes, at: int, form: Form, wanted: Container[int], last_group:
         if vr in short:
             start = here + 8
         else:
-            vr, start, length = _long(buffer, here, vr, form)
+            vr, skip, length = _long(source, base + here, tag, vr, form)
+            start = here + skip
             if tag in PIXEL_TAGS:
-                found.pixel_tag, found.pixel_vr, found.pixel_bytes, here = tag, vr, length, start
+                elements.pixel_tag, elements.pixel_vr, elements.pixel_bytes, here = tag, vr, length, start
                 break
             if length > 8 * MAX_DEPTH:
                 length = _measured(source, base + start, length, vr, form)
         end = start + length
         if end > size and base + end > source.size:
-            raise truncated(f"element {words(tag)}")
+            raise ends_inside(source, base + start, f"element {words(tag)}")
         if tag in wanted:
             values[tag] = vr, buffer[start:end] if end <= size else _kept(source, base + start, length, tag)
         here = end
     else:
         raise damaged(f"more than {MAX_ELEMENTS} elements")
-    found.end = base + here
-    return found
+    elements.end = base + here
 
 
 def items(value: bytes, form: Form) -> Iterator[Elements]:
-    """The items of a sequence's value, each as elements; what is damaged ends them."""
+    """The items of a sequence's value, each as elements; what is damaged ends them. form: the data set's; an item is
+    read in the form in which it is written."""
     source, at = MemoryBytes(value), 0
     while at + 8 <= len(value):
-        tag, _, start, length = _head(source, at, form)
+        tag, _, skip, length = _head(source, at, form)
         if tag != ITEM:
             return
-        end = _walk(source, start, None, form, inside_item=True) if length == UNDEFINED else start + length
-        yield scan(MemoryBytes(value[start:end]), 0, form, _EVERY)
-        at = end
+        start = at + skip
+        own = _form_of_item(source, start, form)
+        at = _walk(source, start, own, _ITEM_LEVEL) if length == UNDEFINED else start + length
+        yield scan(MemoryBytes(value[start:at]), 0, own, _EVERY)
 
 
 class _Every:
@@ -128,11 +153,33 @@ def words(tag: int) -> str:
 def _ends(source: Bytes, at: int, rest: bytes) -> bool:
     """Whether the data end here as they should. Zeros behind the last element are padding of the medium."""
     if at > source.size:
-        raise truncated("its last element")
+        raise ends_inside(source, at, "its last element")
     if len(rest) < 8:
         if rest.strip(b"\0"):
-            raise truncated("the header of an element")
+            raise ends_inside(source, at, "the header of an element")
         return True
+    return False
+
+
+def ends_inside(source: Bytes, at: int, where: str) -> Refused:
+    """Why the data end inside an element whose value starts at `at`: a file that was cut short, or, where its last byte
+    is there all the same, a damaged length."""
+    if source.is_whole or _pixels_end_the_file(source, at):
+        return damaged(f"{where} claims more bytes than there are, and the file is not cut short")
+    return truncated(where)
+
+
+def _pixels_end_the_file(source: Bytes, at: int) -> bool:
+    """Whether Pixel Data that reach to the last byte of the data begin somewhere behind `at`."""
+    tail = source.read(max(source.size - 16, 0), 16).rstrip(b"\0")
+    for start in range(at, source.size, _SEARCHED):
+        part = source.read(start, _SEARCHED + 16)
+        for found in _PIXEL_DATA.finditer(part):
+            length = int.from_bytes(found[1] or found[2], "little")
+            if length == UNDEFINED and tail.endswith(b"\xfe\xff\xdd\xe0"):
+                return True
+            if 0 <= source.size - (start + found.end() + length) <= 2:
+                return True
     return False
 
 
@@ -140,26 +187,86 @@ def _is_vr(vr: bytes) -> bool:
     return vr in _LONG or (len(vr) == 2 and vr.isalpha() and vr.isupper())
 
 
-def _long(buffer: bytes, here: int, vr: bytes, form: Form) -> tuple[bytes, int, int]:
-    """(VR, start, length) of an element with a length of 32 bits."""
+def _long(source: Bytes, at: int, tag: int, vr: bytes, form: Form) -> tuple[bytes, int, int]:
+    """(VR, bytes of the header, length) of the element at `at`, if its VR is none of those with a length of 16 bits."""
     length32 = _LENGTHS[form.big].unpack_from
-    if form.implicit or not _is_vr(vr):  # also an element without VR among explicit ones, as some devices write
-        return b"", here + 8, length32(buffer, here + 4)[0]
-    if here + 12 > len(buffer):
-        raise truncated("the header of an element")
-    return vr, here + 12, length32(buffer, here + 8)[0]
+    raw = source.read(at, 12)
+    if form.implicit or tag >> 16 == 0xFFFE:
+        return b"", 8, length32(raw, 4)[0]
+    if vr in _LONG:
+        if len(raw) < 12:
+            raise ends_inside(source, at, "the header of an element")
+        return vr, 12, length32(raw, 8)[0]
+    # No VR of the standard: a device's own, or none at all. The reading after which the next tag is in order counts; of
+    # several, that of PS3.5 7.1.2 for VRs to come (two letters, 32 bits), else that of an element without VR.
+    raw = raw.ljust(12, b"\0")
+    short, absent = (vr, 8, _SHORTS[form.big].unpack_from(raw, 6)[0]), (b"", 8, length32(raw, 4)[0])
+    long = (vr, 12, length32(raw, 8)[0])
+    readings = (long, short, absent) if _is_vr(vr) else (absent, short, long)
+    return max(readings, key=lambda reading: _order(source, at + reading[1] + reading[2], tag, form))
+
+
+def _order(source: Bytes, at: int, tag: int, form: Form) -> int:
+    """How well what stands at `at` follows an element of this tag: 2 the end of the data or an element of a higher tag
+    and a known VR, 1 one of a higher tag, 0 anything else."""
+    try:
+        raw = source.read(at, 8) if at <= source.size else b""
+    except Refused:  # beyond what is inflated of a header
+        return 0
+    if len(raw) < 8:
+        return 2 if at == source.size else 0
+    g, e, vr, _ = _HEADS[form.big].unpack(raw)
+    if g == 0xFFFE:
+        return 2 if e in {0xE000, 0xE00D, 0xE0DD} else 0
+    if g << 16 | e <= tag:
+        return 0
+    if form.implicit:
+        return 2 if at + 8 + _LENGTHS[form.big].unpack_from(raw, 4)[0] <= source.size else 1
+    return 2 if vr in VRS else 1
+
+
+def _form_of_item(source: Bytes, at: int, form: Form) -> Form:
+    """In which form the item's elements are written: in that of the data set, or as `form` tells for VR UN (PS3.5
+    6.2.2); some devices write the other one. It counts where its second tag is in order and the other's is not."""
+    raw = source.read(at, 8)
+    if len(raw) < 8 or (raw[4:6] in VRS) is not form.implicit:
+        return form
+    other = Form(not form.implicit, form.big)
+    return other if _second(source, at, other) > _second(source, at, form) else form
+
+
+def _second(source: Bytes, at: int, form: Form) -> int:
+    tag, _, skip, length = _head(source, at, form)
+    return _order(source, at + skip + length, tag, form)
 
 
 def _measured(source: Bytes, start: int, length: int, vr: bytes, form: Form) -> int:
     """The length of a value that may be a sequence, and of one whose length is undefined. Raises Refused where it is
     nested too deep: a value of known length is walked only where it has as many items as such a nest needs."""
     if length == UNDEFINED:
-        return _walk(source, start, None, IMPLICIT if vr == b"UN" else form) - start
+        return _walk(source, start, IMPLICIT if vr == b"UN" else form, _SEQUENCE_LEVEL) - start
     if length <= MAX_VALUE and vr in {b"", b"SQ", b"UN"}:  # a longer one is kept by nobody and stepped over
         mark = _HEADS[form.big].pack(ITEM >> 16, ITEM & 0xFFFF, b"", 0)[:4]
         if source.read(start, 4) == mark and source.read(start, length).count(mark) > MAX_DEPTH:
-            _walk(source, start, start + length, form)
+            _refuse_deep(source, start, start + length, form)
     return length
+
+
+def _refuse_deep(source: Bytes, at: int, end: int, form: Form) -> None:
+    """Raises Refused if the sequence is nested deeper than MAX_DEPTH. Anything else that is wrong with it is no matter
+    here: it is stepped over by its length."""
+    ends = [end]  # of each level
+    while at + 8 <= end:
+        while at >= ends[-1]:
+            ends.pop()
+        tag, vr, skip, length = _head(source, at, form)
+        at += skip
+        if tag == ITEM or vr == b"SQ" or (not vr and source.read(at, 4) == b"\xfe\xff\x00\xe0"):
+            ends.append(end if length == UNDEFINED else min(at + length, end))
+        elif tag not in {ITEM_END, SEQUENCE_END}:
+            at += 0 if length == UNDEFINED else length
+        if len(ends) > 2 * MAX_DEPTH:  # a level of nesting is a sequence and an item
+            raise damaged(f"sequences are nested deeper than {MAX_DEPTH}")
 
 
 def _kept(source: Bytes, start: int, length: int, tag: int) -> bytes:
@@ -167,51 +274,55 @@ def _kept(source: Bytes, start: int, length: int, tag: int) -> bytes:
         raise damaged(f"element {words(tag)} has {length} bytes")
     value = source.read(start, length)
     if len(value) < length:
-        raise truncated(f"element {words(tag)}")
+        raise ends_inside(source, start, f"element {words(tag)}")
     return value
 
 
 def _head(source: Bytes, at: int, form: Form) -> tuple[int, bytes, int, int]:
-    """(tag, VR, where the value starts, its length) of the element at a position."""
-    raw = source.read(at, 12)
+    """(tag, VR, bytes of the header, length of the value) of the element at a position."""
+    raw = source.read(at, 8)
     if len(raw) < 8:
-        raise truncated("a sequence")
-    raw = raw.ljust(12, b"\0")
-    g, e, vr, length = _HEADS[form.big].unpack(raw[:8])
-    if g == 0xFFFE or form.implicit or not (vr in _SHORT or _is_vr(vr)):
-        return g << 16 | e, b"", at + 8, _LENGTHS[form.big].unpack_from(raw, 4)[0]
-    if vr in _SHORT:
-        return g << 16 | e, vr, at + 8, length
-    return g << 16 | e, vr, at + 12, _LENGTHS[form.big].unpack_from(raw, 8)[0]
+        raise ends_inside(source, at, "a sequence")
+    g, e, vr, length = _HEADS[form.big].unpack(raw)
+    tag = g << 16 | e
+    if not form.implicit and vr in _SHORT and g != 0xFFFE:
+        return tag, vr, 8, length
+    return tag, *_long(source, at, tag, vr, form)
 
 
-def _walk(source: Bytes, at: int, end: int | None, form: Form, inside_item: bool = False) -> int:
-    """Steps over a sequence (or the rest of an item) of undefined length, or through one that ends at `end`, without
-    recursion; returns the position behind it. Raises Refused where it is deeper than MAX_DEPTH or never ends."""
-    stack: list[tuple[int | None, Form]] = [(end, form)]  # where each level ends, None where a delimiter tells
+_ITEM_LEVEL, _SEQUENCE_LEVEL = True, False
+
+
+def _walk(source: Bytes, at: int, form: Form, kind: bool) -> int:
+    """Steps over the rest of an item or of a sequence of undefined length, without recursion; returns the position
+    behind its delimiter. What has a length is stepped over by it: the fragments of an icon (PS3.5 A.4) are no elements.
+    An item whose own delimiter is missing ends where its sequence does. Raises Refused where the nesting is deeper than
+    MAX_DEPTH or never ends."""
+    stack: list[tuple[bool, Form]] = [(kind, form)]
     for _ in range(MAX_ELEMENTS):
-        while stack and stack[-1][0] is not None and at >= stack[-1][0]:
-            stack.pop()
+        level, here = stack[-1]
+        tag, vr, skip, length = _head(source, at, here)
+        if tag == SEQUENCE_END:
+            while stack and stack.pop()[0] is _ITEM_LEVEL:
+                if not stack:
+                    return at  # the sequence is the caller's
+            at += skip
+        elif tag == ITEM_END:
+            at += skip
+            if level is _ITEM_LEVEL:
+                stack.pop()
+        elif length != UNDEFINED:
+            at += skip + length
+        elif tag == ITEM:
+            at += skip
+            stack.append((_ITEM_LEVEL, _form_of_item(source, at, here)))
+        else:
+            at += skip
+            stack.append((_SEQUENCE_LEVEL, IMPLICIT if vr == b"UN" else here))
         if not stack:
             return at
-        here = stack[-1][1]
-        tag, vr, start, length = _head(source, at, here)
-        if tag in {ITEM_END, SEQUENCE_END}:
-            at = start
-            if stack[-1][0] is None:
-                stack.pop()
-                if not stack and inside_item and tag == SEQUENCE_END:
-                    raise damaged("an item ends in a sequence delimiter")
-        elif length == UNDEFINED:
-            stack.append((None, IMPLICIT if vr == b"UN" else here))
-            at = start
-        elif tag == ITEM or vr == b"SQ" or (not vr and source.read(start, 4) == b"\xfe\xff\x00\xe0"):
-            stack.append((start + length, here))
-            at = start
-        else:
-            at = start + length
         if at > source.size:
-            raise truncated("a sequence")
+            raise ends_inside(source, at, "a sequence")
         if len(stack) > 2 * MAX_DEPTH:  # a level of nesting is a sequence and an item
             raise damaged(f"sequences are nested deeper than {MAX_DEPTH}")
     raise damaged(f"more than {MAX_ELEMENTS} elements in a sequence")

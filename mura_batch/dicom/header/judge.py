@@ -5,19 +5,16 @@ be read."""
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from mura_batch.dicom.header.anatomy import AnatomyTags, find_laterality, find_region, normal
 from mura_batch.dicom.header.elements import UNDEFINED
 from mura_batch.dicom.header.layout import Layout, read_layout
+from mura_batch.dicom.header.parse import Header
 from mura_batch.dicom.header.tags import Tags
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.refused import Refused, truncated
 from mura_batch.dicom.syntax import CODECS, DEFLATED, KNOWN
 from mura_batch.records import Instance, Laterality, Reason, Region, RegionFinding, SourceFile, short_key
-
-if TYPE_CHECKING:
-    from mura_batch.dicom.header.reader import Header
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
@@ -31,19 +28,20 @@ _HUMAN_WORDS = {"HUMAN", "HOMO SAPIENS", "HOMO SAPIEN"}
 
 
 def judge(header: Header, tags: Tags, source: SourceFile, policy: IntakePolicy) -> Instance:
-    """Raises Refused."""
+    """Raises Refused; with region and side, if the radiograph belongs to a region that is scored."""
     _refuse_other_objects(tags)
     _refuse_other_pictures(tags)
     texts = _descriptions(tags)
-    region = find_region(AnatomyTags(_codes(tags), tags.text("BodyPartExamined"), texts), policy.site_terms)
-    _refuse_other_regions(region, policy)
-    if header.elements.pixel_bytes is None:
-        raise Refused(
-            Reason.NO_PIXEL_DATA, "the file ends before Pixel Data (7FE0,0010), or never had it", region.region
-        )
-    _refuse_unknown_regions(region, policy)
-    _refuse_missing_identity(tags)
-    layout = check_pixels(header, tags, policy)
+    region = _find_region(tags, texts, policy)
+    side = _laterality(tags, texts)
+    try:
+        _refuse_missing_pixels(header)
+        _refuse_unknown_regions(region, policy)
+        _refuse_missing_identity(tags)
+        layout = check_pixels(header, tags, policy)
+    except Refused as refused:
+        refused.region, refused.laterality = region.region, side
+        raise
     return Instance(
         source=source,
         sop_instance_uid=tags.text("SOPInstanceUID"),
@@ -55,7 +53,7 @@ def judge(header: Header, tags: Tags, source: SourceFile, policy: IntakePolicy) 
         study_date=tags.text("StudyDate"),
         modality=tags.text("Modality"),
         region=region,
-        laterality=_laterality(tags, texts),
+        laterality=side,
         view_position=tags.text("ViewPosition"),
         transfer_syntax=header.syntax,
         photometric=layout.photometric,
@@ -64,6 +62,25 @@ def judge(header: Header, tags: Tags, source: SourceFile, policy: IntakePolicy) 
         bits_stored=layout.bits_stored,
         flags=_flags(header, tags, region),
     )
+
+
+def place_of_unreadable(tags: Tags, policy: IntakePolicy) -> tuple[Region, Laterality] | None:
+    """Region and side of a radiograph whose header ends too early, by what was read of it; None where that does not
+    show a radiograph that would be scored."""
+    try:
+        _refuse_other_objects(tags)
+        _refuse_other_pictures(tags)
+        texts = _descriptions(tags)
+        return _find_region(tags, texts, policy).region, _laterality(tags, texts)
+    except Refused:
+        return None
+
+
+def _find_region(tags: Tags, texts: tuple[tuple[str, str], ...], policy: IntakePolicy) -> RegionFinding:
+    """Raises Refused where it is another part of the body, or one that --regions leaves out."""
+    region = find_region(AnatomyTags(_codes(tags), tags.text("BodyPartExamined"), texts), policy.site_terms)
+    _refuse_other_regions(region, policy)
+    return region
 
 
 def _refuse_other_objects(tags: Tags) -> None:
@@ -155,6 +172,11 @@ def _told(found: RegionFinding) -> str:
         return f"Body Part Examined (0018,0015) {found.evidence!r} is not understood, and no description names a region"
     also = f"; also {found.disagreement}" if found.disagreement else ""
     return f"{found.source}: {found.evidence}{also}"
+
+
+def _refuse_missing_pixels(header: Header) -> None:
+    if header.elements.pixel_bytes is None:
+        raise Refused(Reason.NO_PIXEL_DATA, "the file ends before Pixel Data (7FE0,0010), or never had it")
 
 
 def _refuse_missing_identity(tags: Tags) -> None:

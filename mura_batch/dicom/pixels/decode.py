@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mura_batch.dicom.header.byte_sources import InflatedBytes, MemoryBytes
 from mura_batch.dicom.header.judge import check_pixels
 from mura_batch.dicom.header.layout import Layout
-from mura_batch.dicom.header.reader import Header, parse_header
+from mura_batch.dicom.header.parse import Header, parse_header
 from mura_batch.dicom.header.tags import Tags
 from mura_batch.dicom.pixels.codecs import decode_frame
 from mura_batch.dicom.pixels.description import describe, pixel_aspect

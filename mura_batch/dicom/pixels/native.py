@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mura_batch.dicom.header.byte_sources import Bytes, MemoryBytes
+from mura_batch.dicom.header.elements import ends_inside
 from mura_batch.dicom.header.layout import Layout
-from mura_batch.dicom.header.reader import Header
+from mura_batch.dicom.header.parse import Header
 from mura_batch.dicom.refused import Refused, truncated
 from mura_batch.dicom.syntax import EXPLICIT_BE
 from mura_batch.records import Reason
@@ -27,7 +28,7 @@ def native_frame(header: Header, layout: Layout) -> Stored:
     body: bytes | memoryview
     body = header.body.view(at, length) if isinstance(header.body, MemoryBytes) else header.body.read(at, length)
     if len(body) < layout.frame_bytes:
-        raise truncated("Pixel Data (7FE0,0010)")
+        raise ends_inside(header.body, at, "Pixel Data (7FE0,0010)")
     if header.syntax == EXPLICIT_BE and (layout.bits_allocated == 16 or header.elements.pixel_vr == b"OW"):
         body = (
             np.frombuffer(body, "<u2").byteswap().tobytes()

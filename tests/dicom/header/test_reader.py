@@ -142,6 +142,49 @@ def test_a_skip_names_the_study_where_the_header_told_it(write: Write, header: H
     )
 
 
+def test_an_unreadable_radiograph_keeps_region_and_side(write: Write, header: Header) -> None:
+    found = header(write("a", ImageLaterality="R", Rows=500))
+    assert isinstance(found, Skipped)
+    assert (found.reason, found.region, found.laterality) == (Reason.PIXEL_SIZE_MISMATCH, Region.HAND, Laterality.RIGHT)
+
+
+def cut_inside_a_private_element(path: Path) -> Path:
+    """The file ends in the middle of (0029,1010), behind everything that identifies it."""
+    data = path.read_bytes()
+    at = data.index(b"\xe0\x7f\x10\x00O")
+    path.write_bytes(data[:at] + struct.pack("<HH2sHL", 0x0029, 0x1010, b"OB", 0, 4000) + b"\1" * 100)
+    return path
+
+
+def test_a_radiograph_cut_in_its_header_is_named_with_its_study(write: Write, header: Header) -> None:
+    found = header(cut_inside_a_private_element(write("a", AccessionNumber="A7")))
+    assert isinstance(found, Skipped)
+    assert (found.reason, found.study_uid, found.accession) == (Reason.TRUNCATED, "1.2.3.4", "A7")
+    assert found.region is Region.HAND
+
+
+@pytest.mark.parametrize(
+    "tags", [{"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2", "Modality": "CT"}, {"BodyPartExamined": "CHEST"}]
+)
+def test_another_object_cut_in_its_header_belongs_to_no_study(
+    write: Write, header: Header, tags: dict[str, str]
+) -> None:
+    found = header(cut_inside_a_private_element(write("a", **tags)))
+    assert isinstance(found, Skipped)
+    assert (found.reason, found.study_uid) == (Reason.TRUNCATED, "")
+
+
+def test_a_fault_of_our_own_is_not_blamed_on_the_file(
+    write: Write, header: Header, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory", "terms.toml")
+
+    monkeypatch.setattr("mura_batch.dicom.header.judge.find_region", missing)
+    with pytest.raises(FileNotFoundError):
+        header(write("a"))
+
+
 def test_regions_that_nobody_asked_for_are_left_out(write: Write, header: Header) -> None:
     found = header(write("a"), IntakePolicy(settle_seconds=0, regions=(Region.WRIST,)))
     assert isinstance(found, Skipped)

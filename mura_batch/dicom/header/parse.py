@@ -1,0 +1,79 @@
+"""The bytes of a file -> its header. A file is sniffed, never forced, and read only as far as its pixel data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mura_batch.dicom.header.byte_sources import Bytes, InflatedBytes
+from mura_batch.dicom.header.elements import EXPLICIT, IMPLICIT, VRS, Elements, Form, scan
+from mura_batch.dicom.header.tags import ALL_TAGS, HEADER_TAGS, Tags
+from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.dicom.refused import Refused, truncated
+from mura_batch.dicom.syntax import DEFLATED, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
+from mura_batch.records import Reason
+
+_META_GROUP = 0x0002
+_SYNTAX_TAGS = frozenset({0x00020010})
+_BIG = Form(implicit=False, big=True)
+_NAMES = {EXPLICIT: EXPLICIT_LE, IMPLICIT: IMPLICIT_LE, _BIG: EXPLICIT_BE}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A parsed header. body: where its positions count, the file or the inflated data set. syntax: the Transfer Syntax
+    UID told, or where none is told the one that the data set is written in, and then `guessed`."""
+
+    elements: Elements
+    body: Bytes
+    syntax: str
+    guessed: bool
+
+
+def parse_header(file: Bytes, policy: IntakePolicy, whole: bool) -> Header:
+    """Raises Refused. whole: also the elements that only the pixels need."""
+    start = _sniff(file, policy)
+    meta = scan(file, start, _form_of(file.read(start, 8), ""), _SYNTAX_TAGS, last_group=_META_GROUP)
+    told = Tags(meta, ()).text("TransferSyntaxUID")
+    body: Bytes = InflatedBytes(file, meta.end) if told == DEFLATED else file
+    at = 0 if told == DEFLATED else meta.end
+    first = body.read(at, 8)
+    if len(first) < 8:
+        raise truncated("its header: there is no data set")
+    form = _form_of(first, told)
+    elements = scan(body, at, form, ALL_TAGS if whole else HEADER_TAGS)
+    return Header(elements, body, told or _NAMES[form], not told)
+
+
+def _sniff(file: Bytes, policy: IntakePolicy) -> int:
+    """Where the File Meta Information starts, or the data set where there is none."""
+    if file.size == 0:
+        raise Refused(Reason.EMPTY_FILE, "the file is empty")
+    if file.size > policy.max_file_bytes:
+        raise Refused(Reason.TOO_LARGE, f"{file.size} bytes, more than {policy.max_file_bytes}")
+    head = file.read(0, 132)
+    if head[128:132] == b"DICM":
+        return 132
+    if not _plausible(head):
+        raise Refused(Reason.NOT_DICOM, "no DICM at byte 128, and no DICOM data set at byte 0")
+    return 0
+
+
+def _plausible(head: bytes) -> bool:
+    """A data set that starts at byte 0 (PS3.10 7.1 allows no such file, exports write them): an element of group 0002
+    or 0008, in either byte order, of low number, and either with a known VR or with a small length."""
+    if len(head) < 16:
+        return False
+    little = int.from_bytes(head[0:2], "little"), int.from_bytes(head[2:4], "little")
+    big = int.from_bytes(head[0:2], "big"), int.from_bytes(head[2:4], "big")
+    if head[4:6] in VRS:
+        return any(group in {0x0002, 0x0008} and element <= 0x0070 for group, element in (little, big))
+    return little[0] in {0x0002, 0x0008} and little[1] <= 0x0070 and int.from_bytes(head[4:8], "little") <= 64
+
+
+def _form_of(first: bytes, syntax: str) -> Form:
+    """By what the first element looks like: some files are not written as their transfer syntax says."""
+    if first[4:6] not in VRS:
+        return IMPLICIT
+    if syntax == EXPLICIT_BE or (not syntax and first[0] == 0 and first[1] in {0x02, 0x08}):
+        return _BIG
+    return EXPLICIT
