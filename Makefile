@@ -5,9 +5,12 @@ BIN := $(VENV)/bin
 STUDIES := demo/studies
 OUT := demo/out
 
+# Debian packages: chromium shows the report; the others are other readers of DICOM.
+PROGRAMS := chromium dcmtk dicom3tools libgdcm-tools
+
 PICTURES := $(wildcard $(or $(MURA_BATCH_SHARED),../shared)/fracatlas)
 
-.PHONY: help demo test check bench fuzz gpu-check setup chromium clean
+.PHONY: help demo test check bench fuzz gpu-check setup programs clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -33,7 +36,7 @@ demo: $(VENV)/.installed  ## makes DICOM studies, scores them on the CPU and pri
 	$(BIN)/mura-batch score $(STUDIES) --out $(OUT) --truth $(STUDIES)/truth.csv --settle 0 || test $$? -eq 3
 	@echo "Report: $(OUT)/latest/report.html"
 
-test: $(VENV)/.developed chromium  ## all tests
+test: $(VENV)/.developed programs  ## all tests
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.developed  ## lint, types, layers
@@ -52,10 +55,13 @@ gpu-check: $(VENV)/.developed  ## on a machine with an NVIDIA GPU: what can be p
 fuzz: $(VENV)/.developed  ## 20,000 damaged DICOM files: a record for each, no crash, no hang, flat memory
 	$(BIN)/python tests/dicom/fuzz.py --inputs 20000
 
-chromium:  # the report is tested in a real browser: Debian's package, installed where we may
-	@command -v chromium >/dev/null || \
-	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
-	  echo "chromium is not installed: the browser tests will be skipped (apt-get install chromium)"
+programs:  # programs that tests use, from Debian's packages; installed as root, else the tests that need them are skipped
+	@missing=; for package in $(PROGRAMS); do \
+	  dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; done; \
+	[ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	  for package in $$missing; do DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$package \
+	    >/dev/null || echo "$$package cannot be installed: tests that need it are skipped"; done; } || \
+	echo "not installed:$$missing: tests that need them are skipped (apt-get install$$missing)"
 
 clean:  ## removes what make made
 	rm -rf $(VENV) demo dist build
