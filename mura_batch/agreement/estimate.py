@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
-
-Z95 = NormalDist().inv_cdf(0.975)  # 1.959964: two-sided 95 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +11,8 @@ class Estimate:
     """value with its 95 % interval [low, high]; all three are NaN where it is undefined, and reason says why.
 
     method: the interval's method. n: the number of units it was computed on. se: standard error, NaN where the method
-    has none. reason: also a warning where the value stands but its interval deserves doubt.
+    has none; the interval need not be value +- 1.96 se. reason: also a warning where the value stands but its interval
+    deserves doubt.
     """
 
     value: float
@@ -32,3 +30,7 @@ class Estimate:
 
 def undefined(method: str, n: int, reason: str) -> Estimate:
     return Estimate(math.nan, math.nan, math.nan, method, n, reason=reason)
+
+
+def without_interval(value: float, method: str, n: int, reason: str) -> Estimate:
+    return Estimate(value, math.nan, math.nan, method, n, reason=reason)

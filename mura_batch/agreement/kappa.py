@@ -1,8 +1,8 @@
-"""Cohen's kappa: with the large-sample standard error of Fleiss, Cohen and Everitt (Psychological Bulletin 72, 1969),
-and with a bootstrap by patient for tables that are too small for it.
+"""Cohen's kappa. Its standard error is the large-sample one of Fleiss, Cohen and Everitt (Psychological Bulletin 72,
+1969); its two-class interval is Jeffreys', which covers where value +- 1.96 standard errors does not: see the table of
+coverage in docs/statistics.md.
 
-The official evaluation of MURA forgot a square root in its interval; it is not repeated here. docs/statistics.md tells
-which interval is used where.
+The official evaluation of MURA forgot a square root in its interval; it is not repeated here.
 """
 
 from __future__ import annotations
@@ -13,38 +13,58 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mura_batch.agreement.estimate import Z95, Estimate, undefined
+from mura_batch.agreement.clusters import clustered_variance, clusters_of, effective_size
+from mura_batch.agreement.estimate import Estimate, undefined, without_interval
+from mura_batch.agreement.quantiles import Z95
 
 LARGE_SAMPLE = "large-sample (Fleiss, Cohen, Everitt 1969)"
-EXACT_AGREEMENT = "exact binomial on the observed agreement, chance agreement held (Clopper, Pearson 1934)"
-BOOTSTRAP_ROUNDS = 2000  # the 2.5 % quantile then rests on 50 draws
-FEWEST_PATIENTS = 10  # fewer hold too little of the spread to draw it from them
-_DRAWN_AT_ONCE = 4_000_000  # patients drawn in one array: 32 MB
-_NO_ERROR = 1e-9  # a standard error below it is rounding: the smallest true one is near 1/n
+JEFFREYS = "Jeffreys: Dirichlet(1/2) on the four cells"
+JEFFREYS_CLUSTERED = f"{JEFFREYS}, effective number of studies by patient (Rao, Scott 1992)"
+DRAWS = 5_000  # of the posterior: a limit would move by 0.04 of a standard error with the seed, which is fixed
+_SEED = 0
+_NO_ERROR = 1e-6  # a standard error below it is rounding (sqrt of 1e-16 and less): a true one is near 1 / n or more
 ONE_CLASS = "both gave one and the same class only"
-COLLAPSED = "the standard error is 0: the interval collapses to a point and says nothing"
+ONE_CLASS_IN_TRUTH = "one class in the truth: kappa would be 0 whatever the calls"
+ONE_CLASS_IN_CALLS = "one class in the calls: kappa is 0 whatever the truth"
+COLLAPSED = "no interval: the standard error is 0"
 
 Floats = NDArray[np.float64]
-Counts = NDArray[np.int64]
 
 
 def cohen_kappa_score(table: ArrayLike) -> Estimate:
-    """table: [k, k] counts, k >= 2; rows truth, columns prediction, classes in the same order.
+    """table: [k, k] counts, k >= 2; rows truth, columns prediction, classes in the same order; cases independent.
 
-    The interval is value +- 1.96 se, clamped to [-1, 1]. Undefined (NaN, with a reason) where both gave one and the
-    same class only. Raises ValueError on a table that is not square, is empty, or holds negative or non-finite counts.
+    Two classes get Jeffreys' interval, more of them value +- 1.96 se within [-1, 1]. Undefined (NaN, with a reason)
+    where the truth has one class only. Raises ValueError on a table that is not square, is empty, or holds negative or
+    non-finite counts.
     """
     counts = _checked(table)
-    n = float(counts.sum())
-    if counts.diagonal().max() == n:
-        return undefined(LARGE_SAMPLE, round(n), ONE_CLASS)
-    p = counts / n
-    rows, columns = p.sum(axis=1), p.sum(axis=0)
-    expected = float(rows @ columns)
-    kappa = float((np.trace(p) - expected) / (1 - expected))
-    se = math.sqrt(_variance(p, rows, columns, kappa, expected) / n)
-    low, high = max(-1.0, kappa - Z95 * se), min(1.0, kappa + Z95 * se)
-    return Estimate(kappa, low, high, LARGE_SAMPLE, round(n), se, COLLAPSED if se < _NO_ERROR else "")
+    if len(counts) == 2:
+        return _two_class(counts, counts.sum(), math.sqrt(_variance(counts / counts.sum()) / counts.sum()), JEFFREYS)
+    n = round(float(counts.sum()))
+    if reason := _why_undefined(counts):
+        return undefined(LARGE_SAMPLE, n, reason)
+    p = counts / counts.sum()
+    value, se = _kappa(p), math.sqrt(_variance(p) / counts.sum())
+    if se < _NO_ERROR:
+        return without_interval(value, LARGE_SAMPLE, n, COLLAPSED)
+    return Estimate(value, max(-1.0, value - Z95 * se), min(1.0, value + Z95 * se), LARGE_SAMPLE, n, se)
+
+
+def clustered_kappa_score(truth: Sequence[int], predicted: Sequence[int], patients: Sequence[Hashable]) -> Estimate:
+    """Two-class kappa of paired labels (0 or 1), one for each study; studies of one patient are not independent.
+
+    The table is scaled to the effective number of studies before Jeffreys' interval; se is the linearised one between
+    patients (Vanbelle, Biometrical Journal 59, 2017). Undefined where the truth has one class only. Raises ValueError on
+    labels other than 0 and 1, on lengths that differ, and on no case.
+    """
+    cells, clusters = _cells(truth, predicted, patients), clusters_of(patients)
+    counts = _checked(np.bincount(cells, minlength=4).reshape(2, 2))
+    p = counts / len(cells)
+    influence = np.zeros(len(cells)) if _why_undefined(counts) else _influence(p).ravel()[cells]
+    effective, se = effective_size(influence, clusters), math.sqrt(clustered_variance(influence, clusters))
+    method = JEFFREYS if clusters.are_single else JEFFREYS_CLUSTERED
+    return _two_class(counts, effective, se, method)
 
 
 def _checked(table: ArrayLike) -> Floats:
@@ -61,82 +81,67 @@ def _checked(table: ArrayLike) -> Floats:
     return counts
 
 
-def _variance(p: Floats, rows: Floats, columns: Floats, kappa: float, expected: float) -> float:
-    """Of one observation: Fleiss, Cohen, Everitt 1969, equation 13, without its division by n."""
-    agreed = float((p.diagonal() * (1 - (rows + columns) * (1 - kappa)) ** 2).sum())
-    off = p * (columns[:, None] + rows[None, :]) ** 2
-    np.fill_diagonal(off, 0)
-    disagreed = (1 - kappa) ** 2 * float(off.sum())
-    variance = (agreed + disagreed - (kappa - expected * (1 - kappa)) ** 2) / (1 - expected) ** 2
-    return max(0.0, variance)  # rounding may leave -1e-18 where it is zero
+def _cells(truth: Sequence[int], predicted: Sequence[int], patients: Sequence[Hashable]) -> NDArray[np.intp]:
+    """[n] the cell of each study: 2 truth + prediction."""
+    if not len(truth) == len(predicted) == len(patients):
+        raise ValueError(f"labels differ in length: {len(truth)}, {len(predicted)} and {len(patients)} patients")
+    labels = np.asarray([truth, predicted])
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError("labels are 0 or 1")
+    return (2 * labels[0] + labels[1]).astype(np.intp)
 
 
-def bootstrap_kappa(
-    truth: Sequence[int], predicted: Sequence[int], patients: Sequence[Hashable], seed: int = 0
-) -> Estimate:
-    """Two-class kappa of paired labels (0 or 1), with a 95 % percentile interval over patients drawn with replacement:
-    studies of one patient are not independent, and a small table has no normal distribution.
-
-    Without any disagreement every draw gives 1, and a bootstrap collapses too: the interval is then the exact binomial
-    one of the observed agreement. Draws in which kappa is undefined are left out, and `reason` says how many. The
-    interval is NaN, with a reason, for fewer than FEWEST_PATIENTS and where every draw gives the same. Raises
-    ValueError on labels other than 0 and 1, on lengths that differ, and on no case.
-    """
-    cells = _cells_by_patient(truth, predicted, patients)
-    value = cohen_kappa_score(cells.sum(axis=0).reshape(2, 2))
-    method = f"bootstrap by patient, percentile, {BOOTSTRAP_ROUNDS} draws, seed {seed}"
-    if not value.is_defined:
-        return undefined(method, value.n, value.reason)
-    if value.value == 1:
-        return _exact_agreement(cells)
-    if len(cells) < FEWEST_PATIENTS:
-        return _without_interval(value, method, f"no interval: fewer than {FEWEST_PATIENTS} patients")
-    drawn = _kappas(_drawn(cells, seed))
-    defined = drawn[~np.isnan(drawn)]
-    low, high = np.quantile(defined, (0.025, 0.975))
-    if low == high:
-        return _without_interval(value, method, "no interval: every draw gives the same kappa")
-    lost = len(drawn) - len(defined)
-    reason = f"undefined in {lost} of {len(drawn)} draws, which are left out" if lost else ""
-    return Estimate(value.value, float(low), float(high), method, value.n, float(defined.std(ddof=1)), reason)
+def _why_undefined(counts: Floats) -> str:
+    if counts.diagonal().max() == counts.sum():
+        return ONE_CLASS
+    return ONE_CLASS_IN_TRUTH if counts.sum(axis=1).max() == counts.sum() else ""
 
 
-def _without_interval(value: Estimate, method: str, reason: str) -> Estimate:
-    return Estimate(value.value, math.nan, math.nan, method, value.n, reason=reason)
+def _kappa(p: Floats) -> float:
+    expected = float(p.sum(axis=1) @ p.sum(axis=0))
+    return float((np.trace(p) - expected) / (1 - expected))
 
 
-def _cells_by_patient(truth: Sequence[int], predicted: Sequence[int], patients: Sequence[Hashable]) -> Counts:
-    """[patients, 4] counts of the cells (truth, predicted) = 00, 01, 10, 11."""
-    rows = {patient: n for n, patient in enumerate(dict.fromkeys(patients))}
-    cells = np.zeros((len(rows), 4), dtype=np.int64)
-    for t, p, patient in zip(truth, predicted, patients, strict=True):
-        if t not in (0, 1) or p not in (0, 1):
-            raise ValueError(f"labels are 0 or 1, not {t!r} and {p!r}")
-        cells[rows[patient], 2 * int(t) + int(p)] += 1
-    return cells
+def _influence(p: Floats) -> Floats:
+    """[k, k] what one case in each cell does to kappa, times n; p: the cells' shares. Its mean over p is 0, the mean of
+    its square is equation 13 of Fleiss, Cohen and Everitt 1969."""
+    rows, columns = p.sum(axis=1), p.sum(axis=0)
+    expected, observed = float(rows @ columns), float(np.trace(p))
+    agree = np.eye(len(p)) * (1 - expected)
+    slope = (agree - (1 - observed) * (columns[:, None] + rows[None, :])) / (1 - expected) ** 2
+    centred: Floats = slope - float((p * slope).sum())
+    return centred
 
 
-def _drawn(cells: Counts, seed: int) -> Counts:
-    """[rounds, 4] tables, each of as many patients as there are, drawn with replacement."""
-    rng = np.random.default_rng(seed)
-    n = len(cells)
-    step = max(1, _DRAWN_AT_ONCE // n)
-    sizes = [min(step, BOOTSTRAP_ROUNDS - done) for done in range(0, BOOTSTRAP_ROUNDS, step)]
-    return np.concatenate([cells[rng.integers(0, n, (size, n))].sum(axis=1) for size in sizes])
+def _variance(p: Floats) -> float:
+    """Large-sample variance of kappa, times n; 0 where kappa is undefined."""
+    return 0.0 if p.diagonal().max() == 1 else float((p * _influence(p) ** 2).sum())
 
 
-def _kappas(tables: Counts) -> Floats:
-    """[m] kappa of [m, 4] two-class tables, NaN where it is undefined: 2 (ad - bc) / ((a+b)(b+d) + (a+c)(c+d))."""
-    a, b, c, d = tables.T.astype(np.float64)
-    below = (a + b) * (b + d) + (a + c) * (c + d)
-    kappas: Floats = np.divide(2 * (a * d - b * c), below, out=np.full(len(tables), math.nan), where=below > 0)
-    return kappas
+def _two_class(counts: Floats, effective: float, se: float, method: str) -> Estimate:
+    """counts: [2, 2]. effective: the number of independent studies that they are worth."""
+    n = round(float(counts.sum()))
+    if reason := _why_undefined(counts):
+        return undefined(method, n, reason)
+    p = counts / counts.sum()
+    value, (low, high) = _kappa(p), jeffreys_limits(p, effective)
+    reason = ONE_CLASS_IN_CALLS if p.sum(axis=0).max() == 1 else ""
+    return Estimate(value, low, high, method, n, se if se > _NO_ERROR else math.nan, reason)
 
 
-def _exact_agreement(cells: Counts) -> Estimate:
-    """For a table without disagreement: the Clopper-Pearson lower limit of an agreement seen in n of n patients is
-    0.025 ** (1/n); kappa follows from it with the chance agreement of the table."""
-    n, (normal, abnormal) = int(cells.sum()), cells.sum(axis=0)[[0, 3]]
-    expected = float(normal**2 + abnormal**2) / n**2
-    agreement = 0.025 ** (1 / len(cells))
-    return Estimate(1.0, max(-1.0, (agreement - expected) / (1 - expected)), 1.0, EXACT_AGREEMENT, n)
+def jeffreys_limits(p: Floats, effective: float) -> tuple[float, float]:
+    """2.5 % and 97.5 % quantiles of kappa where the cells have a Dirichlet posterior after `effective` studies of the
+    shares p [2, 2], half a study a cell before them. They are widened to hold kappa itself, so that complete agreement
+    reaches 1 (as Brown, Cai, DasGupta, Statistical Science 16, 2001, do for one proportion)."""
+    rng = np.random.default_rng(_SEED)
+    drawn = rng.standard_gamma(p.ravel() * effective + 0.5, (DRAWS, 4))
+    low, high = np.quantile(kappas(drawn), (0.025, 0.975))
+    value = _kappa(p)
+    return min(float(low), value), max(float(high), value)
+
+
+def kappas(tables: Floats) -> Floats:
+    """[m] kappa of [m, 4] tables in any scale: 2 (ad - bc) / ((a+b)(b+d) + (a+c)(c+d))."""
+    a, b, c, d = tables.T
+    values: Floats = 2 * (a * d - b * c) / ((a + b) * (b + d) + (a + c) * (c + d))
+    return values

@@ -5,21 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mura_batch.agreement.curves import (
-    accuracy_score,
-    roc_auc_score,
-    sensitivity_score,
-    specificity_score,
-)
+from mura_batch.agreement.curves import clustered_rate, roc_auc_score
 from mura_batch.agreement.estimate import Estimate, undefined
-from mura_batch.agreement.kappa import bootstrap_kappa, cohen_kappa_score
+from mura_batch.agreement.kappa import clustered_kappa_score
 from mura_batch.agreement.truth import Case, Matched
 from mura_batch.records import MURA_REGIONS, Region
-
-# Below it the bootstrap interval is given. The rule of thumb for the large-sample error is n > 3 k^2 = 12 at balanced
-# margins (Cicchetti 1981); regions are seldom balanced, so four times that.
-SMALL = 50
-
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -72,27 +62,21 @@ def summarise(matched: Matched) -> Agreement | None:
 
 
 def group_of(name: str, cases: Sequence[Case]) -> Group:
-    """cases: at least one."""
+    """cases: at least one. Every interval allows for patients with several studies."""
     truth, called = [c.label for c in cases], [int(c.abnormal) for c in cases]
-    table = _table(truth, called)
-    (tn, fp), (fn, tp) = table
+    (tn, fp), (fn, tp) = _table(truth, called)
     return Group(
         name, len(cases), tn, fp, fn, tp,
-        kappa=kappa_of(truth, called, [c.patient for c in cases]),
-        auroc=roc_auc_score(truth, [c.score for c in cases]),
-        accuracy=accuracy_score(table),
-        sensitivity=sensitivity_score(table),
-        specificity=specificity_score(table),
+        kappa=clustered_kappa_score(truth, called, [c.patient for c in cases]),
+        auroc=roc_auc_score(truth, [c.score for c in cases], [c.patient for c in cases]),
+        accuracy=_share_right(cases),
+        sensitivity=_share_right([c for c in cases if c.label]),
+        specificity=_share_right([c for c in cases if not c.label]),
     )  # fmt: skip
 
 
-def kappa_of(truth: Sequence[int], called: Sequence[int], patients: Sequence[str]) -> Estimate:
-    """With the interval that the data can bear: the large-sample one needs cases enough, one for each patient, and some
-    disagreement; else patients are resampled."""
-    repeated = len(set(patients)) < len(patients)
-    if len(truth) < SMALL or repeated or list(truth) == list(called):
-        return bootstrap_kappa(truth, called, patients)
-    return cohen_kappa_score(_table(truth, called))
+def _share_right(cases: Sequence[Case]) -> Estimate:
+    return clustered_rate([c.abnormal == bool(c.label) for c in cases], [c.patient for c in cases])
 
 
 def _table(truth: Sequence[int], called: Sequence[int]) -> list[list[int]]:
@@ -111,6 +95,6 @@ def _reader(name: str, n: int, cases: Sequence[Case]) -> Reader:
     return Reader(
         name,
         len(read),
-        with_truth=kappa_of([case.label for case, _ in read], said, patients),
-        with_model=kappa_of(said, [int(case.abnormal) for case, _ in read], patients),
+        with_truth=clustered_kappa_score([case.label for case, _ in read], said, patients),
+        with_model=clustered_kappa_score(said, [int(case.abnormal) for case, _ in read], patients),
     )
