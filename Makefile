@@ -10,7 +10,7 @@ PROGRAMS := chromium dcmtk dicom3tools libgdcm-tools
 
 PICTURES := $(wildcard $(or $(MURA_BATCH_SHARED),../shared)/fracatlas)
 
-.PHONY: help demo test check bench fuzz gpu-check setup programs clean
+.PHONY: help demo test check bench coverage fuzz gpu-check setup programs clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ bench: $(VENV)/.developed  ## speed as ratios against a straightforward script, 
 
 gpu-check: $(VENV)/.developed  ## on a machine with an NVIDIA GPU: what can be proved there, as a table and JSON
 	MURA_BATCH_GPU_CHECK=build/gpu-check.json $(BIN)/python -m pytest tests/gpu -m gpu
+
+coverage: $(VENV)/.developed  ## how often the 95 % intervals hold the true value, by simulation; goes on where it stopped; 20 minutes
+	$(BIN)/python -m bench.coverage
 
 fuzz: $(VENV)/.developed  ## 20,000 damaged DICOM files: a record for each, no crash, no hang, flat memory
 	$(BIN)/python tests/dicom/fuzz.py --inputs 20000

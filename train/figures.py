@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from mura_batch.agreement.estimate import Estimate
-from mura_batch.agreement.kappa import cohen_kappa_score
+from mura_batch.agreement.kappa import clustered_kappa_score, cohen_kappa_score
 from mura_batch.agreement.summary import Group, group_of
-from mura_batch.agreement.summary import kappa_of as kappa_by_patient
 from mura_batch.agreement.truth import Case
 from train.calibrate import Bools, Floats, held_out_decisions
 from train.data.examples import Example, Studies, studies_of
@@ -24,7 +21,7 @@ def figures(studies: Studies, scores: Floats, threshold: float, split: str) -> d
     rows = zip(studies.keys, studies.groups, studies.regions, studies.abnormal, scores, strict=True)
     cases = [_case(*row, threshold) for row in rows]
     called = held_out_decisions(scores, studies.abnormal, studies.groups)
-    held_out = kappa_by_patient([c.label for c in cases], called.astype(int).tolist(), studies.groups)
+    held_out = clustered_kappa_score([c.label for c in cases], called.astype(int).tolist(), studies.groups)
     note = "each study decided by a threshold chosen on the studies of other groups, 10 folds"
     return {**_broken_down(cases, split), "kappa_threshold_held_out": {**_plain(held_out, split), "note": note}}
 
@@ -44,7 +41,7 @@ def table_of(abnormal: Bools, called: Bools) -> list[list[int]]:
 
 
 def kappa_of(table: list[list[int]]) -> Estimate:
-    """For its value: the interval is the large-sample one, which takes every row for an independent witness."""
+    """For its value: the interval takes every row for independent."""
     return cohen_kappa_score(table)
 
 
@@ -82,8 +79,5 @@ def _of_group(group: Group, split: str) -> dict[str, Any]:
 
 def _plain(estimate: Estimate, split: str) -> dict[str, Any]:
     """As a card stores it: four decimals, more than the interval deserves; None where it is undefined."""
-    value, low, high = (
-        None if np.isnan(x) else round(float(x), 4) for x in (estimate.value, estimate.low, estimate.high)
-    )
-    told = {"value": value, "low": low, "high": high, "method": estimate.method, "n": estimate.n, "split": split}
-    return {**told, "reason": estimate.reason} if estimate.reason else told
+    plain = {name: round(value, 4) if isinstance(value, float) else value for name, value in estimate.as_json().items()}
+    return {**plain, "split": split}

@@ -89,7 +89,7 @@ def _parity(model: Model, dataset: Dataset, inputs: Pictures) -> dict[str, Any]:
         **asdict(parity),
         "p99_abs": float(np.percentile(apart, 99)),
         "studies_called_otherwise": int((called[0] != called[1]).sum()),
-        "auroc_difference": {"value": auroc.value, "low": auroc.low, "high": auroc.high, "method": auroc.method},
+        "auroc_difference": auroc.as_json(),
         "method": "OpenVINO int8 against OpenVINO float32",
         "gates": asdict(CPU_GATE),
     }

@@ -28,12 +28,16 @@ class Clusters:
 
     def totals(self, values: Floats) -> Floats:
         """[n] values of studies -> [count] their sum over each patient."""
-        return np.bincount(self.codes, weights=values, minlength=self.count)
+        return np.bincount(self.codes, weights=values, minlength=self.count).astype(np.float64, copy=False)
 
-    def select(self, chosen: NDArray[np.bool_]) -> Clusters:
-        """Of the chosen [n] studies, their patients numbered anew."""
-        codes = np.unique(self.codes[chosen], return_inverse=True)[1]
-        return Clusters(codes, int(codes.max()) + 1 if len(codes) else 0)
+    def count_of(self, chosen: NDArray[np.bool_]) -> int:
+        """How many patients the chosen [n] studies are of."""
+        return int(np.count_nonzero(np.bincount(self.codes[chosen])))
+
+
+def independent(n: int) -> Clusters:
+    """n studies of as many patients."""
+    return Clusters(np.arange(n), n)
 
 
 def clusters_of(patients: Sequence[Hashable]) -> Clusters:

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mura_batch.agreement.clusters import Clusters, clusters_of, effective_size
+from mura_batch.agreement.clusters import Clusters, clusters_of, effective_size, independent
 from mura_batch.agreement.estimate import Estimate, undefined, without_interval
 from mura_batch.agreement.quantiles import Z95, t95
 
@@ -69,7 +69,7 @@ def roc_auc_score(y_true: ArrayLike, y_score: ArrayLike, patients: Sequence[Hash
     reason, where a class has fewer than two patients. Raises ValueError on bad input.
     """
     truth, score = _checked(y_true, y_score)
-    clusters = clusters_of(range(len(score)) if patients is None else patients)
+    clusters = independent(len(score)) if patients is None else clusters_of(patients)
     method = LOGIT_DELONG if clusters.are_single else OBUCHOWSKI
     if truth.all() or not truth.any():
         return undefined(method, len(score), ONE_CLASS_IN_TRUTH)
@@ -77,7 +77,7 @@ def roc_auc_score(y_true: ArrayLike, y_score: ArrayLike, patients: Sequence[Hash
         return undefined(method, len(score), ALL_TIED)
     shares = _placements(truth, score)
     value = float(shares[truth].mean())
-    cases = (clusters.select(truth).count, clusters.select(~truth).count)
+    cases = (clusters.count_of(truth), clusters.count_of(~truth))
     if min(cases) < 2:
         return without_interval(value, method, len(score), FEW_CASES)
     se = math.sqrt(sum(_obuchowski(shares, truth, clusters)))
@@ -85,9 +85,9 @@ def roc_auc_score(y_true: ArrayLike, y_score: ArrayLike, patients: Sequence[Hash
 
 
 def roc_auc_difference(y_true: ArrayLike, y_score: ArrayLike, other: ArrayLike) -> Estimate:
-    """AUC of y_score less that of other, [N] each, on the same independent cases: the interval of the paired difference,
-    narrower than those of the two areas. Undefined where a class has fewer than two cases; without interval where both
-    scores order every pair alike. Raises ValueError on bad input."""
+    """AUC of y_score less that of other, [N] each, on the same independent cases: the interval of the paired
+    difference, narrower than those of the areas. Undefined where a class has fewer than two cases; without interval
+    where both scores order every pair alike. Raises ValueError on bad input."""
     truth, score = _checked(y_true, y_score)
     _, second = _checked(y_true, other)
     if truth.sum() < 2 or (~truth).sum() < 2:
@@ -120,7 +120,7 @@ def _obuchowski(shares: Floats, truth: Bools, clusters: Clusters) -> tuple[float
     positive, negative = shares[truth].mean(), shares[~truth].mean()
     above = clusters.totals(np.where(truth, shares - positive, 0.0)) / truth.sum()
     below = clusters.totals(np.where(truth, 0.0, shares - negative)) / (~truth).sum()
-    of_positive, of_negative = clusters.select(truth).count, clusters.select(~truth).count
+    of_positive, of_negative = clusters.count_of(truth), clusters.count_of(~truth)
     return (
         float((above**2).sum()) * of_positive / (of_positive - 1),
         float((below**2).sum()) * of_negative / (of_negative - 1),
@@ -136,7 +136,7 @@ def _logit_limits(shares: Floats, truth: Bools, clusters: Clusters) -> tuple[flo
     widened = Clusters(codes, clusters.count + 2)
     between = _obuchowski(shares, truth, widened)
     variance = max(sum(between), np.finfo(np.float64).tiny)
-    cases = widened.select(truth).count, widened.select(~truth).count
+    cases = widened.count_of(truth), widened.count_of(~truth)
     quantile = Z95
     if min(cases) - 1 < FEW:
         parts = sum(part**2 / (n - 1) for part, n in zip(between[:2], cases, strict=True))

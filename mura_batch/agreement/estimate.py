@@ -23,6 +23,12 @@ class Estimate:
     se: float = math.nan
     reason: str = ""
 
+    def as_json(self) -> dict[str, float | int | str | None]:
+        """value, low, high, method, n and, where there is one, reason; None stands for NaN, which JSON has not."""
+        numbers = {name: getattr(self, name) for name in ("value", "low", "high")}
+        plain = {name: None if math.isnan(number) else number for name, number in numbers.items()}
+        return {**plain, "method": self.method, "n": self.n, **({"reason": self.reason} if self.reason else {})}
+
     @property
     def is_defined(self) -> bool:
         return not math.isnan(self.value)

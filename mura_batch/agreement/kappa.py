@@ -55,8 +55,8 @@ def clustered_kappa_score(truth: Sequence[int], predicted: Sequence[int], patien
     """Two-class kappa of paired labels (0 or 1), one for each study; studies of one patient are not independent.
 
     The table is scaled to the effective number of studies before Jeffreys' interval; se is the linearised one between
-    patients (Vanbelle, Biometrical Journal 59, 2017). Undefined where the truth has one class only. Raises ValueError on
-    labels other than 0 and 1, on lengths that differ, and on no case.
+    patients (Vanbelle, Biometrical Journal 59, 2017). Undefined where the truth has one class only. Raises ValueError
+    on labels other than 0 and 1, on lengths that differ, and on no case.
     """
     cells, clusters = _cells(truth, predicted, patients), clusters_of(patients)
     counts = _checked(np.bincount(cells, minlength=4).reshape(2, 2))
@@ -88,7 +88,7 @@ def _cells(truth: Sequence[int], predicted: Sequence[int], patients: Sequence[Ha
     labels = np.asarray([truth, predicted])
     if not np.isin(labels, (0, 1)).all():
         raise ValueError("labels are 0 or 1")
-    return (2 * labels[0] + labels[1]).astype(np.intp)
+    return np.asarray(2 * labels[0] + labels[1], dtype=np.intp)
 
 
 def _why_undefined(counts: Floats) -> str:

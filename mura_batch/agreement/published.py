@@ -1,5 +1,5 @@
-"""Published kappa figures, for a look beside one's own. The paper's were measured on studies that nobody else has, the
-article's on public ones: a model evaluated on MURA's validation set, by picture, is measured on the same pictures.
+"""Published kappa figures, shown beside one's own. The paper's were measured on a hidden test set, the article's on
+public images: a model evaluated on MURA's validation set, per image, is measured on the same images.
 
 Paper: Rajpurkar et al., "MURA: Large Dataset for Abnormality Detection in Musculoskeletal Radiographs", arXiv
 1712.06957, table 2: agreement per STUDY with the majority of three radiologists, on a hidden test set of 207 studies;

@@ -10,14 +10,14 @@ import numpy as np
 
 Z95 = NormalDist().inv_cdf(0.975)  # 1.959964: two-sided 95 %
 _T95_OF_1 = 12.706205  # Student's t with one degree of freedom, the largest that is given
-_NODES = np.linspace(0.0, 1.0, 1025)
-_SIMPSON = np.concatenate([[1.0], np.tile([4.0, 2.0], 511), [4.0, 1.0]]) / (3 * 1024)
+_NODES = np.linspace(0.0, 1.0, 257)
+_SIMPSON = np.concatenate([[1.0], np.tile([4.0, 2.0], 127), [4.0, 1.0]]) / (3 * 256)
 
 
 @lru_cache(maxsize=4096)
 def t95(degrees: float) -> float:
-    """Two-sided 95 % quantile of Student's t, to six decimals. degrees: of freedom, >= 1, need not be whole; from 10,000
-    on the normal quantile is given. Raises ValueError on degrees below 1."""
+    """Two-sided 95 % quantile of Student's t, to six decimals. degrees: of freedom, >= 1, need not be whole; from
+    10,000 on the normal quantile is given. Raises ValueError on degrees below 1."""
     if not degrees >= 1:
         raise ValueError(f"Student's t needs at least 1 degree of freedom, not {degrees}")
     if degrees >= 1e4:

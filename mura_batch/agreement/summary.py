@@ -11,9 +11,10 @@ from mura_batch.agreement.kappa import clustered_kappa_score
 from mura_batch.agreement.truth import Case, Matched
 from mura_batch.records import MURA_REGIONS, Region
 
+
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Agreement of one group of studies. The four counts: what the truth says of the call."""
+    """Agreement of one group of studies. The four counts: cells of the confusion matrix."""
 
     name: str
     n: int
@@ -91,10 +92,10 @@ def _reader(name: str, n: int, cases: Sequence[Case]) -> Reader:
     if not read:
         nothing = undefined("none", 0, "read no scored study")
         return Reader(name, 0, nothing, nothing)
-    said, patients = [label for _, label in read], [case.patient for case, _ in read]
+    labels, patients = [label for _, label in read], [case.patient for case, _ in read]
     return Reader(
         name,
         len(read),
-        with_truth=clustered_kappa_score([case.label for case, _ in read], said, patients),
-        with_model=clustered_kappa_score(said, [int(case.abnormal) for case, _ in read], patients),
+        with_truth=clustered_kappa_score([case.label for case, _ in read], labels, patients),
+        with_model=clustered_kappa_score(labels, [int(case.abnormal) for case, _ in read], patients),
     )

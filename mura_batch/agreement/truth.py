@@ -1,4 +1,4 @@
-"""Truth: labels to hold scores against, from a CSV; matched to the studies of a run."""
+"""Truth: labels to compare scores with, read from a CSV and matched to the studies of a run."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ def read_truth(path: Path) -> Truth:
     """Columns: study_uid (or accession), label, region where a study has several, and one column for each reader whose
     name begins with 'reader'; without a label column the label is the readers' majority.
 
-    Comma, semicolon or tab; a byte-order mark and spaces around values are met. Raises TruthError that names the line.
+    Comma, semicolon or tab; a byte-order mark and spaces around values are accepted. Raises TruthError that names the
+    line.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -147,14 +148,14 @@ def _read_header(names: list[str], path: Path) -> _Header:
     readers = tuple(n for n, name in enumerate(known) if name.startswith("reader"))
     label = known.index("label") if "label" in known else None
     if by is None or (label is None and not readers):
-        told = ", ".join(names)[:80]
-        raise TruthError(f"{path} needs a header line with study_uid (or accession) and label, it has: {told!r}")
+        columns = ", ".join(names)[:80]
+        raise TruthError(f"{path} needs a header line with study_uid (or accession) and label, it has: {columns!r}")
     region = known.index("region") if "region" in known else None
     return _Header(by, known.index(by), label, region, readers, len(names))
 
 
 def _rows(rows: Reader, header: _Header, path: Path) -> Iterator[tuple[list[str], str]]:
-    """Stripped cells of the lines that are not blank, each with the name of its line."""
+    """Stripped cells of the lines that are not blank, each with file and line number for messages."""
     for row in rows:
         line, cells = f"{path}, line {rows.line_num}", [cell.strip() for cell in row]
         if not any(cells):
@@ -207,13 +208,13 @@ def match(truth: Truth, studies: Iterable[StudyScore]) -> Matched:
     for (name, region), label in truth.labels:
         of = rows[name]
         lenient = not region or len(of) == labels_of[name] == 1
-        found = [row for row in of if lenient or row.region == region]
-        scored = [row for row in found if row.score is not None]
-        absent += not found
-        unscored += bool(found) and not scored
+        matching = [row for row in of if lenient or row.region == region]
+        scored = [row for row in matching if row.score is not None]
+        absent += not matching
+        unscored += bool(matching) and not scored
         if scored:
-            said = tuple(reader.get((name, region)) for reader in readers)
-            cases.append(_case(max(scored, key=lambda row: row.score or 0.0), label, said))
+            given = tuple(reader.get((name, region)) for reader in readers)
+            cases.append(_case(max(scored, key=lambda row: row.score or 0.0), label, given))
     if absent == len(truth.labels):
         raise TruthError(
             f"{truth.source} names no study of this run: are its {truth.by} values from here, with their leading zeros?"

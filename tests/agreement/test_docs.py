@@ -6,9 +6,10 @@ import doctest
 import math
 from pathlib import Path
 
-from mura_batch.agreement.kappa import BOOTSTRAP_ROUNDS, FEWEST_PATIENTS, cohen_kappa_score
+from mura_batch.agreement.clusters import FEWEST_PATIENTS
+from mura_batch.agreement.curves import FEW
+from mura_batch.agreement.kappa import DRAWS, cohen_kappa_score
 from mura_batch.agreement.published import KAPPA
-from mura_batch.agreement.summary import SMALL
 
 PATH = Path(__file__).parents[2] / "docs" / "statistics.md"
 PAGE = PATH.read_text(encoding="utf-8")
@@ -27,12 +28,12 @@ def test_the_published_table_of_the_page_is_the_programs() -> None:
 
 
 def test_the_rules_of_the_page_name_the_programs_numbers() -> None:
-    assert f"at least {SMALL} studies" in PAGE
-    assert f"{BOOTSTRAP_ROUNDS:,} draws" in PAGE
-    assert f"fewer than {FEWEST_PATIENTS} patients" in PAGE
+    assert f"{DRAWS:,} draws" in PAGE
+    assert f"With fewer than {FEWEST_PATIENTS} patients" in PAGE
+    assert f"than {FEW} patients in a class" in PAGE
 
 
-def test_the_two_standard_errors_of_the_page_are_told_apart() -> None:
+def test_the_two_standard_errors_of_the_page_differ() -> None:
     """The SAS table: large-sample .1380, simple .1742; 13 of 19 agree, chance is (5*0 + 8*13 + 6*6) / 19^2."""
     observed, chance = 13 / 19, (5 * 0 + 8 * 13 + 6 * 6) / 19**2
     simple = math.sqrt(observed * (1 - observed) / (19 * (1 - chance) ** 2))

@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 from statsmodels.stats.inter_rater import cohens_kappa
 
 from mura_batch.agreement.kappa import (
-    BOOTSTRAP_ROUNDS,
     COLLAPSED,
-    EXACT_AGREEMENT,
-    FEWEST_PATIENTS,
+    JEFFREYS,
+    JEFFREYS_CLUSTERED,
     LARGE_SAMPLE,
     ONE_CLASS,
-    bootstrap_kappa,
+    ONE_CLASS_IN_CALLS,
+    ONE_CLASS_IN_TRUTH,
+    clustered_kappa_score,
     cohen_kappa_score,
 )
+from mura_batch.agreement.quantiles import Z95
 
 Table = list[list[int]]
 
@@ -42,15 +44,14 @@ STATSMODELS_TABLES = [
 
 
 @pytest.mark.parametrize("table", STATSMODELS_TABLES)
-def test_value_error_and_interval_equal_those_of_statsmodels(table: Sequence[Sequence[float]]) -> None:
+def test_value_and_standard_error_equal_those_of_statsmodels(table: Sequence[Sequence[float]]) -> None:
     ours, theirs = cohen_kappa_score(table), cohens_kappa(np.asarray(table, dtype=float))
     assert ours.value == pytest.approx(theirs.kappa, abs=1e-12)
-    assert ours.se == pytest.approx(math.sqrt(max(theirs.var_kappa, 0)), abs=1e-12)
-    assert ours.low == pytest.approx(max(-1, ours.value - 1.959963984540054 * ours.se), abs=1e-12)
-    if theirs.var_kappa > 0:
-        assert ours.low == pytest.approx(max(-1, theirs.kappa_low), abs=1e-12)
-        assert ours.high == pytest.approx(min(1, theirs.kappa_upp), abs=1e-12)
-    assert ours.method == LARGE_SAMPLE
+    if theirs.var_kappa > 1e-12:
+        assert ours.se == pytest.approx(math.sqrt(theirs.var_kappa), abs=1e-12)
+    else:
+        assert math.isnan(ours.se)
+    assert ours.method == (JEFFREYS if len(table) == 2 else LARGE_SAMPLE)
 
 
 @pytest.mark.parametrize(
@@ -60,13 +61,21 @@ def test_value_error_and_interval_equal_those_of_statsmodels(table: Sequence[Seq
         ([[31, 12], [4, 58]], 0.676, (0.532, 0.820)),  # R package statpsych, ci.kappa(.05, 31, 12, 4, 58)
         ([[20, 20], [10, 50]], 0.348, None),  # Artstein & Poesio 2008, Computational Linguistics 34(4)
         ([[1507, 160], [357, 1173]], 0.674, None),  # P. Guillou, "Fastai, the new radiology tool"
+        ([[25, 21], [50, 39]], -0.016, None),  # psychiatry data of Donner & Petryshen 1989; se .0784
     ],
 )
 def test_published_values_are_met(table: Table, value: float, interval: tuple[float, float] | None) -> None:
+    """The published intervals are value +- 1.96 standard errors."""
     ours = cohen_kappa_score(table)
     assert round(ours.value, 3) == value
     if interval is not None:
-        assert (round(ours.low, 3), round(ours.high, 3)) == interval
+        assert (round(ours.value - Z95 * ours.se, 3), round(ours.value + Z95 * ours.se, 3)) == interval
+
+
+def test_standard_error_of_statpsych_is_met() -> None:
+    """R package statpsych 2.0.0, ci.kappa(.05, 31, 12, 4, 58): estimate .6756757, SE .07344761."""
+    ours = cohen_kappa_score([[31, 12], [4, 58]])
+    assert (round(ours.value, 7), round(ours.se, 8)) == (0.6756757, 0.07344761)
 
 
 counts = st.integers(2, 5).flatmap(
@@ -76,47 +85,73 @@ counts = st.integers(2, 5).flatmap(
 
 @settings(deadline=None)  # a busy machine is no failure
 @given(counts)
-def test_any_table_agrees_with_statsmodels_or_is_told_to_be_degenerate(table: Table) -> None:
+def test_any_table_equals_statsmodels_or_is_undefined(table: Table) -> None:
     counted = np.asarray(table)
     assume(counted.sum() > 0)
     ours = cohen_kappa_score(table)
-    if not ours.is_defined:
-        assert counted.diagonal().max() == counted.sum()
-        assert ours.reason == ONE_CLASS
-        return
-    theirs = cohens_kappa(counted) if ours.se > 1e-7 else None
-    if theirs is not None:
-        assert ours.value == pytest.approx(theirs.kappa, abs=1e-12)
-        assert ours.low == pytest.approx(max(-1, theirs.kappa_low), abs=1e-9)
-        assert ours.high == pytest.approx(min(1, theirs.kappa_upp), abs=1e-9)
-    assert -1 <= ours.low <= ours.value + 1e-12
-    assert ours.value - 1e-12 <= ours.high <= 1
     assert ours.n == counted.sum()
+    if not ours.is_defined:
+        assert counted.sum(axis=1).max() == counted.sum()
+        assert ours.reason in {ONE_CLASS, ONE_CLASS_IN_TRUTH}
+        return
+    if not math.isnan(ours.se):
+        theirs = cohens_kappa(counted)
+        assert ours.value == pytest.approx(theirs.kappa, abs=1e-12)
+        assert ours.se == pytest.approx(math.sqrt(theirs.var_kappa), abs=1e-9)
+    if not math.isnan(ours.low):
+        assert -1 <= ours.low <= ours.value <= ours.high <= 1
+        assert ours.low < ours.high
+    else:
+        assert ours.reason == COLLAPSED
 
 
 @settings(deadline=None)  # a busy machine is no failure
 @given(counts)
-def test_exchanging_the_readers_or_the_classes_changes_nothing(table: Table) -> None:
+def test_swapping_readers_or_classes_changes_nothing(table: Table) -> None:
     counted = np.asarray(table)
-    assume(counted.sum() > 0)
+    assume(counted.sum(axis=0).max() < counted.sum() and counted.sum(axis=1).max() < counted.sum())
     first = cohen_kappa_score(counted)
     for other in (cohen_kappa_score(counted.T), cohen_kappa_score(counted[::-1, ::-1])):
-        assert (other.value, other.low, other.high) == pytest.approx(
-            (first.value, first.low, first.high), abs=1e-7, nan_ok=True
+        assert (other.value, other.se) == pytest.approx((first.value, first.se), abs=1e-7, nan_ok=True)
+        # the limits of two classes are quantiles of 5,000 draws: a quarter of the width is far beyond their noise
+        assert (other.low, other.high) == pytest.approx(
+            (first.low, first.high), abs=0.25 * (first.high - first.low), nan_ok=True
         )
 
 
-def test_agreement_without_exception_has_a_value_and_a_warning_beside_its_collapsed_interval() -> None:
+def test_complete_agreement_has_a_proper_interval() -> None:
     perfect = cohen_kappa_score([[7, 0], [0, 7]])  # statsmodels' test_fleis_randolph: 1.0
-    assert (perfect.value, perfect.low, perfect.high) == (1, 1, 1)
+    assert (perfect.value, perfect.high, perfect.reason) == (1, 1, "")
+    assert 0.4 < perfect.low < 0.9
+
+
+def test_complete_agreement_of_three_classes_has_no_interval() -> None:
+    perfect = cohen_kappa_score(np.diag([7, 7, 7]))
+    assert perfect.value == 1
+    assert math.isnan(perfect.low)
     assert perfect.reason == COLLAPSED
 
 
-def test_a_reader_who_calls_everything_normal_has_kappa_0_and_no_usable_interval() -> None:
-    """Chance explains all of the agreement; statsmodels takes the root of -1e-15 here and gives NaN limits."""
+def test_calls_of_one_class_have_kappa_0_and_a_warning() -> None:
+    """Chance explains all of the agreement; value +- 1.96 se would be 0.000 [0.000, 0.000]."""
     all_normal = cohen_kappa_score([[40, 0], [3, 0]])
     assert all_normal.value == pytest.approx(0, abs=1e-12)
-    assert all_normal.reason == COLLAPSED
+    assert all_normal.reason == ONE_CLASS_IN_CALLS
+    assert math.isnan(all_normal.se)
+    assert all_normal.low < -0.01
+    assert all_normal.high > 0.1
+
+
+def test_truth_of_one_class_is_undefined_and_named() -> None:
+    """Sixty normal studies of which ten were called abnormal: once 0.000 [0.000, 0.000], its standard error 8e-9."""
+    for ours in (
+        cohen_kappa_score([[50, 10], [0, 0]]),
+        clustered_kappa_score([0] * 60, [0] * 50 + [1] * 10, range(60)),
+        clustered_kappa_score([0] * 60, [0] * 50 + [1] * 10, [n // 2 for n in range(60)]),
+    ):
+        assert math.isnan(ours.value)
+        assert math.isnan(ours.low)
+        assert ours.reason == ONE_CLASS_IN_TRUTH
 
 
 @pytest.mark.parametrize("table", [[[9, 0], [0, 0]], [[0, 0], [0, 4]], [[0, 0, 0], [0, 3, 0], [0, 0, 0]]])
@@ -129,7 +164,7 @@ def test_one_class_only_is_undefined_with_the_reason(table: Table) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "told"),
+    ("table", "message"),
     [
         ([[1, 2, 3], [4, 5, 6]], "square"),
         ([1, 2], "square"),
@@ -142,76 +177,69 @@ def test_one_class_only_is_undefined_with_the_reason(table: Table) -> None:
         ([[0, 0], [0, 0]], "empty"),
     ],
 )
-def test_what_is_no_table_of_counts_is_refused_in_words(table: object, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_a_table_that_holds_no_counts_is_an_error(table: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         cohen_kappa_score(table)  # type: ignore[arg-type]
 
 
-# The bootstrap
+# Patients with several studies
 
 
-def _labels(n: int, seed: int = 4) -> tuple[list[int], list[int], list[str]]:
-    """n studies of n patients, on which two readers agree in about 85 of 100."""
+def _labels(n: int, seed: int = 4) -> tuple[list[int], list[int]]:
+    """n studies, on which two readers agree in about 85 of 100."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, 2, n)
     predicted = np.where(rng.random(n) < 0.85, truth, 1 - truth)
-    return truth.tolist(), predicted.tolist(), [f"p{i}" for i in range(n)]
+    return truth.tolist(), predicted.tolist()
 
 
-def test_the_bootstrap_is_the_same_every_time_and_names_itself() -> None:
-    labels = _labels(60)
-    first, again, other = bootstrap_kappa(*labels), bootstrap_kappa(*labels), bootstrap_kappa(*labels, seed=7)
-    assert first == again
-    assert (first.low, first.high) != (other.low, other.high)
-    assert first.method == f"bootstrap by patient, percentile, {BOOTSTRAP_ROUNDS} draws, seed 0"
-
-
-def test_with_many_patients_the_bootstrap_meets_the_large_sample_interval() -> None:
-    truth, predicted, patients = _labels(800)
+def test_one_study_a_patient_is_the_kappa_of_the_table() -> None:
+    truth, predicted = _labels(60)
     table = np.zeros((2, 2), dtype=int)
     np.add.at(table, (truth, predicted), 1)
-    large, drawn = cohen_kappa_score(table), bootstrap_kappa(truth, predicted, patients)
-    assert drawn.value == pytest.approx(large.value, abs=1e-12)
-    assert drawn.se == pytest.approx(large.se, rel=0.06)
-    assert (drawn.low, drawn.high) == pytest.approx((large.low, large.high), abs=0.01)
+    of_table, of_studies = cohen_kappa_score(table), clustered_kappa_score(truth, predicted, range(60))
+    assert (of_studies.value, of_studies.low, of_studies.high) == (of_table.value, of_table.low, of_table.high)
+    assert of_studies.se == pytest.approx(of_table.se * math.sqrt(60 / 59), rel=1e-12)
+    assert of_studies.method == of_table.method == JEFFREYS
 
 
-def test_studies_of_one_patient_are_drawn_together_and_widen_the_interval() -> None:
-    truth, predicted, _ = _labels(40)
-    four_times = bootstrap_kappa(truth * 4, predicted * 4, [f"p{i}" for i in range(40)] * 4)
-    as_if_apart = bootstrap_kappa(truth * 4, predicted * 4, [f"p{i}" for i in range(160)])
-    once = bootstrap_kappa(truth, predicted, [f"p{i}" for i in range(40)])
-    assert (four_times.low, four_times.high) == pytest.approx((once.low, once.high), abs=1e-12)
-    assert as_if_apart.high - as_if_apart.low < 0.6 * (four_times.high - four_times.low)
+PET = "000 110 111 1 110 1111 111 11 11 1 110 11 111 11 00 110 110 110 11 1 11"  # a word a patient, a digit a gland
+SPECT = "011 111 111 1 111 1111 111 11 10 1 110 11 111 11 11 110 110 111 11 1 11"
 
 
-def test_complete_agreement_gets_the_exact_binomial_limit() -> None:
-    """Clopper & Pearson 1934: of 20 in 20 the lower 95 % limit is .8316; half of them abnormal: chance is .5."""
-    labels = [0, 1] * 10
-    sure = bootstrap_kappa(labels, labels, range(20))
-    assert sure.method == EXACT_AGREEMENT
-    assert sure.value == 1
-    assert sure.high == 1
-    assert sure.low == pytest.approx((0.8316 - 0.5) / 0.5, abs=2e-4)
+def test_clustered_standard_error_is_that_of_r_survey() -> None:
+    """Thyroid glands of 21 patients by PET and SPECT (Obuchowski, Statistics in Medicine 17, 1998; R clust.bin.pair).
+    R survey 4.1.1, svykappa(~x+y, svydesign(ids=~patient)): .422096317280453, SE .155379026650932; with ids=~1
+    .162213962833313."""
+    pet, spect = ([int(gland) for gland in by.replace(" ", "")] for by in (PET, SPECT))
+    patients = [n for n, glands in enumerate(PET.split()) for _ in glands]
+    clustered = clustered_kappa_score(pet, spect, patients)
+    assert clustered.value == pytest.approx(0.422096317280453, abs=1e-14)
+    assert clustered.se == pytest.approx(0.155379026650932, abs=1e-12)
+    assert clustered_kappa_score(pet, spect, range(len(pet))).se == pytest.approx(0.162213962833313, abs=1e-12)
+    assert clustered.method == JEFFREYS_CLUSTERED
 
 
-def test_too_few_patients_give_a_value_without_an_interval() -> None:
-    few = bootstrap_kappa([0, 1, 1, 0], [0, 1, 0, 0], range(4))
-    assert few.value == pytest.approx(0.5)
-    assert math.isnan(few.low)
-    assert math.isnan(few.high)
-    assert str(FEWEST_PATIENTS) in few.reason
+def test_repeated_studies_of_a_patient_count_as_about_one() -> None:
+    truth, predicted = _labels(40)
+    once = clustered_kappa_score(truth, predicted, range(40))
+    four_times = clustered_kappa_score(truth * 4, predicted * 4, list(range(40)) * 4)
+    independent = clustered_kappa_score(truth * 4, predicted * 4, range(160))
+    assert four_times.value == pytest.approx(once.value)
+    assert four_times.se == pytest.approx(once.se)
+    assert four_times.high - four_times.low == pytest.approx(once.high - once.low, rel=0.1)
+    assert independent.high - independent.low < 0.6 * (four_times.high - four_times.low)
 
 
-def test_draws_without_a_kappa_are_counted_and_left_out() -> None:
-    truth = [1] + [0] * 11
-    rare = bootstrap_kappa(truth, [1, 1] + [0] * 10, range(12))
-    assert "draws, which are left out" in rare.reason
-    assert rare.low <= rare.value <= rare.high
+def test_complete_agreement_of_few_patients_has_a_wide_interval() -> None:
+    twenty = clustered_kappa_score([0, 1] * 10, [0, 1] * 10, range(20))
+    of_four = clustered_kappa_score([0, 1] * 10, [0, 1] * 10, [n // 5 for n in range(20)])
+    assert twenty.value == twenty.high == of_four.value == of_four.high == 1
+    assert of_four.low < twenty.low - 0.2
 
 
 def test_labels_of_one_class_only_are_undefined() -> None:
-    none = bootstrap_kappa([0] * 12, [0] * 12, range(12))
+    none = clustered_kappa_score([0] * 12, [0] * 12, range(12))
     assert not none.is_defined
     assert none.reason == ONE_CLASS
 
@@ -220,8 +248,6 @@ def test_labels_of_one_class_only_are_undefined() -> None:
     ("truth", "predicted", "patients"),
     [([0, 2], [0, 1], [1, 2]), ([0, 1], [0], [1, 2]), ([0, 1], [0, 1], [1]), ([], [], [])],
 )
-def test_the_bootstrap_refuses_what_is_no_pair_of_labels(
-    truth: list[int], predicted: list[int], patients: list[int]
-) -> None:
-    with pytest.raises(ValueError, match=r"labels|shorter|longer|empty"):
-        bootstrap_kappa(truth, predicted, patients)
+def test_labels_that_do_not_pair_are_an_error(truth: list[int], predicted: list[int], patients: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"labels|empty"):
+        clustered_kappa_score(truth, predicted, patients)

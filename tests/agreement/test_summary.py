@@ -11,9 +11,11 @@ import pytest
 from sklearn import metrics
 from statsmodels.stats.inter_rater import cohens_kappa
 
-from mura_batch.agreement.kappa import EXACT_AGREEMENT, LARGE_SAMPLE
+from mura_batch.agreement.curves import OBUCHOWSKI, WILSON_CLUSTERED
+from mura_batch.agreement.estimate import Estimate
+from mura_batch.agreement.kappa import JEFFREYS, JEFFREYS_CLUSTERED
 from mura_batch.agreement.published import KAPPA
-from mura_batch.agreement.summary import SMALL, Agreement, kappa_of, summarise
+from mura_batch.agreement.summary import Agreement, Group, summarise
 from mura_batch.agreement.truth import match, read_truth
 from mura_batch.records import MURA_REGIONS, Region, StudyScore
 
@@ -34,50 +36,56 @@ def agreement(study: StudyMaker, truth_file: TruthWriter) -> Agreement:
     cases = _cases(140)
     text = "study_uid,label\n" + "".join(f"{uid},{label}\n" for uid, label, _, _ in cases)
     matched = match(read_truth(truth_file(text)), [study(uid, score, region) for uid, _, score, region in cases])
-    found = summarise(matched)
-    assert found is not None
-    return found
+    summary = summarise(matched)
+    assert summary is not None
+    return summary
 
 
-def test_the_overall_figures_are_those_of_scikit_learn_and_statsmodels(agreement: Agreement) -> None:
+def test_overall_figures_equal_scikit_learn_and_statsmodels(agreement: Agreement) -> None:
     cases = _cases(140)
     truth, score = [label for _, label, _, _ in cases], [score for _, _, score, _ in cases]
     called = [int(s > 0.5) for s in score]
     table = metrics.confusion_matrix(truth, called)
     overall = agreement.overall
-    found = [
+    counts = [
         [overall.true_negative, overall.false_positive],
         [overall.false_negative, overall.true_positive],
     ]
-    assert found == table.tolist()
+    assert counts == table.tolist()
     assert overall.kappa.value == pytest.approx(metrics.cohen_kappa_score(truth, called), abs=1e-12)
-    assert overall.kappa.low == pytest.approx(cohens_kappa(table).kappa_low, abs=1e-12)
+    assert overall.kappa.se == pytest.approx(cohens_kappa(table).std_kappa * math.sqrt(140 / 139), abs=1e-12)
     assert overall.accuracy.value == pytest.approx(metrics.accuracy_score(truth, called), abs=1e-12)
     assert overall.sensitivity.value == pytest.approx(metrics.recall_score(truth, called), abs=1e-12)
     assert overall.specificity.value == pytest.approx(metrics.recall_score(truth, called, pos_label=0), abs=1e-12)
     assert overall.auroc.value == pytest.approx(metrics.roc_auc_score(truth, score), abs=1e-12)
 
 
-def test_the_regions_stand_in_muras_order_and_add_up_to_the_whole(agreement: Agreement) -> None:
+def test_regions_are_in_muras_order_and_add_up(agreement: Agreement) -> None:
     assert [group.name for group in agreement.regions] == list(MURA_REGIONS)
     assert sum(group.n for group in agreement.regions) == agreement.overall.n == 140
     assert sum(group.true_positive for group in agreement.regions) == agreement.overall.true_positive
 
 
-def test_large_groups_get_the_large_sample_interval_and_small_ones_never(agreement: Agreement) -> None:
-    assert agreement.overall.kappa.method == LARGE_SAMPLE
-    for group in agreement.regions:
-        assert group.n < SMALL
-        assert group.kappa.method == EXACT_AGREEMENT or group.kappa.method.startswith("bootstrap by patient")
+def test_every_figure_allows_for_patients_with_several_studies(study: StudyMaker, truth_file: TruthWriter) -> None:
+    cases = _cases(60)
+    truth = read_truth(truth_file("study_uid,label\n" + "".join(f"{uid},{label}\n" for uid, label, _, _ in cases)))
+
+    def overall(per_patient: int) -> Group:
+        rows = [study(uid, score, patient_key=str(int(uid) // per_patient)) for uid, _, score, _ in cases]
+        summary = summarise(match(truth, rows))
+        assert summary is not None
+        return summary.overall
+
+    apart, shared = overall(1), overall(3)
+    assert (apart.kappa.method, shared.kappa.method) == (JEFFREYS, JEFFREYS_CLUSTERED)
+    assert shared.auroc.method == OBUCHOWSKI
+    for of_one, of_three in zip(_figures(apart), _figures(shared), strict=True):
+        assert of_one.value == of_three.value
+    assert {shared.accuracy.method, shared.sensitivity.method, shared.specificity.method} == {WILSON_CLUSTERED}
 
 
-def test_a_patient_with_several_studies_calls_for_the_bootstrap_by_patient() -> None:
-    truth, called = [0, 1] * 40, [0, 1] * 39 + [1, 0]
-    apart = kappa_of(truth, called, [str(i) for i in range(80)])
-    shared = kappa_of(truth, called, [str(i // 2) for i in range(80)])
-    assert apart.method == LARGE_SAMPLE
-    assert shared.method.startswith("bootstrap by patient")
-    assert shared.value == apart.value
+def _figures(group: Group) -> list[Estimate]:
+    return [group.kappa, group.auroc, group.accuracy, group.sensitivity, group.specificity]
 
 
 def test_labelled_studies_without_a_score_leave_nothing_to_summarise(
@@ -87,28 +95,24 @@ def test_labelled_studies_without_a_score_leave_nothing_to_summarise(
     assert summarise(match(truth, [study("1", None)])) is None
 
 
-def test_labels_of_one_class_leave_auroc_and_kappa_undefined_and_the_rates_defined(
-    study: StudyMaker, truth_file: TruthWriter
-) -> None:
-    truth = read_truth(truth_file("study_uid,label\n1,0\n2,0\n"))
-    found = summarise(match(truth, [study("1", 0.1), study("2", 0.2)]))
-    assert found is not None
-    assert not found.overall.kappa.is_defined
-    assert not found.overall.auroc.is_defined
-    assert not found.overall.sensitivity.is_defined
-    assert found.overall.specificity.value == 1
-    assert found.overall.kappa.reason
-    assert found.overall.auroc.reason
+def test_labels_of_one_class_name_it_and_leave_the_rates(study: StudyMaker, truth_file: TruthWriter) -> None:
+    truth = read_truth(truth_file("study_uid,label\n1,0\n2,0\n3,0\n"))
+    summary = summarise(match(truth, [study("1", 0.1), study("2", 0.2), study("3", 0.9)]))
+    assert summary is not None
+    overall = summary.overall
+    assert overall.specificity.value == pytest.approx(2 / 3)
+    for undefined in (overall.kappa, overall.auroc, overall.sensitivity):
+        assert not undefined.is_defined
+    assert "one class in the truth" in overall.kappa.reason
+    assert "one class in the truth" in overall.auroc.reason
 
 
-def test_readers_are_held_against_the_label_and_the_model_against_them(
-    study: StudyMaker, truth_file: TruthWriter
-) -> None:
+def test_readers_are_compared_with_label_and_model(study: StudyMaker, truth_file: TruthWriter) -> None:
     lines = [f"{i},{i % 2},{i % 2},{1 - i % 2 if i < 4 else i % 2}," for i in range(20)]
     truth = read_truth(truth_file("study_uid,label,reader_1,reader_2,reader_3\n" + "\n".join(lines) + "\n"))
-    found = summarise(match(truth, [study(str(i), 0.9 if i % 2 else 0.1) for i in range(20)]))
-    assert found is not None
-    sure, unsure, absent = found.readers
+    summary = summarise(match(truth, [study(str(i), 0.9 if i % 2 else 0.1) for i in range(20)]))
+    assert summary is not None
+    sure, unsure, absent = summary.readers
     assert sure.with_truth.value == 1
     assert unsure.with_truth.value == pytest.approx(0.6)  # 16 of 20 at even margins
     assert unsure.with_model.value == pytest.approx(0.6)

@@ -44,7 +44,7 @@ def test_an_empty_accession_is_named_by_no_truth(truth_file: TruthWriter) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "header line"),
         ("study_uid,label\n", "no label"),
@@ -62,44 +62,42 @@ def test_an_empty_accession_is_named_by_no_truth(truth_file: TruthWriter) -> Non
         ("study_uid,reader_1,reader_2\n1.2,1,0\n", "line 2: its readers give no majority"),
     ],
 )
-def test_a_mistake_is_told_with_its_line(truth_file: TruthWriter, text: str, told: str) -> None:
+def test_a_mistake_is_reported_with_its_line(truth_file: TruthWriter, text: str, message: str) -> None:
     with pytest.raises(TruthError, match=r"truth\.csv") as error:
         read_truth(truth_file(text))
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_another_encoding_and_a_missing_file_are_told(truth_file: TruthWriter, tmp_path: Path) -> None:
+def test_wrong_encoding_or_missing_file_is_an_error(truth_file: TruthWriter, tmp_path: Path) -> None:
     with pytest.raises(TruthError, match="CSV UTF-8"):
         read_truth(truth_file("study_uid,label,who\n1.2,1,Müller\n", encoding="latin-1"))
     with pytest.raises(TruthError, match="cannot be read"):
         read_truth(tmp_path / "nowhere.csv")
 
 
-def test_labels_are_matched_and_the_rest_is_counted(truth_file: TruthWriter, study: StudyMaker) -> None:
+def test_unmatched_labels_are_counted(truth_file: TruthWriter, study: StudyMaker) -> None:
     truth = read_truth(truth_file("study_uid,label\n1,1\n2,0\n3,1\n4,1\n"))
     matched = match(truth, [study("1", 0.9), study("2", 0.8), study("3", None), study("9", 0.1), study("8", None)])
     assert [(c.study_uid, c.label, c.abnormal) for c in matched.cases] == [("1", 1, True), ("2", 0, True)]
     assert (matched.unscored, matched.absent, matched.unlabelled) == (1, 1, 1)
 
 
-def test_a_label_of_a_region_goes_with_that_regions_row(truth_file: TruthWriter, study: StudyMaker) -> None:
+def test_a_region_label_matches_that_regions_row(truth_file: TruthWriter, study: StudyMaker) -> None:
     truth = read_truth(truth_file("study_uid,region,label\n1,hand,1\n1,wrist,0\n"))
     rows = [study("1", 0.9, Region.WRIST), study("1", 0.2, Region.HAND)]
     assert {(c.region, c.label, c.score) for c in match(truth, rows).cases} == {("hand", 1, 0.2), ("wrist", 0, 0.9)}
 
 
-def test_a_label_without_region_goes_with_the_studys_highest_row(truth_file: TruthWriter, study: StudyMaker) -> None:
+def test_a_label_without_region_matches_the_highest_row(truth_file: TruthWriter, study: StudyMaker) -> None:
     truth = read_truth(truth_file("study_uid,label\n1,1\n"))
     rows = [study("1", 0.2, Region.WRIST), study("1", 0.9, Region.HAND), study("1", None, Region.ELBOW)]
     (case,) = match(truth, rows).cases
     assert (case.region, case.score) == ("hand", 0.9)
 
 
-def test_one_row_and_one_label_belong_together_whatever_region_they_name(
-    truth_file: TruthWriter, study: StudyMaker
-) -> None:
-    """A reader writes 'wrist' where the header said 'hand'."""
+def test_one_row_matches_one_label_of_any_region(truth_file: TruthWriter, study: StudyMaker) -> None:
+    """A reader writes 'wrist' where the header has 'hand'."""
     truth = read_truth(truth_file("study_uid,region,label\n1,wrist,1\n"))
     (case,) = match(truth, [study("1", 0.9, Region.HAND)]).cases
     assert case.region == "hand"
@@ -117,14 +115,14 @@ def test_studies_are_matched_by_accession_too(truth_file: TruthWriter, study: St
     assert matched.unlabelled == 1
 
 
-def test_readers_columns_give_the_majority_and_each_readers_labels(truth_file: TruthWriter, study: StudyMaker) -> None:
+def test_reader_columns_give_majority_and_own_labels(truth_file: TruthWriter, study: StudyMaker) -> None:
     truth = read_truth(truth_file("study_uid,reader_1,reader_2,reader_3\n1,1,1,0\n2,0,,\n"))
     matched = match(truth, [study("1"), study("2")])
     assert matched.readers == ("reader_1", "reader_2", "reader_3")
     assert [(c.label, c.readers) for c in matched.cases] == [(1, (1, 1, 0)), (0, (0, None, None))]
 
 
-def test_a_patient_without_key_is_told_apart_by_study(truth_file: TruthWriter, study: StudyMaker) -> None:
+def test_studies_without_patient_key_are_different_patients(truth_file: TruthWriter, study: StudyMaker) -> None:
     """Else every study without Patient ID would count as one patient in the bootstrap."""
     truth = read_truth(truth_file("study_uid,label\n1,1\n2,0\n"))
     matched = match(truth, [study("1", patient_key=""), study("2", patient_key="")])
