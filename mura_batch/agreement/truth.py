@@ -200,39 +200,50 @@ def match(truth: Truth, studies: Iterable[StudyScore]) -> Matched:
     """A label with a region goes with the row of that region; where the study has one row and one label, with that row
     whatever its region. A label of a whole study goes with its highest row: a study is abnormal if any part of it is.
     Raises TruthError when no study of the run is named."""
-    rows, unlabelled = _rows_of_named(truth, studies)
-    labels_of = Counter(name for (name, _), _ in truth.labels)
-    readers = [dict(labels) for _, labels in truth.readers]
-    cases: list[Case] = []
-    unscored = absent = 0
-    for (name, region), label in truth.labels:
-        of = rows[name]
-        lenient = not region or len(of) == labels_of[name] == 1
-        matching = [row for row in of if lenient or row.region == region]
-        scored = [row for row in matching if row.score is not None]
-        absent += not matching
-        unscored += bool(matching) and not scored
-        if scored:
-            given = tuple(reader.get((name, region)) for reader in readers)
-            cases.append(_case(max(scored, key=lambda row: row.score or 0.0), label, given))
-    if absent == len(truth.labels):
-        raise TruthError(
-            f"{truth.source} names no study of this run: are its {truth.by} values from here, with their leading zeros?"
-        )
-    return Matched(tuple(cases), unscored, absent, unlabelled, tuple(name for name, _ in truth.readers))
-
-
-def _rows_of_named(truth: Truth, studies: Iterable[StudyScore]) -> tuple[dict[str, list[StudyScore]], int]:
-    """The rows of each study that truth names, and how many scored studies it does not name."""
-    rows: dict[str, list[StudyScore]] = {name: [] for name in truth.studies}
-    others: set[str] = set()
+    matching = Matching(truth)
     for study in studies:
-        name = study.study_uid if truth.by == "study_uid" else study.accession
-        if name in rows:
-            rows[name].append(study)
+        matching.add(study)
+    return matching.matched()
+
+
+class Matching:
+    """`match` for rows that come one by one. Holds the rows of the studies that the truth names."""
+
+    def __init__(self, truth: Truth) -> None:
+        self._truth = truth
+        self._rows: dict[str, list[StudyScore]] = {name: [] for name in truth.studies}
+        self._unlabelled: set[str] = set()  # scored studies that the truth does not name
+
+    def add(self, study: StudyScore) -> None:
+        name = study.study_uid if self._truth.by == "study_uid" else study.accession
+        if name in self._rows:
+            self._rows[name].append(study)
         elif study.score is not None:
-            others.add(study.study_uid)
-    return rows, len(others)
+            self._unlabelled.add(study.study_uid)
+
+    def matched(self) -> Matched:
+        """Of the rows so far. Raises TruthError when none of them is of a study that the truth names."""
+        truth = self._truth
+        labels_of = Counter(name for (name, _), _ in truth.labels)
+        readers = [dict(labels) for _, labels in truth.readers]
+        cases: list[Case] = []
+        unscored = absent = 0
+        for (name, region), label in truth.labels:
+            of = self._rows[name]
+            lenient = not region or len(of) == labels_of[name] == 1
+            matching = [row for row in of if lenient or row.region == region]
+            scored = [row for row in matching if row.score is not None]
+            absent += not matching
+            unscored += bool(matching) and not scored
+            if scored:
+                given = tuple(reader.get((name, region)) for reader in readers)
+                cases.append(_case(max(scored, key=lambda row: row.score or 0.0), label, given))
+        if absent == len(truth.labels):
+            raise TruthError(
+                f"{truth.source} names no study of this run: are its {truth.by} values from here, with their leading "
+                "zeros?"
+            )
+        return Matched(tuple(cases), unscored, absent, len(self._unlabelled), tuple(name for name, _ in truth.readers))
 
 
 def _case(row: StudyScore, label: int, readers: tuple[int | None, ...]) -> Case:

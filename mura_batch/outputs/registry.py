@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from mura_batch.outputs.csv_tables import CsvTables
+from mura_batch.outputs.jsonl_tables import JsonlTables
 from mura_batch.outputs.manifest import ManifestFile
 from mura_batch.outputs.report.render import ReportFile
 from mura_batch.outputs.sink import OpenSink, RunEnd, RunInfo, Sink
 from mura_batch.records import InstanceScore, Skipped, StudyScore
 
-FORMATS: dict[str, OpenSink] = {"csv": CsvTables}  # of the tables
+FORMATS: dict[str, OpenSink] = {"csv": CsvTables, "jsonl": JsonlTables}  # of the tables
 ALWAYS: tuple[OpenSink, ...] = (ManifestFile, ReportFile)  # in every run, after the tables
 
 

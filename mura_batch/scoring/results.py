@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mura_batch.model_card import CARD_NAME, Model
-from mura_batch.outputs.report.render import SHOWN_STUDIES, abnormal_first
+from mura_batch.outputs.report.collect import SHOWN_STUDIES, abnormal_first
 from mura_batch.outputs.report.thumbnails import thumbnail_path
 from mura_batch.outputs.sink import Sink
 from mura_batch.records import UNREADABLE, InstanceScore, Skipped, StudyScore

@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mura_batch.errors import InputError, OutputError
-from mura_batch.outputs.csv_tables import FILES, LONGEST_CELL, CsvTables, read_rows, read_studies
+from mura_batch.outputs.csv_tables import CsvTables
+from mura_batch.outputs.read_tables import read_rows, read_studies
 from mura_batch.outputs.sink import RunInfo
+from mura_batch.outputs.tables import LONGEST_TEXT, TABLES
 from mura_batch.reasons import ADVICE
 from mura_batch.records import (
     InstanceScore,
@@ -42,9 +44,9 @@ def cells(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("table", TABLES)
 def test_the_files_are_the_golden_ones(
-    tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, image: ScoreMaker, skip: SkipMaker, name: str
+    tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, image: ScoreMaker, skip: SkipMaker, table: str
 ) -> None:
     with CsvTables(run_info(tmp_path)) as tables:
         other = image("ä, b/3.dcm", 1 / 3, reused=True, laterality=Laterality.UNKNOWN, flags=("odd spacing",))
@@ -53,15 +55,16 @@ def test_the_files_are_the_golden_ones(
         tables.study(study(study_uid="1.2.5", accession="=1+1", score=2 / 3, abnormal=True, reason=""), [])
         tables.skip(skip(study_uid="1.2.3", sop_instance_uid="1.2.9", accession="00042", region=Region.WRIST))
         tables.skip(skip("notes.txt", Reason.NOT_DICOM, detail='no "DICM" prefix'))
+    name = f"{table}.csv"
     assert (tmp_path / name).read_bytes().decode() == (GOLDEN / name).read_bytes().decode()
 
 
 def test_an_empty_run_has_three_files_with_their_headers(tmp_path: Path, run_info: RunInfoMaker) -> None:
     with CsvTables(run_info(tmp_path)):
         pass
-    for name, columns in FILES.items():
-        assert (tmp_path / name).read_text() == ",".join(columns) + "\n"
-        assert list(read_rows(tmp_path / name)) == []
+    for table, columns in TABLES.items():
+        assert (tmp_path / f"{table}.csv").read_text() == ",".join(columns) + "\n"
+        assert list(read_rows(tmp_path, table)) == []
 
 
 def test_a_run_that_fails_half_way_leaves_no_table(tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker) -> None:
@@ -95,14 +98,14 @@ def test_no_cell_starts_a_formula_in_any_locale(
         row = study(study_uid=attack, accession=attack, reason=attack)
         tables.study(row, [image(attack, accession=attack, region=finding)])
         tables.skip(skip(attack, detail=attack, accession=attack))
-    for name in FILES:
-        text = (tmp_path / name).read_text(encoding="utf-8")
+    for table in TABLES:
+        text = (tmp_path / f"{table}.csv").read_text(encoding="utf-8")
         for row in csv.reader(text.splitlines(keepends=True)):
             for cell in row:
                 for part in cell.replace("\t", ";").replace("\n", ";").replace("\r", ";").split(";"):
-                    assert not part.startswith(("=", "+", "@", "＝", "＋", "－", "＠")), (name, cell)
-                    assert not part.startswith("-") or float(part), (name, cell)
-        read = next(iter(read_rows(tmp_path / name)))
+                    assert not part.startswith(("=", "+", "@", "＝", "＋", "－", "＠")), (table, cell)
+                    assert not part.startswith("-") or float(part), (table, cell)
+        read = next(iter(read_rows(tmp_path, table)))
         assert read["accession"] == attack
 
 
@@ -135,7 +138,7 @@ def test_whatever_a_header_holds_is_read_back_as_it_was(
     row = study(accession=f"{middle}{before}{middle}{after}", reason=after, study_uid="1.2.3")
     with CsvTables(run_info(tmp_path)) as tables:
         tables.study(row, [])
-    assert list(read_studies(tmp_path / "studies.csv")) == [row]
+    assert list(read_studies(tmp_path)) == [row]
 
 
 def test_a_path_that_is_no_utf_8_is_spelled_out(
@@ -154,7 +157,7 @@ def test_a_text_without_end_is_cut_so_that_a_spreadsheet_holds_it(
     with CsvTables(run_info(tmp_path)) as tables:
         tables.skip(skip(detail="x" * 1_000_000))
     (row,) = cells(tmp_path / "skipped.csv")
-    assert len(row["detail"]) == LONGEST_CELL + len(" ...")
+    assert len(row["detail"]) == LONGEST_TEXT + len(" ...")
 
 
 def test_the_key_of_a_file_is_the_one_in_the_log(
@@ -187,12 +190,12 @@ def test_a_file_that_a_spreadsheet_saved_is_read_again(
         tables.study(study(), [])
     path = tmp_path / "studies.csv"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\r\n", b"\n"))
-    assert [row.accession for row in read_studies(path)] == ["00042"]
+    assert [row.accession for row in read_studies(tmp_path)] == ["00042"]
 
 
 @pytest.mark.parametrize(
     ("before", "after", "told"),
-    [("wrist", "knee", "row 2"), ("0.25", "high", "row 2"), ("accession", "number", "no column accession")],
+    [("wrist", "knee", "row 1"), ("0.25", "high", "row 1"), ("accession", "number", "no column accession")],
 )
 def test_a_table_that_was_changed_by_hand_is_told(
     tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, before: str, after: str, told: str
@@ -202,12 +205,12 @@ def test_a_table_that_was_changed_by_hand_is_told(
     path = tmp_path / "studies.csv"
     path.write_text(path.read_text().replace(before, after))
     with pytest.raises(InputError, match=told):
-        list(read_studies(path))
+        list(read_studies(tmp_path))
 
 
 def test_a_table_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"studies\.csv cannot be read"):
-        list(read_studies(tmp_path / "studies.csv"))
+        list(read_studies(tmp_path))
 
 
 def test_every_reason_has_advice_of_one_sentence() -> None:

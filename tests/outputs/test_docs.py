@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mura_batch.outputs.csv_tables import FILES, LONGEST_CELL
 from mura_batch.outputs.manifest import RunManifest
-from mura_batch.outputs.report.render import LISTED_ROWS, SHOWN_STUDIES
+from mura_batch.outputs.report.collect import LISTED_ROWS, SHOWN_STUDIES
+from mura_batch.outputs.tables import LONGEST_TEXT, TABLES
 from mura_batch.reasons import ADVICE
 from mura_batch.records import UNREADABLE, Reason, Region, Stage, StudyStatus
 from mura_batch.runtime.runner import RunnerInfo
@@ -29,9 +29,9 @@ def names_under(heading: str, head: str) -> list[str]:
     return [row[0].strip("`") for row in rows_under(heading, head)]
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_every_column_is_described_in_its_order(name: str) -> None:
-    assert tuple(names_under(f"### `{name}`", "column")) == FILES[name]
+@pytest.mark.parametrize("table", TABLES)
+def test_every_column_is_described_in_its_order(table: str) -> None:
+    assert names_under(f"### `{table}.csv`", "column") == list(TABLES[table])
 
 
 def test_every_field_of_the_manifest_is_described() -> None:
@@ -58,7 +58,7 @@ def test_every_reason_is_described_with_its_weight_and_advice() -> None:
 def test_regions_stages_and_the_longest_cell_are_named() -> None:
     assert all(f"`{region}`" in PAGE for region in Region)
     assert all(f"`{stage}`" in PAGE for stage in Stage)
-    assert f"{LONGEST_CELL:,}" in PAGE
+    assert f"{LONGEST_TEXT:,}" in PAGE
 
 
 def test_how_much_of_a_large_run_the_report_shows_is_told() -> None:

@@ -73,14 +73,9 @@ def _methods(kappas: Iterable[Estimate]) -> tuple[str, ...]:
 
 
 def _scores(cases: Iterable[Case], threshold: float) -> str:
-    bins = Counter((case.label, bin_of(case.score)) for case in cases)
+    bins = Counter((case.label, charts.bin_of(case.score)) for case in cases)
     normal, abnormal = ([bins[label, n] for n in range(charts.BINS)] for label in (0, 1))
     return charts.mirrored_histogram(normal, abnormal, threshold)
-
-
-def bin_of(score: float) -> int:
-    """0 to BINS - 1; a score of 1 belongs to the last."""
-    return min(int(score * charts.BINS), charts.BINS - 1)
 
 
 def _roc(agreement: Agreement) -> str:

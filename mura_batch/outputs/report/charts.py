@@ -22,6 +22,11 @@ _WIDEST_COUNT = 1000  # three digits stand above a bar on a phone, four would ru
 _ROC_LEFT, _ROC_TOP, _ROC_SIZE = 44, 12, 260
 
 
+def bin_of(score: float) -> int:
+    """0 to BINS - 1; a score of 1 belongs to the last."""
+    return min(int(score * BINS), BINS - 1)
+
+
 def bar(start: float, share: float, kind: str) -> str:
     """A bar over [start, start + share] of the whole, both 0 to 1: one step of the way of the files."""
     return _svg("bar", 14, f'<rect class="track" width="100%" height="14"/>{_span(start, share, kind, 14)}', label="")

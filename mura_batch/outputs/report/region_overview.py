@@ -1,11 +1,14 @@
-"""studies.csv -> a line for each region: what the quality lead looks at first."""
+"""Study rows -> a line for each region: what the quality lead looks at first."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from array import array
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mura_batch.records import StudyScore
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,27 +25,42 @@ class RegionLine:
     trained: bool
 
 
-def by_region(studies_csv: Path, trained: tuple[str, ...]) -> tuple[RegionLine, ...]:
-    """Regions with the most rows first. Only the three columns that it needs are held in memory."""
-    import pandas as pd  # half a second to import: not for --help
+@dataclass(slots=True)
+class _Counts:
+    """scores: float32, four bytes a study row: the median needs them all."""
 
-    columns = {"region": "category", "score": "float32", "abnormal": "float32"}
-    table = pd.read_csv(studies_csv, usecols=list(columns), dtype=columns)
-    grouped = table.groupby("region", observed=True).agg(
-        rows=("region", "size"), scored=("score", "count"), abnormal=("abnormal", "sum"), median=("score", "median")
-    )
-    grouped = grouped.reset_index().sort_values(["rows", "region"], ascending=[False, True])
-    return tuple(_line(values, trained) for values in grouped.to_dict("records"))
+    rows: int = 0
+    abnormal: int = 0
+    scores: array[float] = field(default_factory=lambda: array("f"))
 
 
-def _line(values: dict[Hashable, Any], trained: tuple[str, ...]) -> RegionLine:
-    scored, abnormal = int(values["scored"]), int(values["abnormal"])
+class RegionCounts:
+    """Counts row after row."""
+
+    def __init__(self) -> None:
+        self._regions: dict[str, _Counts] = defaultdict(_Counts)
+
+    def add(self, row: StudyScore) -> None:
+        counts = self._regions[row.region]
+        counts.rows += 1
+        if row.score is not None:
+            counts.abnormal += bool(row.abnormal)
+            counts.scores.append(row.score)
+
+    def lines(self, trained: tuple[str, ...]) -> tuple[RegionLine, ...]:
+        """Regions with the most rows first."""
+        ordered = sorted(self._regions.items(), key=lambda item: (-item[1].rows, item[0]))
+        return tuple(_line(region, counts, region in trained) for region, counts in ordered)
+
+
+def _line(region: str, counts: _Counts, trained: bool) -> RegionLine:
+    scored = len(counts.scores)
     return RegionLine(
-        region=values["region"],
-        rows=int(values["rows"]),
+        region=region,
+        rows=counts.rows,
         scored=scored,
-        abnormal=abnormal,
-        share=abnormal / scored if scored else None,
-        median=float(values["median"]) if scored else None,
-        trained=values["region"] in trained,
+        abnormal=counts.abnormal,
+        share=counts.abnormal / scored if scored else None,
+        median=float(np.median(counts.scores)) if scored else None,
+        trained=trained,
     )

@@ -16,7 +16,7 @@ import pytest
 from mura_batch.agreement.summary import summarise
 from mura_batch.agreement.truth import Truth, match
 from mura_batch.errors import InputError, ModelError, TruthError
-from mura_batch.outputs.report import render
+from mura_batch.outputs.report import collect
 from mura_batch.outputs.report.render import render_report_file
 from mura_batch.outputs.report.thumbnails import thumbnail_path
 from mura_batch.records import UNREADABLE
@@ -198,8 +198,8 @@ def test_pictures_that_are_gone_are_told_of(make_run: MakeRun) -> None:
 
 
 def test_a_great_run_shows_the_first_and_counts_the_rest(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(render, "SHOWN_STUDIES", 4)
-    monkeypatch.setattr(render, "LISTED_ROWS", 6)
+    monkeypatch.setattr(collect, "SHOWN_STUDIES", 4)
+    monkeypatch.setattr(collect, "LISTED_ROWS", 6)
     run = make_run(14)
     text = text_of(render_report_file(run.folder, None))
     assert "The 4 highest scores of 14" in text

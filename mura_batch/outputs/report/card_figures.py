@@ -1,0 +1,76 @@
+"""Figures of a model card -> tables of the page."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from mura_batch.outputs.report.numbers import number, with_interval
+
+_NAMES = {
+    "auroc": "AUROC",
+    "kappa": "Cohen’s kappa",
+    "abnormal": "abnormal studies",
+    "table": "counts",
+    "auprc": "AUPRC",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of the model card. value: with its interval, in words."""
+
+    name: str
+    value: str
+    n: str
+    split: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardFigures:
+    """rows: of the whole split. regions: for each its name and a cell for each of columns."""
+
+    rows: tuple[Figure, ...]
+    columns: tuple[str, ...]
+    regions: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def card_figures(figures: dict[str, Any]) -> CardFigures:
+    """figures: of a model card, with those of each region under `by_region`, if it has any."""
+    by_region = figures.get("by_region")
+    regions = by_region if isinstance(by_region, dict) else {}
+    cells = {name: {f.name: f.value for f in _figures(of)} for name, of in regions.items() if isinstance(of, dict)}
+    columns = tuple(dict.fromkeys(name for of in cells.values() for name in of))
+    rows = _figures({name: value for name, value in figures.items() if name != "by_region"})
+    return CardFigures(rows, columns, tuple((n, tuple(of.get(c, "–") for c in columns)) for n, of in cells.items()))
+
+
+def _figures(figures: dict[str, Any], prefix: str = "") -> tuple[Figure, ...]:
+    """Flattens nested figures; names are joined key paths. Plain numbers and words stand as they are."""
+    found: list[Figure] = []
+    for key, value in figures.items():
+        name = prefix + _NAMES.get(key, str(key).replace("_", " "))
+        if not isinstance(value, dict):
+            found.append(Figure(name, _plain(value), "", "", ""))
+        elif "value" in value:
+            words = (str(value.get(field) or "") for field in ("n", "split", "method"))
+            numbers = (_float(value.get(field)) for field in ("value", "low", "high"))
+            found.append(Figure(name, with_interval(*numbers), *words))
+        else:
+            found.extend(_figures(value, f"{name}: "))
+    return tuple(found)
+
+
+def _plain(value: object) -> str:
+    match value:
+        case float():
+            return number(value)
+        case [[tn, fp], [fn, tp]]:
+            return f"{tn} TN, {fp} FP, {fn} FN, {tp} TP"
+    return str(value)
+
+
+def _float(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan

@@ -1,0 +1,125 @@
+"""The three tables of a run: their columns and the values of their rows. Formats write them; docs/outputs.md describes
+them, docs/python.md their types."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from mura_batch.reasons import ADVICE
+from mura_batch.records import SCHEMA_VERSION, InstanceScore, Laterality, Region, Skipped, StudyScore, StudyStatus
+
+
+class Kind(StrEnum):
+    """What a column holds."""
+
+    TEXT = "text"
+    CATEGORY = "category"  # text that takes few values
+    INTEGER = "integer"
+    NUMBER = "number"
+    YES_NO = "yes or no"
+    DATE = "date"  # DICOM DA, YYYYMMDD
+
+
+_T, _C, _I, _N, _B, _D = Kind.TEXT, Kind.CATEGORY, Kind.INTEGER, Kind.NUMBER, Kind.YES_NO, Kind.DATE
+TABLES: dict[str, dict[str, Kind]] = {
+    "studies": {
+        "schema_version": _C, "study_uid": _T, "accession": _T, "patient_key": _T, "study_date": _D, "region": _C,
+        "laterality": _C, "instances": _I, "scored": _I, "score": _N, "abnormal": _B, "threshold": _N, "status": _C,
+        "reason": _C, "model": _C, "study_key": _T, "row_key": _T,
+    },
+    "images": {
+        "schema_version": _C, "study_uid": _T, "accession": _T, "series_uid": _T, "sop_instance_uid": _T, "file": _T,
+        "file_key": _T, "region": _C, "region_source": _C, "region_evidence": _T, "region_confidence": _C,
+        "region_disagreement": _T, "laterality": _C, "view": _C, "modality": _C, "photometric": _C, "rows": _I,
+        "columns": _I, "bits_stored": _I, "transfer_syntax": _C, "decoder": _C, "reduction": _I,
+        "modality_transform": _C, "voi": _C, "window_center": _N, "window_width": _N, "polarity": _C,
+        "polarity_reason": _C, "pixel_aspect": _N, "flags": _T, "probability": _N, "reused": _B, "content_hash": _T,
+        "row_key": _T,
+    },
+    "skipped": {
+        "schema_version": _C, "file": _T, "file_key": _T, "stage": _C, "reason": _C, "detail": _T, "advice": _C,
+        "study_uid": _T, "sop_instance_uid": _T, "accession": _T, "region": _C,
+    },
+}  # fmt: skip
+LONGEST_TEXT = 32_000  # characters: a spreadsheet's cell ends at 32,767, a hostile header's text may not end at all
+
+Value = str | float | None  # an int is a float to the type checker, and so is a bool
+Values = tuple[Value, ...]
+Row = dict[str, str]  # column -> value as text, '' where there is none
+
+
+def study_values(s: StudyScore, model: str) -> Values:
+    """A row of `studies`. model: its name."""
+    return (
+        SCHEMA_VERSION, s.study_uid, s.accession, s.patient_key, s.study_date, s.region, s.laterality, s.instances,
+        s.scored, s.score, s.abnormal, s.threshold, s.status, s.reason, model, s.key, s.row_key,
+    )  # fmt: skip
+
+
+def image_values(score: InstanceScore, row_key: str) -> tuple[Values, ...]:
+    """A row of `images` in five groups. The three in the middle differ little among the images of one device: a format
+    may keep what it made of them."""
+    i, d, r = score.instance, score.decoded.decisions, score.instance.region
+    source = i.source
+    return (
+        (SCHEMA_VERSION, i.study_uid, i.accession, i.series_uid, i.sop_instance_uid, source.path, source.key),
+        (r.region, r.source, r.evidence, r.confidence, r.disagreement),
+        (i.laterality, i.view_position, i.modality, i.photometric, i.rows, i.columns, i.bits_stored, i.transfer_syntax),
+        (
+            d.decoder, d.reduction, d.modality_transform, d.voi, d.window_center, d.window_width, d.polarity,
+            d.polarity_reason, d.pixel_aspect,
+        ),
+        (flags_of(score), score.probability, score.reused, score.decoded.content_hash, row_key),
+    )  # fmt: skip
+
+
+def flags_of(score: InstanceScore) -> str:
+    return "; ".join((*score.instance.flags, *score.decoded.decisions.flags))
+
+
+def skip_values(s: Skipped) -> Values:
+    """A row of `skipped`."""
+    return (
+        SCHEMA_VERSION, s.source.path, s.source.key, s.stage, s.reason, s.detail, ADVICE[s.reason], s.study_uid,
+        s.sop_instance_uid, s.accession, s.region,
+    )  # fmt: skip
+
+
+def rounded(value: float) -> float:
+    """To nine significant digits, which a float32 survives."""
+    return float(f"{value:.9g}")
+
+
+def cut(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} ..."
+
+
+def as_text(value: Value) -> str:
+    """A value as a Row has it, the same for every format."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return f"{value:d}"
+        case float():
+            return f"{value:.9g}"
+    return cut(str(value))
+
+
+def study_of(row: Row) -> StudyScore:
+    """The record that a row of `studies` was written from. Raises ValueError where it cannot be one."""
+    return StudyScore(
+        study_uid=row["study_uid"],
+        accession=row["accession"],
+        patient_key=row["patient_key"],
+        study_date=row["study_date"],
+        region=Region(row["region"]),
+        laterality=Laterality(row["laterality"]),
+        instances=int(row["instances"]),
+        scored=int(row["scored"]),
+        score=float(row["score"]) if row["score"] else None,
+        abnormal=row["abnormal"] == "1" if row["abnormal"] else None,
+        threshold=float(row["threshold"]),
+        status=StudyStatus(row["status"]),
+        reason=row["reason"],
+    )
