@@ -10,7 +10,7 @@ PROGRAMS := chromium dcmtk dicom3tools libgdcm-tools
 
 PICTURES := $(wildcard $(or $(MURA_BATCH_SHARED),../shared)/fracatlas)
 
-.PHONY: help demo test check bench coverage fuzz gpu-check setup programs clean
+.PHONY: help demo test check bench coverage fuzz wheel gpu-check setup programs clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,10 @@ check: $(VENV)/.developed  ## lint, types, layers
 
 bench: $(VENV)/.developed  ## speed as ratios against a straightforward script, 12 minutes; AGAINST=COMMIT: against an earlier commit
 	$(BIN)/python -m $(if $(AGAINST),bench.against $(AGAINST),bench $(if $(PICTURES),--pictures $(PICTURES))) $(BENCH)
+
+wheel: $(VENV)/.developed  ## dist/: the wheel and constraints.txt, what another machine needs to install
+	rm -rf dist && $(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
+	cp constraints.txt dist/ && ls dist
 
 gpu-check: $(VENV)/.developed  ## on a machine with an NVIDIA GPU: what can be proved there, as a table and JSON
 	MURA_BATCH_GPU_CHECK=build/gpu-check.json $(BIN)/python -m pytest tests/gpu -m gpu
