@@ -1,5 +1,4 @@
-"""deploy/: systemd accepts the units, a study is scored inside their sandbox, and the other files are what their programs
-take."""
+"""deploy/: systemd accepts the units, a study is scored inside their sandbox, and the other files pass their programs."""
 
 from __future__ import annotations
 
@@ -68,7 +67,8 @@ mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /opt
 mount -t tmpfs tmpfs /srv
 mount -t tmpfs tmpfs /mnt
-for hierarchy in /sys/fs/cgroup/systemd:cgroup:none,name=systemd /sys/fs/cgroup/unified:cgroup2: /sys/fs/cgroup:cgroup2:; do
+cgroups=/sys/fs/cgroup
+for hierarchy in $cgroups/systemd:cgroup:none,name=systemd $cgroups/unified:cgroup2: $cgroups:cgroup2:; do
   place=${hierarchy%%:*}; rest=${hierarchy#*:}; options=${rest#*:}
   mountpoint -q $place && [ "$(stat -f -c %T $place)" != tmpfs ] || continue
   umount $place && mount -t ${rest%%:*} ${options:+-o $options} cgroup $place
