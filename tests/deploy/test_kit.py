@@ -1,4 +1,4 @@
-"""deploy/: systemd accepts the units, a study is scored inside their sandbox, and the other files pass their programs."""
+"""deploy/: systemd accepts the units, a study is scored in their sandbox, and the other files pass their programs."""
 
 from __future__ import annotations
 
