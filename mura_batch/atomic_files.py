@@ -1,67 +1,82 @@
-"""Atomic writes: a reader sees the old file or the new one, never a part. Files are their owner's only (0600)."""
+"""Atomic writes: a reader sees the old file or folder or the new one, never a part. Files are their owner's (0600).
+
+Each is written under a temporary name in the folder where it will be, flushed to the disk (fsync), renamed, and the
+folder that holds it is flushed where the file system can do that.
+"""
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from mura_batch.errors import OutputError
 
 # A file name that is no UTF-8 reaches us with surrogates (PEP 383), which UTF-8 cannot hold: written as \udcXX.
 SURROGATES = "backslashreplace"
+FREE_SPACE = "free space or correct the permissions of its folder, and run again; what was finished is kept"
 
 
 @contextmanager
-def atomic_writer(path: Path) -> Iterator[TextIO]:
-    """A UTF-8 text file that appears at path when the block ends well, and leaves nothing when it does not.
-
-    Temporary name in the same folder, fsync, rename, fsync of the folder. Raises OutputError where the disk is full or
-    the folder cannot be written. Line ends are written as given.
-    """
+def output_errors(path: Path, fix: str = FREE_SPACE) -> Iterator[None]:
+    """Turns an OSError of the block into an OutputError that names path and says how to fix it."""
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp makes it 0600
+        yield
     except OSError as error:
-        raise _output_error(path, error) from error
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors=SURROGATES, newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise _output_error(path, error) from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written ({error.strerror or error}): {fix}") from error
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """All of data, or nothing, as `atomic_writer` does it. Raises OutputError."""
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+@contextmanager
+def atomic_file(path: Path, fix: str = FREE_SPACE) -> Iterator[BinaryIO]:
+    """A binary file that appears at path when the block ends without an error, and leaves nothing otherwise. The folder
+    must exist. Raises OutputError with the advice of `fix`."""
+    with output_errors(path, fix):
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp creates it 0600
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).replace(path)
         finally:
             Path(temporary).unlink(missing_ok=True)
         sync_folder(path.parent)
-    except OSError as error:
-        raise _output_error(path, error) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Creates folder and those that hold it, where they do not exist. Raises OutputError."""
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def atomic_writer(path: Path) -> Iterator[TextIO]:
+    """As `atomic_file`, for UTF-8 text. Line ends are written as given."""
+    with atomic_file(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", errors=SURROGATES, newline="")
+        yield text
+        text.flush()
+        text.detach()  # its end would close the file before the file is flushed to the disk
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """All of data, or nothing, as `atomic_file` does it. Raises OutputError."""
+    with atomic_file(path) as file:
+        file.write(data)
 
 
 def write_plain(path: Path, data: bytes | memoryview) -> None:
     """A new small file inside a folder that is published as a whole: neither renamed nor flushed, which would cost more
     than the file. A file already there is replaced, never written into: it may be linked from elsewhere. Raises
     OutputError, and then there is no file."""
-    try:
+    with output_errors(path):
         try:
             descriptor = os.open(path, _NEW, 0o600)
         except FileExistsError:
@@ -73,8 +88,6 @@ def write_plain(path: Path, data: bytes | memoryview) -> None:
         except OSError:
             path.unlink(missing_ok=True)
             raise
-    except OSError as error:
-        raise _output_error(path, error) from error
 
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -85,17 +98,67 @@ def _write_all(file: FileIO, data: memoryview) -> None:
         data = data[file.write(data) :]
 
 
+@contextmanager
+def atomic_folder(out: Path) -> Iterator[Path]:
+    """An empty folder beside out that takes its place, whole, when the block ends without an error. The folder that
+    holds out is created. Raises OutputError."""
+    with output_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
+            new = Path(scratch) / "folder"
+            new.mkdir()
+            yield new
+            sync_tree(new)
+            replace_folder(new, out)
+
+
+@contextmanager
+def edited_folder(folder: Path, without: tuple[str, ...]) -> Iterator[Path]:
+    """As `atomic_folder`, for a folder that exists: the new one begins with all its files but those named in `without`.
+    They are hard links: a file that is to change must be in `without` and be written anew."""
+    folder = folder.resolve()
+    with atomic_folder(folder) as new:
+        ignored = shutil.ignore_patterns(*without)
+        shutil.copytree(folder, new, copy_function=os.link, ignore=ignored, dirs_exist_ok=True)
+        yield new
+
+
+def replace_folder(new: Path, out: Path) -> None:
+    """Renames new to out. A folder that is there already is renamed to .NAME.old and removed last, so a kill at any
+    moment leaves one of the two whole; when new cannot be renamed the old one is put back. Raises OSError."""
+    old = out.with_name(f".{out.name}.old")
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise NotADirectoryError(f"{out} exists and is not a folder: remove it or give another name")
+    if out.exists():
+        shutil.rmtree(old, ignore_errors=True)  # left by a kill after its new folder was in place
+        out.rename(old)
+    try:
+        new.rename(out)
+    except BaseException:  # Ctrl-C too
+        if old.exists() and not out.exists():
+            old.rename(out)
+        raise
+    sync_folder(out.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def sync_folder(folder: Path) -> None:
-    """A rename is durable only when the folder that holds it is."""
+    """A rename is durable only when the folder that holds it is. Does nothing on a file system that cannot do it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # what fsync(2) gives for "not supported here"
+            raise
     finally:
         os.close(descriptor)
 
 
-def _output_error(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"{path} cannot be written ({error.strerror or error}): free space or mend the permissions of its folder, and "
-        "run again; what was scored is kept"
-    )
+def sync_tree(folder: Path) -> None:
+    """Flushes every file and folder below folder, and itself, to the disk."""
+    for path in (*folder.rglob("*"), folder):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())

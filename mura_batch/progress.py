@@ -1,17 +1,21 @@
-"""Progress on a terminal, silence elsewhere."""
+"""Progress on a terminal, silence elsewhere: a log file is no place for carriage returns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+Advance = Callable[[int, str], None]  # how many are done so far, and a few words beside the bar
+
 
 class Observer(Protocol):
-    """Told how far a run is."""
+    """Is informed how far a run is."""
 
     def begin(self, stage: str, total: int | None) -> None: ...
 
@@ -38,7 +42,7 @@ class Bar:
     def begin(self, stage: str, total: int | None) -> None:
         if self._task is not None:
             self._progress.stop_task(self._task)
-        self._task = self._progress.add_task(stage, total=total)
+        self._task = self._progress.add_task(stage, total=total, words="")
 
     def advance(self, count: int = 1) -> None:
         if self._task is not None:
@@ -51,6 +55,29 @@ def observer(stream: TextIO) -> Iterator[Observer]:
     if not stream.isatty():
         yield Silent()
         return
+    with _progress(stream, transient=False) as progress:
+        yield Bar(progress)
+
+
+_TERMINAL = Lock()  # held by the bar that is shown
+
+
+@contextmanager
+def progress_bar(label: str, total: int, shown: bool = True) -> Iterator[Advance]:
+    """A bar on stderr for one piece of work, gone when it ends. Of nested ones the outermost is shown: whoever knows
+    the whole may have a bar around the parts."""
+    if not (shown and sys.stderr.isatty() and _TERMINAL.acquire(blocking=False)):
+        yield lambda done, words: None
+        return
+    try:
+        with _progress(sys.stderr, transient=True) as progress:
+            task = progress.add_task(label, total=total, words="")
+            yield lambda done, words: progress.update(task, completed=done, words=words)
+    finally:
+        _TERMINAL.release()
+
+
+def _progress(stream: TextIO, transient: bool) -> Progress:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -61,8 +88,6 @@ def observer(stream: TextIO) -> Iterator[Observer]:
         TimeRemainingColumn,
     )
 
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(file=stream)) as progress:
-        yield Bar(progress)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[words]}"))
+    return Progress(*columns, *times, console=Console(file=stream), transient=transient)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
+import signal
 import stat
 import subprocess
 import sys
@@ -11,7 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from mura_batch.atomic_files import atomic_writer, write_atomic, write_plain
+from mura_batch.atomic_files import (
+    atomic_file,
+    atomic_folder,
+    atomic_writer,
+    edited_folder,
+    replace_folder,
+    sync_folder,
+    write_atomic,
+    write_plain,
+)
 from mura_batch.errors import OutputError
 
 
@@ -54,13 +65,13 @@ def test_text_is_utf_8_with_line_ends_as_given_and_undecodable_names_spelled_out
 
 
 @pytest.mark.parametrize("place", ["nowhere/a.csv", "file/a.csv"])
-def test_a_folder_that_cannot_be_written_is_told_with_how_to_mend_it(tmp_path: Path, place: str) -> None:
+def test_an_unwritable_folder_is_an_error_with_advice(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(OutputError, match="mend the permissions"):
+    with pytest.raises(OutputError, match="correct the permissions"):
         write_atomic(tmp_path / place, b"x")
-    with pytest.raises(OutputError, match="mend the permissions"):
+    with pytest.raises(OutputError, match="correct the permissions"):
         write_plain(tmp_path / place, b"x")
-    with pytest.raises(OutputError, match="mend the permissions"), atomic_writer(tmp_path / place):
+    with pytest.raises(OutputError, match="correct the permissions"), atomic_writer(tmp_path / place):
         pass
 
 
@@ -99,3 +110,116 @@ def test_a_small_file_replaces_a_linked_one_and_leaves_the_other_name_alone(tmp_
     write_plain(new, b"later")
     assert (old.read_bytes(), new.read_bytes()) == (b"earlier", b"later")
     assert stat.S_IMODE(new.stat().st_mode) == 0o600
+
+
+KILLED_AT_A_RENAME = """
+import os, signal, sys
+from pathlib import Path
+from mura_batch.atomic_files import replace_folder
+
+renames = []
+
+def watch(event, arguments):
+    if event == "os.rename":
+        renames.append(arguments)
+        if len(renames) == int(sys.argv[3]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(watch)  # called before each rename
+replace_folder(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def a_folder(path: Path, text: str) -> Path:
+    path.mkdir()
+    (path / "model.json").write_text(text)
+    return path
+
+
+def names(path: Path) -> list[str]:
+    return sorted(p.name for p in path.iterdir())
+
+
+def test_a_write_that_fails_halfway_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "steps.csv"
+    path.write_bytes(b"old")
+
+    def write_half() -> None:
+        with atomic_file(path) as file:
+            file.write(b"half of the new")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OutputError, match=r"steps\.csv cannot be written \(No space left on device\): free space"):
+        write_half()
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["steps.csv"]
+
+
+def test_a_new_folder_replaces_the_old_one(tmp_path: Path) -> None:
+    out = a_folder(tmp_path / "out", "old")
+    replace_folder(a_folder(tmp_path / "new", "new"), out)
+    assert (out / "model.json").read_text() == "new"
+    assert names(tmp_path) == ["out"]
+
+
+def test_the_old_folder_comes_back_when_the_new_one_fails(tmp_path: Path) -> None:
+    out = a_folder(tmp_path / "out", "old")
+    with pytest.raises(FileNotFoundError):
+        replace_folder(tmp_path / "missing", out)
+    assert (out / "model.json").read_text() == "old"
+    assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("rename", [1, 2])
+def test_a_kill_while_a_folder_is_replaced_loses_neither(tmp_path: Path, rename: int) -> None:
+    out, new = a_folder(tmp_path / "out", "old"), a_folder(tmp_path / "new", "new")
+    command = [sys.executable, "-c", KILLED_AT_A_RENAME, str(new), str(out), str(rename)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    left = {p.name: (p / "model.json").read_text() for p in tmp_path.iterdir()}
+    assert left == {"new": "new", {1: "out", 2: ".out.old"}[rename]: "old"}
+
+    replace_folder(new, out)
+    assert (out / "model.json").read_text() == "new"
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_file_where_a_folder_should_be_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("somebody's notes")
+    with pytest.raises(NotADirectoryError, match="is not a folder"):
+        replace_folder(a_folder(tmp_path / "new", "new"), tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "somebody's notes"
+
+
+def test_an_edited_folder_leaves_the_original_files_alone(tmp_path: Path) -> None:
+    out = a_folder(tmp_path / "out", "old")
+    (out / "model.onnx").write_bytes(b"network")
+    reader = (out / "model.json").open()
+    with edited_folder(out, without=("model.json",)) as new:
+        assert names(new) == ["model.onnx"]
+        (new / "model.json").write_text("new")
+    assert reader.read() == "old"
+    reader.close()
+    assert (out / "model.json").read_text() == "new"
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_block_that_fails_leaves_the_old_folder(tmp_path: Path) -> None:
+    out = a_folder(tmp_path / "out", "old")
+
+    def write_half() -> None:
+        with atomic_folder(out) as new:
+            (new / "model.json").write_text("half")
+            raise ValueError("the export ends here")
+
+    with pytest.raises(ValueError, match="ends here"):
+        write_half()
+    assert (out / "model.json").read_text() == "old"
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_file_system_without_folder_sync_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # what CIFS and some FUSE mounts give for a folder
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    sync_folder(tmp_path)

@@ -15,7 +15,7 @@ SIZE, BATCH, STEPS = 320, 64, 20
 def test_the_tuned_step_is_at_least_four_times_float32_eager(gpu: Gpu, figure: Callable[[str, object], None]) -> None:
     import torch
 
-    from train.bench import EAGER, step_rate, tuned
+    from train.measure.step_speed import EAGER, step_rate, tuned
 
     if not torch.cuda.is_available():
         pytest.skip("torch sees no GPU")

@@ -134,7 +134,7 @@ def here(capsys: pytest.CaptureFixture[str]) -> Command:
     """The same command in this process: three seconds of importing torch less."""
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        from train.__main__ import main
+        from train.cli.main import main
 
         capsys.readouterr()
         code = main([str(a) for a in arguments])
@@ -150,7 +150,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "random",
 @pytest.fixture(scope="session")
 def finished(mura: Path, recipe: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that went to its end without a stop."""
-    from train.__main__ import main
+    from train.cli.main import main
 
     out = tmp_path_factory.mktemp("runs") / "finished"
     assert main(["fit", str(recipe), "--data", str(mura), "--out", str(out), "--cache", str(cache)]) == 0
@@ -160,7 +160,7 @@ def finished(mura: Path, recipe: Path, cache: Path, tmp_path_factory: pytest.Tem
 @pytest.fixture(scope="session")
 def exported(mura: Path, finished: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model folder of that run."""
-    from train.__main__ import main
+    from train.cli.main import main
 
     out = tmp_path_factory.mktemp("engines") / "tiny"
     card = ROOT / "train/cards/mura.toml"

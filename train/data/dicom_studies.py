@@ -28,7 +28,7 @@ from mura_batch.errors import InputError
 from mura_batch.preprocess import InputSpec
 from mura_batch.records import Instance, Skipped
 from train.data.examples import TRAIN, VAL, Dataset, Example, checked
-from train.files import read_text
+from train.data.utf8_text import read_utf8
 
 TRUTH_NAME = "truth.csv"
 # Files at rest are trained on: nothing arrives while a data set is read, so no file is too young.
@@ -69,7 +69,7 @@ def _told(labelled: int, unlabelled: int, skipped: Counter[str]) -> str:
 
 def _splits(path: Path, by: str) -> dict[str, str]:
     """Study -> split, where the file says. Its delimiter and its columns may be spelt as `read_truth` allows."""
-    text = read_text(path)
+    text = read_utf8(path)
     first = text.partition("\n")[0]
     reader = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count))
     names = [SPELLINGS.get(re.sub(r"[ _']", "", name).lower(), "") for name in next(reader)]

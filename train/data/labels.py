@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mura_batch.errors import InputError
 from train.data.examples import TRAIN, VAL, Dataset, Example, checked
-from train.files import read_text
+from train.data.utf8_text import read_utf8
 
 LABELS_NAME = "labels.csv"
 REQUIRED = ("image", "split", "abnormal")
@@ -24,7 +24,7 @@ NOT_ATTRIBUTES = (*REQUIRED, "study", "group", "body_part", "views")
 def read_labels(root: Path) -> Dataset:
     """Raises InputError that names the file, and the line when a row cannot be understood."""
     path = root / LABELS_NAME
-    reader = csv.DictReader(io.StringIO(read_text(path)))
+    reader = csv.DictReader(io.StringIO(read_utf8(path)))
     if missing := [name for name in REQUIRED if name not in (reader.fieldnames or ())]:
         raise InputError(f"{path} has no column {', '.join(missing)}; it needs {', '.join(REQUIRED)}")
     rows = list(reader)

@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from train.augment import Augmentation, augment
+from train.data.augment import Augmentation, augment
 from train.data.examples import Example, attributes_of, labels_of
-from train.loss import Weights
+
+TermWeights = NDArray[np.float32]  # [N, 2]: of the loss's normal term, of its abnormal term
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,11 @@ class Targets:
     """What is told of each training picture, by its row."""
 
     abnormal: NDArray[np.float32]  # [N]
-    weights: Weights  # [N, 2]
+    weights: TermWeights
     attributes: NDArray[np.float32]  # [N, A]
 
 
-def targets_of(examples: Sequence[Example], weights: Weights, aux: Sequence[str]) -> Targets:
+def targets_of(examples: Sequence[Example], weights: TermWeights, aux: Sequence[str]) -> Targets:
     return Targets(labels_of(examples), weights, attributes_of(examples, aux))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mura_batch.errors import InputError
 from train.data.examples import TRAIN, VAL, Dataset, Example, checked
-from train.files import read_text
+from train.data.utf8_text import read_utf8
 
 SPLITS = {"train": TRAIN, "valid": VAL}  # MURA's name of its folder -> ours
 STUDY = re.compile(
@@ -79,7 +79,7 @@ def read_rows(path: Path) -> list[list[str]]:
 
 def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
     """The rows, each with the name of its line."""
-    reader = csv.reader(io.StringIO(read_text(path)))
+    reader = csv.reader(io.StringIO(read_utf8(path)))
     stripped = ([cell.strip() for cell in row] for row in reader)
     rows = ((f"{path}, line {reader.line_num}", row) for row in stripped if any(row))
     for number, (line, row) in enumerate(rows):

@@ -1,0 +1,301 @@
+"""Data sets: MURA trees of both CSV styles and of none, labels.csv folders, DICOM folders, and the cache."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mura_batch.errors import InputError, OutputError
+from mura_batch.phantom import PhantomOptions, make_phantoms
+from mura_batch.preprocess import InputSpec, preprocess
+from mura_batch.records import Reason
+from train.data.counts import differences
+from train.data.examples import TRAIN, VAL, Dataset, Example, attributes_of, studies_of
+from train.data.input_cache import model_inputs, read_picture
+from train.data.mura import KNOWN_PICTURES, KNOWN_STUDIES
+from train.data.open_dataset import open_dataset
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_the_known_counts_of_mura_add_up_to_its_published_totals() -> None:
+    """arXiv:1712.06957, table 1, and the release's CSV files: 14,656 studies and 40,005 images without the test set."""
+
+    def total(counts: dict[str, tuple[int, int]]) -> tuple[int, int]:
+        return sum(n for n, _ in counts.values()), sum(a for _, a in counts.values())
+
+    assert [total(KNOWN_STUDIES[s]) for s in (TRAIN, VAL)] == [(8280, 5177), (661, 538)]
+    assert [total(KNOWN_PICTURES[s]) for s in (TRAIN, VAL)] == [(21935, 14873), (1667, 1530)]
+
+
+@pytest.mark.parametrize("how", [{}, {"header": True}, {"with_csv": False}], ids=["csv", "csv with header", "folders"])
+def test_a_mura_tree_reads_the_same_with_either_csv_style_or_none(
+    how: dict[str, bool], mura: Path, make_tree: Callable[..., Path], tmp_path: Path
+) -> None:
+    other = open_dataset(make_tree(tmp_path, **how))
+    assert set(other.examples) == set(open_dataset(mura).examples)
+
+
+def test_pictures_of_a_mura_study_belong_together(mura: Path) -> None:
+    examples = open_dataset(mura).split(VAL)
+    studies = studies_of(examples)
+    # 3 regions x 10 studies; numbers 0, 3, 6 and 9 of each have two pictures
+    assert (len(examples), len(studies)) == (42, 30)
+    assert studies.abnormal.sum() == 15
+    assert studies.mean(np.ones(42)).tolist() == [1.0] * 30
+
+
+def test_files_that_macos_leaves_in_the_archive_are_no_pictures(make_tree: Callable[..., Path], tmp_path: Path) -> None:
+    tree = make_tree(tmp_path, with_csv=False)
+    before = open_dataset(tree).examples
+    (next(tree.glob("train/*/*/*")) / "._image1.png").write_bytes(b"\0")
+    assert open_dataset(tree).examples == before
+
+
+def test_a_label_that_contradicts_its_folder_is_an_error(make_tree: Callable[..., Path], tmp_path: Path) -> None:
+    tree = make_tree(tmp_path)
+    labels = tree / "train_labeled_studies.csv"
+    labels.write_text(labels.read_text().replace("negative/,0", "negative/,1", 1))
+    with pytest.raises(InputError, match="labelled 1 and its folder says negative"):
+        open_dataset(tree)
+
+
+def test_labels_are_held_against_the_folders_where_the_paths_file_is_absent(
+    make_tree: Callable[..., Path], tmp_path: Path
+) -> None:
+    tree = make_tree(tmp_path)
+    (tree / "train_image_paths.csv").unlink()
+    examples = open_dataset(tree).examples
+    study = next(tree.glob("train/XR_HAND/*/study1_negative"))
+    study.rename(study.with_name("study1_positive"))
+    with pytest.raises(InputError, match=r"labelled 0 and its folder says positive; mend .*train_labeled_studies\.csv"):
+        open_dataset(tree)
+    (tree / "train_labeled_studies.csv").unlink()
+    assert sum(e.abnormal for e in open_dataset(tree).examples) > sum(e.abnormal for e in examples)
+
+
+@pytest.mark.parametrize("header", [False, True])
+@pytest.mark.parametrize("name", ["train_image_paths.csv", "train_labeled_studies.csv"])
+def test_a_line_that_is_no_path_is_named_whether_or_not_there_is_a_header(
+    make_tree: Callable[..., Path], tmp_path: Path, name: str, header: bool
+) -> None:
+    tree = make_tree(tmp_path, header=header)
+    lines = (tree / name).read_text().splitlines()
+    lines[3:3] = [" ", lines[3].replace("XR_", "RX_")]  # an empty line is none of MURA's, and no harm
+    (tree / name).write_text("\n".join(lines))
+    with pytest.raises(InputError, match=rf"{name}, line 5: .*RX_.* is not a path of MURA"):
+        open_dataset(tree)
+
+
+def test_a_first_line_that_is_a_path_is_no_header(make_tree: Callable[..., Path], tmp_path: Path) -> None:
+    tree = make_tree(tmp_path)
+    listed = tree / "valid_image_paths.csv"
+    listed.write_text(listed.read_text().replace("XR_", "RX_", 1))
+    with pytest.raises(InputError, match=r"line 1: .*RX_"):
+        open_dataset(tree)
+
+
+def test_a_labelled_study_without_a_label_is_named_by_its_line(make_tree: Callable[..., Path], tmp_path: Path) -> None:
+    tree = make_tree(tmp_path)
+    labels = tree / "train_labeled_studies.csv"
+    labels.write_text(labels.read_text().replace("/,0", "/,normal", 1))
+    with pytest.raises(InputError, match=r"train_labeled_studies\.csv, line 1: .* has no label 0 or 1"):
+        open_dataset(tree)
+
+
+@pytest.mark.parametrize("name", ["train_image_paths.csv", "valid_labeled_studies.csv"])
+def test_a_mura_file_may_begin_with_a_byte_order_mark_and_must_be_utf_8(
+    mura: Path, make_tree: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    path = make_tree(tmp_path) / name
+    text = path.read_text()
+    path.write_text(text, encoding="utf-8-sig")
+    assert open_dataset(path.parent).examples == open_dataset(mura).examples
+    path.write_text(text, encoding="utf-16")
+    with pytest.raises(InputError, match=rf"{name} is not UTF-8: save it as UTF-8"):
+        open_dataset(path.parent)
+
+
+def test_the_data_command_shows_where_a_tree_differs_from_mura(here: Command, mura: Path) -> None:
+    done = here("data", mura)
+    assert done.returncode == 2
+    assert "train studies, elbow: 3/3 here, 1094/660 in MURA v1.1" in done.stderr
+    assert "total" in done.stdout
+    assert here("data", mura, "--partial").returncode == 0
+
+
+def test_a_whole_mura_differs_nowhere(tmp_path: Path) -> None:
+    """A data set with MURA's counts, made without its pictures."""
+    examples = tuple(
+        Example(
+            f"{split}/{region}/{label}/{n}", split, f"{region}{label}{min(n, studies - 1)}", "p", region, bool(label)
+        )
+        for split in (TRAIN, VAL)
+        for region in KNOWN_STUDIES[split]
+        for label in (0, 1)
+        for studies in (KNOWN_STUDIES[split][region][label],)
+        for n in range(KNOWN_PICTURES[split][region][label])
+    )
+    assert differences(Dataset(tmp_path, "mura", examples)) == []
+    assert len(differences(Dataset(tmp_path, "mura", examples[:-1]))) == 1
+
+
+def labels_csv(root: Path, *lines: str) -> Path:
+    (root / "labels.csv").write_text(
+        "image,split,group,body_part,views,hardware,abnormal,count\n" + "\n".join(lines) + "\n"
+    )
+    return root
+
+
+def test_a_labels_file_gives_attributes_for_auxiliary_heads(tmp_path: Path) -> None:
+    labels_csv(tmp_path, "a.png,train,g1,hand+hip,frontal,1,1,2", "b.png,val,g2,hand,lateral,0,0,0")
+    dataset = open_dataset(tmp_path)
+    assert attributes_of(dataset.examples, ("hand", "hip", "hardware", "lateral")).tolist() == [
+        [1, 1, 1, 0],
+        [1, 0, 0, 1],
+    ]
+
+
+def test_a_group_in_two_splits_is_refused(tmp_path: Path) -> None:
+    labels_csv(tmp_path, "a.png,train,g1,hand,frontal,1,1,2", "b.png,val,g1,hand,lateral,0,0,0")
+    with pytest.raises(InputError, match="two splits, 'g1'"):
+        open_dataset(tmp_path)
+
+
+def test_a_wrong_line_of_a_labels_file_is_named(tmp_path: Path) -> None:
+    labels_csv(tmp_path, "a.png,train,g1,hand,frontal,1,1,2", "b.png,test,g2,hand,lateral,0,0,0")
+    with pytest.raises(InputError, match="line 3: split 'test'"):
+        open_dataset(tmp_path)
+
+
+def test_a_labels_file_may_begin_with_a_byte_order_mark_and_must_be_utf_8(tmp_path: Path) -> None:
+    path = labels_csv(tmp_path, "a.png,train,Müller,hand,frontal,1,1,2") / "labels.csv"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text, encoding="utf-8-sig")
+    (example,) = open_dataset(tmp_path).examples
+    assert (example.image, example.group) == ("a.png", "Müller")
+    path.write_text(text, encoding="cp1252")
+    with pytest.raises(InputError, match=r"labels\.csv is not UTF-8: save it as UTF-8"):
+        open_dataset(tmp_path)
+
+
+def test_a_folder_that_is_no_data_set_is_told_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"labels\.csv.*XR_.*truth\.csv"):
+        open_dataset(tmp_path)
+
+
+def test_the_cache_holds_what_scoring_would_see_and_is_written_once(mura: Path, tmp_path: Path) -> None:
+    dataset, spec = open_dataset(mura), InputSpec(size=48)
+    inputs = model_inputs(dataset, VAL, spec, tmp_path)
+    last = dataset.split(VAL)[-1]
+    assert np.array_equal(inputs[-1], preprocess(read_picture(mura / last.image), spec))
+    (path,) = tmp_path.iterdir()
+    written = path.stat().st_mtime_ns
+    assert np.array_equal(model_inputs(dataset, VAL, spec, tmp_path), inputs)
+    assert path.stat().st_mtime_ns == written
+
+
+def test_a_changed_picture_is_read_again(make_tree: Callable[..., Path], tmp_path: Path) -> None:
+    tree = make_tree(tmp_path)
+    dataset, spec = open_dataset(tree), InputSpec(size=32)
+    before = np.array(model_inputs(dataset, TRAIN, spec, tmp_path / "cache")[0])
+    first, other = (tree / e.image for e in dataset.split(TRAIN)[:2])
+    first.write_bytes(other.read_bytes())
+    assert not np.array_equal(model_inputs(dataset, TRAIN, spec, tmp_path / "cache")[0], before)
+
+
+def test_a_cache_that_cannot_be_written_is_told(mura: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(OutputError, match="--cache"):
+        model_inputs(open_dataset(mura), TRAIN, InputSpec(size=32), tmp_path / "cache")
+
+
+def test_a_cache_that_the_disk_does_not_take_is_not_there(
+    mura: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network file system, or one that allocates late, tells of a full disk only when the file is synchronised."""
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left on device; free some space or give another --cache"):
+        model_inputs(open_dataset(mura), TRAIN, InputSpec(size=32), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """A folder of DICOM studies with a truth.csv."""
+    return make_phantoms(tmp_path / "studies", PhantomOptions(studies=8, seed=5, small=True)).folder
+
+
+def test_dicom_studies_with_a_truth_file_are_a_data_set(export: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(export)
+    assert dataset.kind == "dicom"
+    splits = {e.split for e in dataset.examples}
+    assert splits <= {TRAIN, VAL}
+    assert {e.region for e in dataset.examples} <= {
+        "elbow",
+        "finger",
+        "forearm",
+        "hand",
+        "humerus",
+        "shoulder",
+        "wrist",
+    }
+    some = Dataset(export, "dicom", dataset.examples[:3])
+    inputs = model_inputs(some, some.examples[0].split, InputSpec(size=64), tmp_path / "cache")
+    assert inputs.shape[1:] == (64, 64)
+    assert (inputs.reshape(len(inputs), -1).std(axis=1) > 5).all()
+
+
+def test_what_becomes_of_each_file_of_dicom_studies_is_counted_without_a_name(
+    export: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = export / "truth.csv"
+    header, first, *others = truth.read_text().splitlines()
+    whole = len(open_dataset(export).examples)
+    assert f"{whole} radiographs of " in capsys.readouterr().err
+
+    truth.write_text("\n".join([header, *others]) + "\n")
+    labelled = len(open_dataset(export).examples)
+    (line,) = capsys.readouterr().err.splitlines()
+    files = sum(p.is_symlink() or p.is_file() for p in export.rglob("*")) - 1  # truth.csv
+    assert 0 < labelled < whole
+    assert line.startswith(f"{labelled} radiographs of {files} files are labelled; ")
+    unlabelled, skipped = (
+        int(n) for n in re.findall(r"(\d+) have no label in truth\.csv, (\d+) were skipped", line)[0]
+    )
+    assert unlabelled >= whole - labelled
+    assert labelled + unlabelled + skipped == files
+    reasons = re.findall(r"(\d+) ([a-z_]+)(?:, |$)", line.partition("skipped: ")[2])
+    assert sum(int(count) for count, _ in reasons) == skipped
+    assert {name for _, name in reasons} <= set(Reason)
+    assert first.split(",")[0] not in line
+    assert "/" not in line
+
+
+def test_a_truth_file_that_is_not_utf_8_is_told(export: Path) -> None:
+    truth = export / "truth.csv"
+    truth.write_text(truth.read_text(), encoding="utf-16")
+    with pytest.raises(InputError, match=r"truth\.csv is not UTF-8: save it as"):
+        open_dataset(export)
+
+
+def test_splits_are_read_from_a_truth_file_as_a_spreadsheet_saves_it(export: Path) -> None:
+    """Semicolons, a byte-order mark and DICOM's own name of the column: the labels are read from such a file too."""
+    truth = export / "truth.csv"
+    with truth.open(newline="") as file:
+        labels = {row["study_uid"]: row["label"] for row in csv.DictReader(file)}
+    text = "".join(f"{study};{label};val\n" for study, label in labels.items())
+    truth.write_text(f"StudyInstanceUID;label;split\n{text}", encoding="utf-8-sig")
+    assert {e.split for e in open_dataset(export).examples} == {VAL}

@@ -1,0 +1,228 @@
+"""From checkpoints to model folders, and what can be done with either."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from mura_batch.errors import InputError
+from mura_batch.model_card import load_model, write_card
+from mura_batch.preprocess import InputSpec
+from train.deliver.card_text import read_card_text
+from train.deliver.reference_inputs import _drawings, drawn, reference_inputs, spread
+from train.measure.calibrate import best_threshold, fit_temperature, held_out_decisions
+from train.models.checkpoint import read_checkpoint, trained_network
+from train.models.float16_rounding import run_onnx
+from train.models.logits import sigmoid
+from train.models.scoring_graph import scoring_graph
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+ROOT = Path(__file__).resolve().parents[3]
+CARD = ROOT / "train/cards/mura.toml"
+
+
+def test_the_model_folder_is_one_that_scoring_accepts(exported: Path) -> None:
+    card = load_model(exported).card
+    assert card.input.size == 32
+    assert 0 < card.threshold < 1
+    assert "Rajpurkar" in card.attribution
+    assert card.training["counts"]["val"] == {"pictures": 42, "studies": 30, "abnormal_studies": 15, "groups": 30}
+    assert card.training["command"].startswith("python -m train fit ")
+    assert card.training["validation_looks"] == [0, 1]
+    assert card.training["epochs"] == 2
+    assert set(card.figures["by_region"]) == {"elbow", "hand", "wrist"}
+    assert card.figures["kappa"]["n"] == 30
+    assert card.parity["n"] == 42 + 16
+    assert card.parity["max_abs"] <= 5e-3
+
+
+def test_the_graph_keeps_the_contract(exported: Path) -> None:
+    model = onnx.load(exported / "model.onnx")
+    (images,) = model.graph.input
+    assert (images.name, images.type.tensor_type.elem_type) == ("images", onnx.TensorProto.UINT8)
+    assert [d.dim_value for d in images.type.tensor_type.shape.dim] == [0, 1, 32, 32]
+    outputs = {o.name: o.type.tensor_type for o in model.graph.output}
+    assert list(outputs) == ["probability", "cam", "features"]
+    assert {t.elem_type for t in outputs.values()} == {onnx.TensorProto.FLOAT}
+    half = sum(i.data_type == onnx.TensorProto.FLOAT16 for i in model.graph.initializer)
+    assert half > 169, "the body's weights are float16"
+    assert not [i for i in model.graph.initializer if i.data_location == onnx.TensorProto.EXTERNAL]
+    assert (exported / "model.onnx").stat().st_size < 30_000_000
+    assert str(ROOT).encode() not in (exported / "model.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("count", [1, 5, 16])
+def test_any_batch_gives_what_torch_gives(exported: Path, finished: Path, count: int) -> None:
+    inputs = np.load(exported / "reference_inputs.npz")["images"]
+    assert inputs.shape == (16, 1, 32, 32)
+    assert inputs.dtype == np.uint8
+    temperature = load_model(exported).card.temperature
+    net = trained_network(read_checkpoint(finished / "final.pt"), finished)
+    with torch.inference_mode():
+        expected = scoring_graph([net], temperature)(torch.from_numpy(inputs[:count]))
+    outputs = run_onnx((exported / "model.onnx").read_bytes(), inputs[:count, 0], batch=count, threads=1)
+    for name, value, tolerance in zip(("probability", "cam", "features"), expected, (5e-3, 0.05, 0.05), strict=True):
+        np.testing.assert_allclose(outputs[name], value.numpy(), atol=tolerance, err_msg=name)
+
+
+def test_what_float32_says_of_the_reference_pictures_travels_with_them(exported: Path, finished: Path) -> None:
+    arrays = np.load(exported / "reference_inputs.npz")
+    net = trained_network(read_checkpoint(finished / "final.pt"), finished)
+    temperature = load_model(exported).card.temperature
+    with torch.inference_mode():
+        graph = scoring_graph([net], temperature, half=False)
+        expected = graph(torch.from_numpy(arrays["images"]))[0].numpy()
+    assert arrays["probability"].dtype == np.float32
+    np.testing.assert_allclose(arrays["probability"], expected, atol=1e-5)
+
+
+def test_reference_inputs_are_radiographs_that_the_network_is_in_doubt_about() -> None:
+    """Most of what this one says is 0 or 1 to the second decimal, as of a network that never saw a drawing."""
+    spec = InputSpec(size=64)
+
+    def score(pictures: np.ndarray) -> np.ndarray:
+        grey = pictures.reshape(len(pictures), -1).mean(axis=1)
+        return np.asarray(sigmoid(15 * (grey - grey.mean()) / grey.std()))
+
+    pictures, told = reference_inputs(spec, score)
+    assert pictures.shape == (16, 64, 64)
+    assert len({p.tobytes() for p in pictures}) == 16
+    assert (pictures.reshape(16, -1).std(axis=1) > 20).all()
+    every = score(drawn(spec))
+    np.testing.assert_array_equal(told, np.sort(told))
+    assert set(told) <= set(every.astype(np.float32))
+    assert 4 < in_doubt(every) < 16
+    assert in_doubt(told) == in_doubt(every)
+
+
+def in_doubt(probabilities: np.ndarray) -> int:
+    return int((np.abs(probabilities - 0.5) < 0.49).sum())
+
+
+def test_the_same_drawings_come_from_the_same_seed() -> None:
+    spec = InputSpec(size=64)
+    first = drawn(spec)
+    _drawings.cache_clear()
+    np.testing.assert_array_equal(drawn(spec), first)
+
+
+def test_probabilities_are_spread_as_evenly_as_there_are_any() -> None:
+    even = np.linspace(0, 1, 101, dtype=np.float32)
+    assert list(even[spread(even, 4)]) == pytest.approx([0.12, 0.37, 0.62, 0.87], abs=0.011)
+    assert spread(np.ones(5, np.float32), 3) == [0, 1, 2]
+    saturated = np.array([0, 1, 1, 0.7, 0, 1, 0.4], np.float32)
+    assert [saturated[n] for n in spread(saturated, 2)] == pytest.approx([0.4, 0.7])
+
+
+def test_a_folder_without_its_checkpoint_gets_new_reference_inputs(
+    exported: Path, tmp_path: Path, here: Command
+) -> None:
+    folder = Path(shutil.copytree(exported, tmp_path / "model"))
+    before = load_model(folder)
+    images = np.load(folder / "reference_inputs.npz")["images"]
+    np.savez(tmp_path / "old.npz", images=images[:3], probability=np.full(3, 0.5, np.float32))
+    (folder / "reference_inputs.npz").unlink()
+    (tmp_path / "old.npz").rename(folder / "reference_inputs.npz")
+    write_card(before.card, folder)
+    assert here("reference", folder).returncode == 0
+    after = load_model(folder)
+    made = np.load(folder / "reference_inputs.npz")
+    np.testing.assert_array_equal(np.sort(made["images"], axis=0), np.sort(images, axis=0))  # chosen as export did
+    assert after.hash == before.hash
+    assert after.card.parity["sets"]["reference_inputs"]["n"] == 16
+    assert after.card.parity["n"] == before.card.parity["n"]
+    assert after.card.parity["max_abs"] <= 5e-3
+
+
+def test_the_temperature_undoes_a_known_one() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (1, 20_000))
+    abnormal = rng.random(20_000) < sigmoid(logits[0])
+    assert fit_temperature(3 * logits, abnormal) == pytest.approx(3, rel=0.05)
+
+
+def test_the_threshold_is_the_middle_of_the_best_run() -> None:
+    scores = np.array([0.1, 0.2, 0.3, 0.6, 0.7, 0.8])
+    abnormal = np.array([False, False, False, True, True, True])
+    assert best_threshold(scores, abnormal) == pytest.approx(0.45)
+    with pytest.raises(InputError, match="same score"):
+        best_threshold(np.full(6, 0.5), abnormal)
+
+
+def test_decisions_held_out_do_not_see_their_own_label() -> None:
+    """One group, one outlier: its own label would choose a threshold that gets it right."""
+    scores = np.concatenate([np.linspace(0, 0.4, 40), np.linspace(0.6, 1, 40), [0.5]])
+    groups = [f"g{n}" for n in range(81)]
+    for truth in (False, True):
+        abnormal = np.concatenate([np.zeros(40, bool), np.ones(40, bool), [truth]])
+        called = held_out_decisions(scores, abnormal, groups)
+        assert called[-1] == held_out_decisions(scores, np.append(abnormal[:-1], not truth), groups)[-1]
+
+
+def test_a_card_for_an_unknown_region_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "card.toml"
+    path.write_text(CARD.read_text().replace('"elbow"', '"knee"'))
+    with pytest.raises(InputError, match="'knee'"):
+        read_card_text(path)
+    path.write_text(CARD.read_text() + "\nnotes = 'x'\n")
+    with pytest.raises(InputError, match="notes missing or unknown"):
+        read_card_text(path)
+
+
+@pytest.mark.parametrize("card", sorted((ROOT / "train/cards").glob("*.toml")), ids=lambda path: path.stem)
+def test_each_committed_card_can_be_read(card: Path) -> None:
+    assert read_card_text(card).limits
+
+
+def test_calibrate_tells_what_export_chose(
+    here: Command, finished: Path, exported: Path, mura: Path, cache: Path
+) -> None:
+    done = here("calibrate", finished / "final.pt", "--data", mura, "--cache", cache)
+    told, card = json.loads(done.stdout), load_model(exported).card
+    assert told["temperature"] == card.temperature
+    assert told["threshold"] == pytest.approx(card.threshold, abs=0.01)
+    assert told["log_loss_after"] <= told["log_loss_before"]
+
+
+@pytest.mark.slow
+def test_an_ensemble_is_one_graph_of_the_lowest_losses(
+    here: Command, finished: Path, mura: Path, cache: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "pair"
+    model = ("--data", mura, "--cache", cache, "--card", CARD, "--out", out)
+    done = here("ensemble", finished, "--count", "2", *model)
+    assert done.returncode == 0, done.stderr
+    card = load_model(out).card
+    assert card.training["members"] == 2
+    pictures = np.load(out / "reference_inputs.npz")["images"][:2]
+    nets = [trained_network(read_checkpoint(finished / f"best-e00{n}.pt"), out) for n in (0, 1)]
+    with torch.inference_mode():
+        each = [scoring_graph([net], card.temperature)(torch.from_numpy(pictures))[0].numpy() for net in nets]
+    together = run_onnx((out / "model.onnx").read_bytes(), pictures[:, 0], threads=1)["probability"]
+    np.testing.assert_allclose(together, np.mean(each, axis=0), atol=5e-3)
+
+
+def test_more_members_than_there_are_is_told(here: Command, finished: Path, mura: Path, tmp_path: Path) -> None:
+    done = here("ensemble", finished, "--count", "7", "--data", mura, "--card", CARD, "--out", tmp_path / "x")
+    assert done.returncode == 2
+    assert "2 kept checkpoints, 7 were asked for" in done.stderr
+
+
+def test_bench_compares_eager_tuned_and_loader(here: Command) -> None:
+    done = here("bench", "--size", "32", "--batch", "2", "--steps", "1", "--device", "cpu")
+    assert done.returncode == 0
+    assert "1.00 x" in done.stdout
+    assert done.stdout.count("img/s") == 3
+
+
+def test_each_command_has_an_example_in_its_help(train: Command) -> None:
+    for name in ("data", "fit", "evaluate", "predict", "calibrate", "export", "ensemble", "bench"):
+        assert f"python -m train {name}" in train(name, "--help").stdout

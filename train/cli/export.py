@@ -1,0 +1,64 @@
+"""`python -m train export`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mura_batch.preprocess import InputSpec
+from train.cli.options import (
+    Commands,
+    add_checkpoints,
+    add_data,
+    add_model_folder,
+    print_note,
+    print_result,
+)
+from train.data.examples import VAL
+from train.data.open_dataset import open_dataset
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add(
+        run,
+        "export",
+        "Turns checkpoints into a model folder: calibrated, in half precision, checked against float32.",
+        "python -m train export runs/reference/final.pt --data FRACATLAS",
+        "--card train/cards/fracatlas.toml --out engines/reference",
+    )
+    add_checkpoints(parser)
+    add_data(parser)
+    add_model_folder(parser)
+
+
+def run(options: Namespace) -> None:
+    export_checkpoints(options.checkpoints, [path.parent for path in options.checkpoints], options)
+
+
+def export_checkpoints(checkpoints: Sequence[Path], runs: Sequence[Path], options: Namespace) -> None:
+    """runs: the folders whose looks at val chose the checkpoints. options: those of add_data and add_model_folder."""
+    from train.data.input_cache import model_inputs
+    from train.deliver.card_text import read_card_text
+    from train.deliver.ensemble import joint_log
+    from train.deliver.export import Wanted, export
+    from train.models.members import input_size, read_member
+
+    text, dataset = read_card_text(options.card), open_dataset(options.data)
+    members = [read_member(path) for path in checkpoints]
+    size = input_size(members, options.size)
+    print_note("Exporting on the CPU (where half precision is written out and compared with float32)")
+    inputs = model_inputs(dataset, VAL, InputSpec(size=size), options.cache)
+    with TemporaryDirectory() as scratch:
+        wanted = Wanted(
+            out=options.out,
+            name=options.name or options.out.resolve().name,
+            version=options.version,
+            text=text,
+            size=size,
+            command=options.made_by,
+            log=options.log or joint_log(runs, Path(scratch) / "epochs.jsonl"),
+        )
+        card = export(members, dataset, inputs, wanted)
+    print_result(f"{options.out}: AUROC {card.figures['auroc']['value']}, kappa {card.figures['kappa']['value']}")

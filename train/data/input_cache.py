@@ -1,0 +1,99 @@
+"""Model inputs of a data set, decoded once: one memory-mapped array [N, S, S] uint8 for each input size.
+
+The array is written under a temporary name and renamed when it is complete and on the disk, so a cache that is there is
+whole. Its name holds a hash of everything that it depends on: the pictures' paths, sizes and times, and the input
+specification.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from mura_batch.atomic_files import atomic_file, make_folder
+from mura_batch.errors import InputError
+from mura_batch.preprocess import InputSpec, preprocess
+from mura_batch.progress import Advance, progress_bar
+from train.data.examples import Dataset, Example
+
+Pictures = NDArray[np.uint8]  # [N, S, S], possibly memory-mapped
+
+PARALLEL_FROM = 256  # pictures; below it, starting processes costs more than it saves
+
+
+def model_inputs(dataset: Dataset, split: str, spec: InputSpec, cache: Path) -> Pictures:
+    """[N, S, S] uint8 of a split, in the order of `dataset.split(split)`, with a progress bar where they are decoded.
+    Raises InputError that names a picture that cannot be read, OutputError when the cache cannot be written."""
+    examples = dataset.split(split)
+    path = cache / f"{split}-{spec.size}-{_fingerprint(dataset, examples, spec)}.npy"
+    if not path.is_file():
+        with progress_bar(f"reading {split}", len(examples)) as advance:
+            _write(path, _decoded(dataset, examples, spec), (len(examples), spec.size, spec.size), advance)
+    array: Pictures = np.load(path, mmap_mode="r")
+    return array
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """[H, W] uint8 display image of a PNG, JPEG or WebP. Raises InputError that names the file."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("L"))
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(
+            f"{path} cannot be read as a picture: {error}; repair it, or remove it and its label"
+        ) from error
+
+
+def _input_of(path: Path, spec: InputSpec) -> NDArray[np.uint8]:
+    return preprocess(read_picture(path), spec)
+
+
+def _decoded(dataset: Dataset, examples: Sequence[Example], spec: InputSpec) -> Iterator[NDArray[np.uint8]]:
+    if dataset.kind == "dicom":
+        from train.data.dicom_studies import decoded
+
+        yield from decoded(dataset.root, examples, spec)
+        return
+    paths = [dataset.root / e.image for e in examples]
+    one = partial(_input_of, spec=spec)
+    if len(paths) < PARALLEL_FROM:
+        yield from map(one, paths)
+        return
+    # spawned, not forked: a fork would copy the locks of the training process's threads in whatever state they are
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        yield from pool.map(one, paths, chunksize=32)
+
+
+def _fingerprint(dataset: Dataset, examples: Sequence[Example], spec: InputSpec) -> str:
+    digest = hashlib.sha256(repr(sorted(asdict(spec).items())).encode())
+    for example in examples:
+        path = dataset.root / example.image
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise InputError(f"{path} is in the labels and cannot be found: {error.strerror}") from error
+        digest.update(f"{example.image}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:16]
+
+
+def _write(path: Path, inputs: Iterator[NDArray[np.uint8]], shape: tuple[int, int, int], advance: Advance) -> None:
+    make_folder(path.parent)
+    with atomic_file(path, "free some space or give another --cache") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for done, picture in enumerate(inputs, start=1):
+            file.write(picture.tobytes())
+            advance(done, "")
+
+
+def evenly_spaced(inputs: Pictures, count: int) -> Pictures:
+    """At most count of them, from all over: a data set may be sorted by region."""
+    return np.array(inputs[:: max(1, len(inputs) // count)][:count])

@@ -1,0 +1,35 @@
+"""What a card says of a data set, read from a TOML beside this file: licence, attribution, use and limits."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from mura_batch.errors import InputError
+from mura_batch.records import MURA_REGIONS
+
+
+@dataclass(frozen=True, slots=True)
+class CardText:
+    data_set: str
+    licence: str
+    attribution: str
+    intended_use: str
+    regions: tuple[str, ...]  # of MURA's seven, those that the data supports
+    limits: tuple[str, ...]
+
+
+def read_card_text(path: Path) -> CardText:
+    """Raises InputError that names what is missing, unknown or not one of MURA's regions."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    known = {f.name for f in fields(CardText)}
+    if wrong := sorted(known ^ values.keys()):
+        raise InputError(f"{path}: {', '.join(wrong)} missing or unknown; it needs {', '.join(sorted(known))}")
+    if foreign := [r for r in values["regions"] if r not in MURA_REGIONS]:
+        raise InputError(f"{path}: {foreign[0]!r} is not one of {', '.join(MURA_REGIONS)}")
+    values = {key: tuple(v) if isinstance(v, list) else " ".join(v.split()) for key, v in values.items()}
+    return CardText(**values)

@@ -1,0 +1,296 @@
+"""`fit`: the training loop, from a recipe and a data set to checkpoints and curves.
+
+Running the same command again continues a run that was stopped, from its last checkpoint; on a CPU with the same number
+of threads the curve is the same to the bit as that of a run that was never stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from mura_batch.errors import InputError, MuraBatchError
+from mura_batch.preprocess import InputSpec
+from mura_batch.progress import progress_bar
+from train.data.examples import TRAIN, VAL, Dataset
+from train.data.input_cache import model_inputs
+from train.data.loader import Slice, Targets, TermWeights, Views, epoch_rows, loader, targets_of
+from train.fit.loss import term_weights, training_loss
+from train.fit.malloc import keep_freed_memory
+from train.fit.optimizer import set_rates
+from train.fit.processes import Process, device_words, joined
+from train.fit.recipe import Recipe, Stage
+from train.fit.run_log import RunLog
+from train.fit.schedule import momentum, rate
+from train.fit.state import (
+    FINAL,
+    Identity,
+    RunState,
+    averaged,
+    carried,
+    data_hash,
+    fresh,
+    init_hash,
+    keep_best,
+    next_stage,
+    resumed,
+    save,
+    write_final,
+)
+from train.fit.validate import Look, autocast, logits_of, look
+
+FLUSH_EVERY = 20  # steps between readings of the loss: each reading makes a GPU wait for the last step
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the command line decides beside the recipe. save_every: steps between checkpoints; 0: each epoch."""
+
+    recipe: Recipe
+    dataset: Dataset
+    out: Path
+    cache: Path
+    command: str
+    init: Path | None = None
+    device: str = "auto"
+    workers: int = 0
+    save_every: int = 0
+    compiled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """A stage and the steps that an epoch of it has."""
+
+    stage: Stage
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step that was taken; its losses are still on the device."""
+
+    step: int
+    main: torch.Tensor
+    aux: torch.Tensor
+    lr: float
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What stays the same from step to step."""
+
+    job: Job
+    process: Process
+    identity: Identity
+    targets: Targets
+    val_weights: TermWeights
+    log: RunLog | None  # of rank 0
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.job.recipe
+
+    def inputs(self, split: str, size: int) -> NDArray[np.uint8]:
+        """[N, S, S] of a split. Rank 0 writes the cache, the others wait for it."""
+        dataset, cache = self.job.dataset, self.job.cache
+        if self.process.leads:
+            model_inputs(dataset, split, InputSpec(size=size), cache)
+        self.process.wait()
+        return model_inputs(dataset, split, InputSpec(size=size), cache)
+
+
+def fit(job: Job) -> Path:
+    """Trains to the end of the recipe and returns RUN/final.pt. Raises InputError on a run or recipe that does not fit,
+    OutputError when the disk is full, MuraBatchError when the loss is no longer a number."""
+    with joined(job.device) as process:
+        _check(job, process)
+        if process.leads:
+            sys.stderr.write(f"Training {device_words(job.device, process.device)}\n")
+        identity = Identity(
+            job.recipe.as_json(), data_hash(job.dataset), process.world, init_hash(job.init), job.command
+        )
+        if process.device.type == "cpu":
+            keep_freed_memory()
+        state = resumed(job.recipe, identity, job.out, process.device) or fresh(job.recipe, job.init, process.device)
+        if not process.leads:
+            return _train(_setting(job, process, identity, None), state)
+        with closing(RunLog(job.out, state.step, state.epoch)) as log:
+            return _train(_setting(job, process, identity, log), state)
+
+
+def _check(job: Job, process: Process) -> None:
+    if job.recipe.init and job.init is None:
+        raise InputError(f"recipe {job.recipe.name} starts from {job.recipe.init}: give the file with --init")
+    train = job.dataset.split(TRAIN)
+    known = frozenset[str]().union(*(e.attributes for e in train))
+    if missing := [name for name in job.recipe.model.aux if name not in known]:
+        raise InputError(
+            f"recipe {job.recipe.name}: no training picture has the attribute {missing[0]!r} of [model] aux"
+        )
+    for stage in job.recipe.stages:
+        if stage.batch % process.world:
+            raise InputError(
+                f"recipe {job.recipe.name}: a batch of {stage.batch} cannot be shared by {process.world} processes"
+            )
+    if job.recipe.precision == "fp16" and process.device.type == "cpu":
+        raise InputError(
+            f"recipe {job.recipe.name}: fp16 needs a GPU; on a CPU train with precision = 'bf16' or 'float32'"
+        )
+    smallest = len(epoch_rows(train, job.recipe.sampling, 0, 0))
+    if smallest < max(stage.batch for stage in job.recipe.stages):
+        raise InputError(
+            f"{job.dataset.root}: {smallest} training rows an epoch are less than a batch of recipe {job.recipe.name}"
+        )
+
+
+def _setting(job: Job, process: Process, identity: Identity, log: RunLog | None) -> Setting:
+    train, val = job.dataset.split(TRAIN), job.dataset.split(VAL)
+    targets = targets_of(train, term_weights(job.recipe.loss, train, train), job.recipe.model.aux)
+    return Setting(job, process, identity, targets, term_weights(job.recipe.loss, train, val), log)
+
+
+def _train(setting: Setting, state: RunState) -> Path:
+    recipe, out = setting.recipe, setting.job.out
+    forward = setting.process.wrap(state.net, setting.job.compiled)
+    while state.epoch < recipe.epochs:
+        if recipe.stage_at(state.epoch)[0] != state.stage:
+            state = next_stage(state, recipe, _best_of_stage(setting, state))
+            forward = setting.process.wrap(state.net, setting.job.compiled)
+        _epoch(setting, state, forward)
+        seen = _validated(setting, state)
+        _close_epoch(setting, state, seen)
+    if setting.process.leads and not (out / FINAL).is_file():
+        write_final(state, recipe, setting.identity, _best_of_stage(setting, state), out)
+    setting.process.wait()
+    return out / FINAL
+
+
+def _best_of_stage(setting: Setting, state: RunState) -> Mapping[str, Any] | None:
+    """The checkpoint that the present stage carries; None, and said so where it should have one: its last weights."""
+    carry = setting.recipe.stages[state.stage].carry
+    best = carried(state, setting.recipe, setting.job.out) if carry else None
+    if carry and best is None and setting.process.leads:
+        sys.stderr.write(f"stage {state.stage}: {carry} of val was never defined; its last epoch is carried\n")
+    return best
+
+
+def _epoch(setting: Setting, state: RunState, forward: nn.Module) -> None:
+    """The batches of state.epoch from state.batches on."""
+    process, job = setting.process, setting.job
+    stage, batches = _batches(setting, state)
+    pending: list[Step] = []
+    started = time.monotonic()
+    forward.train()
+    with progress_bar(f"epoch {state.epoch}", stage.steps, process.leads) as advance:
+        for batch in batches:
+            pending.append(_step(setting, state, stage, forward, batch))
+            state.batches, state.step = state.batches + 1, state.step + 1
+            due = job.save_every and state.step % job.save_every == 0
+            if due or len(pending) == FLUSH_EVERY or state.batches == stage.steps:
+                _flush(setting, state, pending)
+                advance(state.batches, f"loss {state.sums[0] / state.batches:.4f}")
+            if due and process.leads:
+                state.seconds, started = state.seconds + time.monotonic() - started, time.monotonic()
+                save(state, setting.identity, job.out)
+    state.seconds += time.monotonic() - started
+
+
+def _batches(setting: Setting, state: RunState) -> tuple[Paced, Iterable[dict[str, Any]]]:
+    recipe, process, job = setting.recipe, setting.process, setting.job
+    stage, within = recipe.stages[state.stage], recipe.stage_at(state.epoch)[1]
+    rows = epoch_rows(job.dataset.split(TRAIN), recipe.sampling, recipe.seed, state.epoch)
+    inputs = setting.inputs(TRAIN, stage.size_at(within))
+    views = Views(inputs, setting.targets, recipe.augmentation, recipe.seed, state.epoch)
+    part = Slice(recipe.seed, state.epoch, stage.batch, state.batches, process.rank, process.world)
+    return Paced(stage, len(rows) // stage.batch), loader(views, rows, part, job.workers)
+
+
+def _step(setting: Setting, state: RunState, paced: Paced, forward: nn.Module, batch: dict[str, Any]) -> Step:
+    recipe, process, stage, steps = setting.recipe, setting.process, paced.stage, paced.steps
+    # by step, not from where the generator happens to be: dropout after a resumption is what it would have been
+    torch.manual_seed(hash((recipe.seed, state.step, process.rank)) & 0xFFFFFFFF)
+    done = state.step - state.first_step
+    set_rates(state.optimizer, rate(stage, done, steps, state.plateau), momentum(stage, done, steps))
+    batch = {key: value.to(process.device, non_blocking=True) for key, value in batch.items()}
+    with autocast(recipe.precision, process.device):
+        outputs = forward(batch["images"])
+    total, main, auxiliary = training_loss(outputs, batch, recipe.loss)
+    state.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+    if recipe.optimizer.clip:
+        state.scaler.unscale_(state.optimizer)
+        nn.utils.clip_grad_norm_(state.net.parameters(), recipe.optimizer.clip)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.optimizer.zero_grad()
+    state.average.update(state.net, done)
+    return Step(state.step, main.detach(), auxiliary.detach(), float(state.optimizer.param_groups[-1]["lr"]))
+
+
+def _flush(setting: Setting, state: RunState, pending: list[Step]) -> None:
+    """Reads the losses of the steps since the last reading, checks and logs them."""
+    losses = setting.process.mean(torch.stack([torch.stack([p.main, p.aux]) for p in pending])).tolist()
+    rows = [(p.step, state.epoch, main, aux, p.lr) for p, (main, aux) in zip(pending, losses, strict=True)]
+    pending.clear()
+    for step, _, main, aux, _ in rows:
+        if not np.isfinite(main + aux):
+            raise MuraBatchError(f"the loss is {main} at step {step}: lower the recipe's lr, or train in float32")
+        state.sums = [state.sums[0] + main, state.sums[1] + aux]
+    if setting.log is not None:
+        setting.log.steps(rows)
+
+
+def _validated(setting: Setting, state: RunState) -> Look | None:
+    """Rank 0 looks; every rank gets to know, because a plateau changes the rate."""
+    recipe, process = setting.recipe, setting.process
+    if not recipe.looks_at(state.epoch):
+        return None
+    stage, within = recipe.stages[state.stage], recipe.stage_at(state.epoch)[1]
+    inputs = setting.inputs(VAL, stage.size_at(within))
+    seen = None
+    if process.leads:
+        net = averaged(state, recipe.optimizer.average)
+        logits = logits_of(net, inputs, recipe.precision, process.device)
+        seen = look(logits, setting.job.dataset.split(VAL), setting.val_weights)
+    seen = cast(Look, process.told(seen))  # rank 0 has just made it
+    state.plateau = state.plateau.after(seen.loss) if stage.schedule == "plateau" else state.plateau
+    return seen
+
+
+def _close_epoch(setting: Setting, state: RunState, seen: Look | None) -> None:
+    """Logs the epoch, keeps its weights if they are among the best, and saves the start of the next."""
+    if setting.log is not None:
+        row = _epoch_row(setting.recipe, state, seen)
+        setting.log.epoch(row, state.step)
+        words = (f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
+        sys.stderr.write(" ".join(words) + "\n")
+        if seen is not None:
+            keep_best(state, seen, setting.recipe, setting.identity, setting.job.out)
+    state.epoch, state.batches, state.sums, state.seconds = state.epoch + 1, 0, [0.0, 0.0], 0.0
+    if setting.process.leads:
+        save(state, setting.identity, setting.job.out)
+    setting.process.wait()
+
+
+def _epoch_row(recipe: Recipe, state: RunState, seen: Look | None) -> dict[str, Any]:
+    return {
+        "epoch": state.epoch,
+        "stage": state.stage,
+        "size": recipe.stages[state.stage].size_at(recipe.stage_at(state.epoch)[1]),
+        "loss": state.sums[0] / state.batches,
+        "aux": state.sums[1] / state.batches,
+        "lr": float(state.optimizer.param_groups[-1]["lr"]),
+        "sec": round(state.seconds),
+        "at": time.strftime("%H:%M:%S"),
+        **({f"val_{key}": value for key, value in asdict(seen).items()} if seen else {}),
+    }

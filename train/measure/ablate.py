@@ -1,0 +1,137 @@
+"""`ablate`: what each choice of a recipe is worth, on data that nothing else is chosen or reported on.
+
+The recipe is trained as it is and once more with each choice taken back, each time from the same seed, on a part of the
+training split. A share of the training groups is held out and scored; val is never looked at. Each variant is a run of
+`fit` in a folder of its own: the same command again goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mura_batch.agreement.curves import roc_auc_difference, roc_auc_score
+from mura_batch.agreement.estimate import Estimate
+from mura_batch.atomic_files import make_folder, write_atomic
+from mura_batch.errors import InputError
+from mura_batch.preprocess import InputSpec
+from train.data.examples import TRAIN, VAL, Dataset
+from train.data.input_cache import model_inputs
+from train.fit.loop import Job, fit
+from train.fit.recipe import Recipe, made_recipe
+from train.measure.predictor import open_predictor
+
+SHARES = 1000  # groups are dealt by a hash to this many places
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """A TOML of train/ablations. held_out: share of the training groups that is scored. variants: (what was changed,
+    recipe), the unchanged one first."""
+
+    held_out: float
+    variants: tuple[tuple[str, Recipe], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """One variant on the held-out pictures. difference: of its AUROC to the unchanged recipe's, paired; None for the
+    unchanged one itself."""
+
+    name: str
+    auroc: Estimate
+    difference: Estimate | None
+
+
+def read_ablation(path: Path) -> Ablation:
+    """Raises InputError that names the file and the key."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        held_out, recipe = float(values["held_out"]), values["recipe"]
+        variants = [("as it is", made_recipe({"name": path.stem, **recipe}, str(path)))]
+        for variant in values["variant"]:
+            changed = _changed(recipe, variant["change"])
+            variants.append((variant["name"], made_recipe({"name": path.stem, **changed}, str(path))))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"ablation {path} cannot be read: {error!r}") from error
+    if not 0 < held_out < 1:
+        raise InputError(f"ablation {path}: held_out is {held_out}, not between 0 and 1")
+    return Ablation(held_out, tuple(variants))
+
+
+def _changed(recipe: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy with other values, named by their path: 'optimizer.average', 'stages.0.schedule'. A path that does not
+    lead to a value of the recipe is a KeyError: it would change nothing."""
+    copy: dict[str, Any] = deepcopy(dict(recipe))
+    for where, value in change.items():
+        *way, last = where.split(".")
+        place: Any = copy
+        for step in way:
+            place = place[int(step) if isinstance(place, list) else step]
+        if last not in place:
+            raise KeyError(where)
+        place[last] = value
+    return copy
+
+
+def parted(dataset: Dataset, held_out: float) -> Dataset:
+    """The training split alone, a share of its groups as val."""
+    parts = (TRAIN, VAL)
+    examples = tuple(replace(e, split=parts[_place(e.group) < held_out]) for e in dataset.split(TRAIN))
+    return replace(dataset, examples=examples)
+
+
+def _place(group: str) -> float:
+    """0..1, the same in every run."""
+    return int(hashlib.sha256(group.encode("utf-8", "surrogateescape")).hexdigest(), 16) % SHARES / SHARES
+
+
+def ablate(ablation: Ablation, job: Job) -> Iterator[Worth]:
+    """Worths as they are known, the unchanged recipe's first; OUT/ablation.csv and OUT/ablation.json hold those so far.
+    job: its recipe is not used."""
+    dataset = parted(job.dataset, ablation.held_out)
+    truth = np.array([e.abnormal for e in dataset.split(VAL)])
+    worths: list[Worth] = []
+    base: NDArray[np.float64] | None = None
+    for number, (name, recipe) in enumerate(ablation.variants):
+        scores = _scores(replace(job, recipe=recipe, dataset=dataset, out=job.out / f"variant-{number}"))
+        difference = None if base is None else roc_auc_difference(truth, scores, base)
+        base = scores if base is None else base
+        worths.append(Worth(name, roc_auc_score(truth, scores), difference))
+        _write(worths, job.out)
+        yield worths[-1]
+
+
+def _scores(job: Job) -> NDArray[np.float64]:
+    predictor = open_predictor([fit(job)])
+    return predictor.run(model_inputs(job.dataset, VAL, InputSpec(size=predictor.size), job.cache))[0]
+
+
+def _write(worths: Sequence[Worth], out: Path) -> None:
+    rows = [_row(worth) for worth in worths]
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    make_folder(out)
+    for name, text in (("ablation.json", json.dumps(rows, indent=1) + "\n"), ("ablation.csv", table.getvalue())):
+        write_atomic(out / name, text.encode())
+
+
+def _row(worth: Worth) -> dict[str, str | float]:
+    row: dict[str, str | float] = {"variant": worth.name, "n": worth.auroc.n}
+    for name, estimate in (("auroc", worth.auroc), ("difference", worth.difference)):
+        for part in ("value", "low", "high"):
+            row[f"{name}_{part}"] = round(getattr(estimate, part), 4) if estimate is not None else ""
+    return row

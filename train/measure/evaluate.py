@@ -1,0 +1,111 @@
+"""Figures of a model on a split: by study, as MURA counts, and by picture beside it, as the article counts."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mura_batch.atomic_files import atomic_file, make_folder
+from train.data.examples import Dataset, Example, labels_of, studies_of
+from train.measure.calibrate import Floats
+from train.measure.figures import figures, picture_figures
+from train.measure.predictor import Predictor
+
+WORST = 9  # the article shows its nine worst predictions
+HEAT = np.array([[0, 0, 0], [90, 0, 120], [220, 60, 30], [255, 220, 60]], np.float64)  # dark to bright, in this order
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """A picture that the model was most wrong about. png: a data URI of it with the map over it."""
+
+    image: str
+    region: str
+    abnormal: bool
+    probability: float
+    png: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """figures: what goes into evaluation.json as it is."""
+
+    figures: dict[str, Any]
+    worst: tuple[Worst, ...]
+
+
+def evaluate(predictor: Predictor, dataset: Dataset, split: str, inputs: NDArray[np.uint8], flips: bool) -> Evaluation:
+    """inputs: [N, S, S] of the split."""
+    examples, studies = dataset.split(split), studies_of(dataset.split(split))
+    probability, cam = predictor.run(inputs, flips)
+    worst = _worst(examples, probability, np.asarray(inputs), cam)
+    found = {
+        "model": predictor.name,
+        "data_kind": dataset.kind,
+        "split": split,
+        "size": predictor.size,
+        "threshold": predictor.threshold,
+        "test_time_flips": flips,
+        "studies": figures(studies, studies.mean(probability), predictor.threshold, split),
+        "pictures": picture_figures(examples, probability, predictor.threshold, split),
+        "worst": [_told(one) for one in worst],
+    }
+    return Evaluation(found, worst)
+
+
+def _worst(
+    examples: Sequence[Example], probability: Floats, inputs: NDArray[np.uint8], cam: NDArray[np.float32]
+) -> tuple[Worst, ...]:
+    """Furthest from their label first."""
+    apart = np.abs(probability - labels_of(examples))
+    rows = np.argsort(-apart, kind="stable")[:WORST]
+    return tuple(
+        Worst(
+            examples[r].image,
+            examples[r].region,
+            examples[r].abnormal,
+            float(probability[r]),
+            overlay(inputs[r], cam[r]),
+        )
+        for r in rows
+    )
+
+
+def _told(worst: Worst) -> dict[str, Any]:
+    """As evaluation.json has it: without the picture."""
+    told = {"image": worst.image, "region": worst.region, "label": int(worst.abnormal)}
+    return {**told, "probability": round(worst.probability, 4)}
+
+
+def overlay(picture: NDArray[np.uint8], cam: NDArray[np.float32]) -> str:
+    """A PNG data URI: the picture in grey, and where the map speaks for 'abnormal' (above 0) in colour over it."""
+    spoken = np.maximum(cam, 0) / max(float(cam.max()), 1.0)  # logits: a map that says nearly nothing stays dark
+    fine = np.asarray(Image.fromarray(spoken.astype(np.float32)).resize(picture.shape[::-1], Image.Resampling.BICUBIC))
+    fine = np.clip(fine, 0, 1)
+    stops = np.linspace(0, 1, len(HEAT))
+    colour = np.stack([np.interp(fine, stops, HEAT[:, k]) for k in range(3)], axis=-1)
+    mixed = picture[..., None] * (1 - 0.5 * fine[..., None]) + 0.5 * fine[..., None] * colour
+    stream = io.BytesIO()
+    Image.fromarray(mixed.round().astype(np.uint8)).save(stream, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
+    """evaluation.json and evaluation.html, each whole or not at all. Raises OutputError that names the file."""
+    from train.measure.evaluation_page import page
+
+    texts = {"evaluation.json": json.dumps(evaluation.figures, indent=2) + "\n", "evaluation.html": page(evaluation)}
+    make_folder(folder)
+    for name, text in texts.items():
+        with atomic_file(folder / name, "free some space or give another --out") as file:
+            # a picture's name that is no UTF-8 reaches us with surrogates (PEP 383), which UTF-8 cannot hold
+            file.write(text.encode(errors="backslashreplace"))

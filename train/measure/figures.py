@@ -1,0 +1,73 @@
+"""Figures of a model on one split, with 95 % intervals, by mura_batch.agreement: the same code that scores a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mura_batch.agreement.estimate import Estimate
+from mura_batch.agreement.kappa import clustered_kappa_score
+from mura_batch.agreement.summary import Group, group_of
+from mura_batch.agreement.truth import Case
+from train.data.examples import Example, Studies, studies_of
+from train.measure.calibrate import Floats, held_out_decisions
+
+FEWEST = 5  # normal and abnormal studies that a region needs before a figure of its own says anything
+
+
+def figures(studies: Studies, scores: Floats, threshold: float, split: str) -> dict[str, Any]:
+    """scores: [M] per study. The whole split and each region; and the kappa of decisions by thresholds chosen on other
+    studies, beside the one at `threshold`, which was perhaps chosen on these."""
+    rows = zip(studies.keys, studies.groups, studies.regions, studies.abnormal, scores, strict=True)
+    cases = [_case(*row, threshold) for row in rows]
+    called = held_out_decisions(scores, studies.abnormal, studies.groups)
+    held_out = clustered_kappa_score([c.label for c in cases], called.astype(int).tolist(), studies.groups)
+    note = "each study decided by a threshold chosen on the studies of other groups, 10 folds"
+    return {**_broken_down(cases, split), "kappa_threshold_held_out": {**_plain(held_out, split), "note": note}}
+
+
+def picture_figures(examples: Sequence[Example], scores: Floats, threshold: float, split: str) -> dict[str, Any]:
+    """scores: [N] per picture. The whole split and each region, each picture decided by itself. A picture belongs to
+    the group of its study, whatever its own is called: pictures of one study are never independent."""
+    studies = studies_of(examples)
+    rows = zip(examples, studies.member, scores, strict=True)
+    cases = [_case(e.study, studies.groups[row], e.region, e.abnormal, score, threshold) for e, row, score in rows]
+    return _broken_down(cases, split)
+
+
+def _case(study: str, group: str, region: str, abnormal: bool, score: float, threshold: float) -> Case:
+    """abnormal: the truth; what a Case calls so is the call."""
+    return Case(study, group, region, "", int(abnormal), float(score), abnormal=bool(score > threshold))
+
+
+def _broken_down(cases: Sequence[Case], split: str) -> dict[str, Any]:
+    """Of all cases and of each region; a case of 'hand+wrist' counts for both. regions_left_out: the studies of each
+    region that has too few for figures of its own."""
+    names = sorted({part for case in cases for part in case.region.split("+")})
+    inside = {name: [case for case in cases if name in case.region.split("+")] for name in names}
+    studies = {name: _studies(of) for name, of in inside.items()}
+    few = {name: counts for name, counts in studies.items() if min(counts.values()) < FEWEST}
+    return {
+        **_of_group(group_of("overall", cases), split),
+        "by_region": {name: _of_group(group_of(name, of), split) for name, of in inside.items() if name not in few},
+        "regions_left_out": few,
+    }
+
+
+def _studies(cases: Sequence[Case]) -> dict[str, int]:
+    """How many there are of each label: studies, not pictures, for twenty pictures of one study are one witness."""
+    labels = {"normal": 0, "abnormal": 1}
+    return {name: len({case.study_uid for case in cases if case.label == label}) for name, label in labels.items()}
+
+
+def _of_group(group: Group, split: str) -> dict[str, Any]:
+    """Each figure with value, low, high, method, n and split; and the table (rows: truth; normal first)."""
+    names = ("auroc", "kappa", "accuracy", "sensitivity", "specificity")
+    table = [[group.true_negative, group.false_positive], [group.false_negative, group.true_positive]]
+    return {**{name: _plain(getattr(group, name), split) for name in names}, "table": table}
+
+
+def _plain(estimate: Estimate, split: str) -> dict[str, Any]:
+    """As a card stores it: four decimals, more than the interval deserves; None where it is undefined."""
+    plain = {name: round(value, 4) if isinstance(value, float) else value for name, value in estimate.as_json().items()}
+    return {**plain, "split": split}

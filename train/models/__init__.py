@@ -1,0 +1,1 @@
+"""Networks: DenseNet169 in training and as a scoring graph, half precision, checkpoints."""
