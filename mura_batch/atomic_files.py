@@ -50,9 +50,9 @@ def atomic_file(path: Path, fix: str = FREE_SPACE) -> Iterator[BinaryIO]:
         sync_folder(path.parent)
 
 
-def make_folder(folder: Path) -> None:
-    """Creates folder and those that hold it, where they do not exist. Raises OutputError."""
-    with output_errors(folder):
+def make_folder(folder: Path, fix: str = FREE_SPACE) -> None:
+    """Creates folder and those that hold it, where they do not exist. Raises OutputError with the advice of `fix`."""
+    with output_errors(folder, fix):
         folder.mkdir(parents=True, exist_ok=True)
 
 

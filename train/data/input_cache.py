@@ -86,8 +86,9 @@ def _fingerprint(dataset: Dataset, examples: Sequence[Example], spec: InputSpec)
 
 
 def _write(path: Path, inputs: Iterator[NDArray[np.uint8]], shape: tuple[int, int, int], advance: Advance) -> None:
-    make_folder(path.parent)
-    with atomic_file(path, "free some space or give another --cache") as file:
+    fix = "free some space or give another --cache"
+    make_folder(path.parent, fix)
+    with atomic_file(path, fix) as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         for done, picture in enumerate(inputs, start=1):
             file.write(picture.tobytes())

@@ -104,8 +104,9 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     from train.measure.evaluation_page import page
 
     texts = {"evaluation.json": json.dumps(evaluation.figures, indent=2) + "\n", "evaluation.html": page(evaluation)}
-    make_folder(folder)
+    fix = "free some space or give another --out"
+    make_folder(folder, fix)
     for name, text in texts.items():
-        with atomic_file(folder / name, "free some space or give another --out") as file:
+        with atomic_file(folder / name, fix) as file:
             # a picture's name that is no UTF-8 reaches us with surrogates (PEP 383), which UTF-8 cannot hold
             file.write(text.encode(errors="backslashreplace"))
