@@ -227,7 +227,7 @@ def test_a_cache_that_the_disk_does_not_take_is_not_there(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match="No space left on device; free some space or give another --cache"):
+    with pytest.raises(OutputError, match=r"No space left on device\): free some space or give another --cache"):
         model_inputs(open_dataset(mura), TRAIN, InputSpec(size=32), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
