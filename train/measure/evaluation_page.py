@@ -137,8 +137,7 @@ def _reasons(groups: Mapping[str, Mapping[str, Any]]) -> str:
 def _methods(groups: Mapping[str, Mapping[str, Any]]) -> str:
     """Of AUROC, kappa and the rates; kappa's may differ from one region to another."""
     used = {key: " or ".join(dict.fromkeys(g[key]["method"] for g in groups.values())) for key in FIGURES}
-    methods = f"Intervals of AUROC: {used['auroc']}; of kappa: {used['kappa']}; of the rates: {used['accuracy']}. "
-    return methods + "Those of AUROC and the rates take each case for an independent one."
+    return f"Intervals of AUROC: {used['auroc']}; of kappa: {used['kappa']}; of the rates: {used['accuracy']}."
 
 
 def _estimate(estimate: Mapping[str, Any]) -> str:
