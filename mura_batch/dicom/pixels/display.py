@@ -154,14 +154,14 @@ def _voi(
             flags.append(f"window {center:g}/{width:g} shows nothing")
             break  # the first usable window is the device's default; a later one is another purpose's
     if voi in {"auto", "lut"} and d.voi_lut is not None:
-        shown = _through(d.voi_lut, values) / _white(d.voi_lut, flags)
+        shown = _through(d.voi_lut, values) / white_level(d.voi_lut, flags)
         if not _empty(shown, counts):
             return shown, "voi lut", None, None, tuple(flags)
         flags.append("the VOI LUT shows nothing")
     return _without_voi(d, values, counts, voi, flags)
 
 
-def _white(lut: Lut, flags: list[str]) -> float:
+def white_level(lut: Lut, flags: list[str]) -> float:
     """The output that is white: 2 ** bits - 1 (C.11.2.1.1). Devices write tables of 12 bits and say 16, which would be
     black, or say 8 and write more: then the bits that the largest entry needs."""
     needed = max(lut.entries).bit_length()
