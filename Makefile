@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 STUDIES := demo/studies
 OUT := demo/out
 
-# Debian packages: chromium shows the report; the others are other readers of DICOM.
-PROGRAMS := chromium dcmtk dicom3tools libgdcm-tools
+# Debian packages: chromium shows the report; the others are other readers of DICOM, PixelMed's SR validator and an
+# archive. A service that a package starts is stopped: tests start and stop their own.
+PROGRAMS := chromium dcmtk dicom3tools libgdcm-tools libpixelmed-java default-jre-headless orthanc orthanc-dicomweb
 
 PICTURES := $(wildcard $(or $(MURA_BATCH_SHARED),../shared)/fracatlas)
 
@@ -67,7 +68,8 @@ programs:  # programs that tests use, from Debian's packages; installed as root,
 	  dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; done; \
 	[ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
 	  for package in $$missing; do DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$package \
-	    >/dev/null || echo "$$package cannot be installed: tests that need it are skipped"; done; } || \
+	    >/dev/null || echo "$$package cannot be installed: tests that need it are skipped"; \
+	  done; [ ! -x /etc/init.d/orthanc ] || /etc/init.d/orthanc stop >/dev/null 2>&1 || true; } || \
 	echo "not installed:$$missing: tests that need them are skipped (apt-get install$$missing)"
 
 clean:  ## removes what make made

@@ -4,6 +4,7 @@ over the image as mura-batch displayed it. A reader can switch it off."""
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +21,17 @@ from mura_batch.dicom.write.result_objects import (
 )
 from mura_batch.dicom.write.result_source import reference
 
+if TYPE_CHECKING:
+    from highdicom.pr import GraphicAnnotation, GraphicLayer
+
 SERIES_NUMBER = 9002
 _LAYER = "AI_SCORE"
 _TEXT_BOX = (0.02, 0.95, 0.98, 0.99)  # DISPLAY units: the lower edge, where collimation leaves room
 
 
 def presentation_state(result: StudyResult, number: int, text: str, outline: NDArray[np.float64] | None) -> Dataset:
-    """number: of the image in result.images, from 0. outline: [N, 2] (column, row) in the image's pixels from 1, closed;
-    None for none. PS3.3 A.33.1."""
+    """number: of the image in result.images, from 0. outline: [N, 2] (column, row) in the image's pixels from 1,
+    closed; None for none. PS3.3 A.33.1."""
     from highdicom import PresentationLUTTransformation
     from highdicom.pr import GrayscaleSoftcopyPresentationState
 
@@ -60,25 +64,23 @@ def _reference(image: ImageResult) -> Dataset:
     return data
 
 
-def _layer() -> Dataset:
+def _layer() -> GraphicLayer:
     from highdicom.pr import GraphicLayer
 
-    layer: Dataset = GraphicLayer(layer_name=_LAYER, order=1, description="Result of mura-batch")
-    return layer
+    return GraphicLayer(layer_name=_LAYER, order=1, description="Result of mura-batch")
 
 
-def _annotation(image: ImageResult, text: str, outline: NDArray[np.float64] | None) -> Dataset:
+def _annotation(image: ImageResult, text: str, outline: NDArray[np.float64] | None) -> GraphicAnnotation:
     from highdicom.pr import GraphicAnnotation, GraphicObject, TextObject
 
     line = TextObject(text_value=text, units="DISPLAY", bounding_box=_TEXT_BOX, text_justification="LEFT")
     shapes = [] if outline is None else [GraphicObject(graphic_type="POLYLINE", graphic_data=outline, units="PIXEL")]
-    annotation: Dataset = GraphicAnnotation(
+    return GraphicAnnotation(
         referenced_images=[reference(image.source)],
         graphic_layer=_layer(),
         text_objects=[line],
         graphic_objects=shapes or None,
     )
-    return annotation
 
 
 def _set_modality_transform(data: Dataset, image: ImageResult) -> None:
@@ -121,7 +123,7 @@ def _voi_lut(display: Dataset) -> Dataset:
 
 
 def _sigmoid_table(image: ImageResult) -> Dataset:
-    """A window of the function SIGMOID as a table: DCMTK 3.6.7 shows it in a presentation state as if it were LINEAR."""
+    """A SIGMOID window as a table: DCMTK 3.6.7 shows it in a presentation state as if it were LINEAR."""
     display, decisions = image.source.display, image.decisions
     bits, signed = int(display.BitsStored), bool(display.get("PixelRepresentation"))
     stored = np.array([-(1 << bits - 1), (1 << bits - 1) - 1] if signed else [0, (1 << bits) - 1], np.float64)

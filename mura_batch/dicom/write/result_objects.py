@@ -24,8 +24,8 @@ LONG_STRING = 64  # characters of LO (PS3.5 6.2)
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """The model that scored. weights: SHA-256 of its network, hex. settings: hash of the settings of the score. software:
-    version of mura-batch."""
+    """The model that scored. weights: SHA-256 of its network, hex. settings: hash of the score's settings. software: version
+    of mura-batch."""
 
     name: str
     version: str
@@ -117,7 +117,7 @@ def finish(data: Dataset, result: StudyResult, source: ResultSource) -> Dataset:
     _set_equipment(data, result)
     set_uids(data, (result.algorithm.device_uid, result.algorithm.settings, result.row.region, result.row.laterality))
     data.file_meta = _file_meta(data)
-    data.preamble = b"\0" * 128  # type: ignore[attr-defined]
+    data.preamble = b"\0" * 128
     return data
 
 
@@ -132,8 +132,10 @@ def set_anatomy(data: Dataset, result: StudyResult) -> None:
 def _copy_identity(data: Dataset, source: ResultSource) -> None:
     if "SpecificCharacterSet" in data:
         del data.SpecificCharacterSet
-    for tag in source.identity.keys():
+    for tag in list(source.identity.keys()):
         data[tag] = source.identity.get_item(tag)
+    # As if read in this form: pydicom then writes a source's text as it stands, and does not decode and encode it.
+    data.set_original_encoding(False, True, data._character_set)
 
 
 def _set_times(data: Dataset, committed: datetime) -> None:
@@ -193,4 +195,3 @@ def _file_meta(data: Dataset) -> FileMetaDataset:
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID, meta.ImplementationVersionName = UID(IMPLEMENTATION_CLASS), IMPLEMENTATION_NAME
     return meta
-

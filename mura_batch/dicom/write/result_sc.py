@@ -25,7 +25,7 @@ _SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operati
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """pixels: [H, W, 3] uint8 RGB. lossy_ratio: of the lossy compression that the picture went through, None for none."""
+    """pixels: [H, W, 3] uint8 RGB. lossy_ratio: of the lossy compression that the picture has been through, or None."""
 
     pixels: NDArray[np.uint8]
     lossy_ratio: float | None
@@ -48,6 +48,7 @@ def secondary_capture(result: StudyResult, number: int, capture: Capture) -> Dat
     data.PatientOrientation = source.display.get("PatientOrientation") or ""
     data.ImageType = ["DERIVED", "SECONDARY"]
     data.BurnedInAnnotation = "YES"
+    data["PixelData"].VR = "OB"  # PS3.5 8.2: of 8 bits allocated
     data.DerivationDescription = f"Class activation map blended into the model's input; {NOT_FOR_DIAGNOSIS}"
     (item,) = image_references([source])
     item.PurposeOfReferenceCodeSequence = [code_item(_SOURCE_IMAGE)]

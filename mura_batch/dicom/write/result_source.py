@@ -6,6 +6,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydicom import dcmread
 from pydicom.charset import convert_encodings
@@ -113,7 +114,7 @@ def _copy(found: Dataset, identity: Dataset, keyword: str, notes: list[str]) -> 
     if tag not in found:
         return
     vr = dictionary_VR(tag)
-    raw = found.get_item(tag)
+    raw: Any = found.get_item(tag)
     if vr in _TEXT and isinstance(raw, RawDataElement) and isinstance(raw.value, bytes):
         identity[tag] = RawDataElement(tag, vr, len(raw.value), raw.value, 0, False, True)
         return

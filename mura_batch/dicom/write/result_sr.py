@@ -3,10 +3,11 @@ image; or one group with a coded status for a study that was not scored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from mura_batch.dicom.write import result_codes as codes
 from mura_batch.dicom.write.result_objects import (
@@ -26,7 +27,7 @@ SERIES_NUMBER = 9003
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 
 
-def report(result: StudyResult, captures: Sequence[ObjectRef], predecessor: ObjectRef | None) -> Dataset:
+def report(result: StudyResult, captures: list[ObjectRef], predecessor: ObjectRef | None) -> Dataset:
     """captures: the secondary captures of its images; each shows one. predecessor: the report of this study row by a
     former score, None for none. A result without a score becomes a report of its status. PS3.3 A.35.13."""
     from highdicom.sr import Comprehensive3DSR
@@ -45,7 +46,7 @@ def report(result: StudyResult, captures: Sequence[ObjectRef], predecessor: Obje
     return finish(data, result, result.identity)
 
 
-def _measurement_report(result: StudyResult, groups: Sequence[Any]) -> Dataset:
+def _measurement_report(result: StudyResult, groups: list[Any]) -> Dataset:
     from highdicom.sr import (
         DeviceObserverIdentifyingAttributes,
         MeasurementReport,
@@ -71,7 +72,7 @@ def _measurement_report(result: StudyResult, groups: Sequence[Any]) -> Dataset:
     return content[0]
 
 
-def _scored_groups(result: StudyResult, captures: Sequence[ObjectRef]) -> list[Any]:
+def _scored_groups(result: StudyResult, captures: list[ObjectRef]) -> list[Any]:
     row = result.row
     finding = codes.ABNORMAL if row.abnormal else codes.NORMAL
     threshold = f"Abnormal if the mean probability of the images is greater than {row.threshold:g}"
@@ -93,7 +94,7 @@ def _scored_groups(result: StudyResult, captures: Sequence[ObjectRef]) -> list[A
     return [study, *(_image_group(result, image, captures) for image in result.images)]
 
 
-def _image_group(result: StudyResult, image: ImageResult, captures: Sequence[ObjectRef]) -> Any:
+def _image_group(result: StudyResult, image: ImageResult, captures: list[ObjectRef]) -> Any:
     """The threshold is for the study's mean: an image has a probability and no finding of its own."""
     uid = image.source.sop_instance_uid
     group = _group(result, ("image", uid), None, [], image.probability, [image.source])
@@ -118,10 +119,11 @@ def _status_group(result: StudyResult) -> list[Any]:
         probability=None,
         sources=[image.source for image in result.images],
     )
+    _sort_rows(group)
     return [group]
 
 
-def _group(  # noqa: PLR0913  a TID 1501 group has these parts
+def _group(
     result: StudyResult,
     tracking: tuple[str, str],
     finding: Any,
@@ -136,10 +138,14 @@ def _group(  # noqa: PLR0913  a TID 1501 group has these parts
         SourceImageForMeasurementGroup,
     )
 
-    measurements = [
-        # a Python float: highdicom refuses NumPy's. NumericValue holds 16 characters, FloatingPointValue the rest
-        Measurement(name=codes.PROBABILITY, value=float(probability), unit=codes.NO_UNITS)
-    ] if probability is not None else None
+    measurements = (
+        [
+            # a Python float: highdicom refuses NumPy's. NumericValue holds 16 characters, FloatingPointValue the rest
+            Measurement(name=codes.PROBABILITY, value=float(probability), unit=codes.NO_UNITS)
+        ]
+        if probability is not None
+        else None
+    )
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(result, *tracking),
         finding_type=finding,
@@ -197,8 +203,8 @@ def _sites(result: StudyResult) -> list[Any] | None:
     return [FindingSite(anatomic_location=site, laterality=codes.SIDE.get(result.row.laterality))]
 
 
-def _add_captures(group: Any, captures: Iterable[ObjectRef]) -> None:
-    """TID 1501 row 9d, which highdicom has no argument for. The kind, from CID 217, is a modifier of it: the template is
+def _add_captures(group: Any, captures: list[ObjectRef]) -> None:
+    """TID 1501 row 9d, which highdicom has no argument for. Its kind, from CID 217, is a modifier: the template is
     extensible."""
     from highdicom.sr import CodeContentItem, ImageContentItem, RelationshipTypeValues
 
@@ -214,7 +220,7 @@ def _add_captures(group: Any, captures: Iterable[ObjectRef]) -> None:
             value=codes.CLASS_ACTIVATION,
             relationship_type=RelationshipTypeValues.HAS_CONCEPT_MOD,
         )
-        item.ContentSequence = [kind]
+        item.ContentSequence = Sequence([kind])
         group[0].ContentSequence.append(item)
 
 
