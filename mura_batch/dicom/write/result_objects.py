@@ -24,8 +24,8 @@ LONG_STRING = 64  # characters of LO (PS3.5 6.2)
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """The model that scored. weights: SHA-256 of its network, hex. settings: hash of the score's settings. software: version
-    of mura-batch."""
+    """The model that scored. weights: SHA-256 of its network, hex. settings: hash of the score's settings. software:
+    the version of mura-batch."""
 
     name: str
     version: str
