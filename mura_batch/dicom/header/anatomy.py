@@ -1,24 +1,19 @@
-"""Region and side out of a header: first what is coded, then tags, then descriptions. Disagreement is a flag, not a
-guess."""
+"""The region out of a header: first what is coded, then tags, then descriptions. Sources that disagree are flagged."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from mura_batch.dicom.header.terms import BODY_PART, CODES, SNOMED, side_words, words
-from mura_batch.records import Laterality, Region, RegionFinding
+from mura_batch.dicom.header.terms import BODY_PART, CODES, SNOMED, guards, in_context, words
+from mura_batch.dicom.header.text import has_words, is_spaced, normal
+from mura_batch.records import Region, RegionFinding
 
 _CONFIDENCE = {
     "site": "high", "code": "high", "body_part": "high", "procedure": "medium", "protocol": "medium",
     "study_description": "medium", "series_description": "medium",
-}  # fmt: skip
-_SIDE_CODES = {  # PS3.16 CID 244 Laterality, in SNOMED CT and SRT
-    "7771000": Laterality.LEFT, "G-A101": Laterality.LEFT, "24028007": Laterality.RIGHT, "G-A100": Laterality.RIGHT,
-    "51440002": Laterality.BOTH, "G-A102": Laterality.BOTH,
 }  # fmt: skip
 
 Told = tuple[str, Region, str]  # source, region, value
@@ -61,7 +56,7 @@ def _site(tags: AnatomyTags, site_terms: Sequence[tuple[str, Region]]) -> Iterat
     values = [tags.body_part, *(meaning for _, _, meaning in tags.codes), *(value for _, value in tags.texts)]
     for term, region in site_terms:
         for value in values:
-            if value and _has_words(normal(value), normal(term)):
+            if value and has_words(normal(value), normal(term)):
                 yield "site", region, value
 
 
@@ -96,11 +91,12 @@ def region_of_text(value: str) -> Region | None:
     """The one region a free text names; UNKNOWN where it names several of ours, or one of ours and another part of the
     body, or an ambiguous one; OTHER where it names other parts only; None where it names none."""
     exact, endings, pattern = _vocabulary()
+    text = normal(value)
     found: set[Region] = set()
-    for match in pattern.finditer(normal(value)):
+    for match in pattern.finditer(text):
         term = match.group()
         region = exact[term] if term in exact else next(r for start, r in endings if start.fullmatch(term))
-        if region is not None:
+        if region is not None and in_context(term, text):
             found.add(region)
     named = found - {Region.UNKNOWN}
     if len(named) == 1:
@@ -111,14 +107,22 @@ def region_of_text(value: str) -> Region | None:
 @cache
 def _vocabulary() -> tuple[dict[str, Region | None], list[tuple[re.Pattern[str], Region | None]], re.Pattern[str]]:
     """Terms by their words, terms with an open ending, and one pattern that finds them: the longest first, so that
-    'UPPER ARM' is not also 'ARM'."""
+    'UPPER ARM' is not also 'ARM'. A single East Asian sign counts only where its neighbours allow it."""
     terms = {_term(word): region for region, listed in words().items() for word in listed}
     exact = {term: region for term, region in terms.items() if "*" not in term}
     endings = [(re.compile(_pattern(term)), region) for term, region in terms.items() if "*" in term]
     ordered = sorted(terms, key=lambda term: (-len(term), term))
-    spaced = "|".join(_pattern(term) for term in ordered if _spaced(term))
-    unspaced = "|".join(term for term in ordered if not _spaced(term))
+    spaced = "|".join(_pattern(term) for term in ordered if is_spaced(term))
+    unspaced = "|".join(_guarded(term) for term in ordered if not is_spaced(term))
     return exact, endings, re.compile(rf"(?<!\w)(?:{spaced})(?!\w)|{unspaced}")
+
+
+def _guarded(term: str) -> str:
+    """A sign alone may be part of another word: that of hand in those for operation, manual and portable."""
+    if len(term) > 1:
+        return term
+    before, after = guards()
+    return rf"(?:(?<![\u4E00-\u9FFF])|(?<=[{before}])){term}(?:(?![\u4E00-\u9FFF])|(?=[{after}]))"
 
 
 def _term(word: str) -> str:
@@ -127,46 +131,3 @@ def _term(word: str) -> str:
 
 def _pattern(term: str) -> str:
     return re.escape(term).replace(r"\*", r"\w*")
-
-
-def find_laterality(tags: Sequence[str], codes: Iterable[str], texts: Iterable[str]) -> Laterality:
-    """tags: Image Laterality (0020,0062), Laterality (0020,0060), Frame Laterality (0020,9072), believed in this order,
-    then the codes of Anatomic Region Modifier Sequence (0008,2220), then the words of the descriptions where they name
-    one side only."""
-    for value in tags:
-        if value.upper() in {"L", "R", "B", "U"}:
-            return Laterality(value.upper())
-    for code in codes:
-        if code in _SIDE_CODES:
-            return _SIDE_CODES[code]
-    sides = {side for text in texts for side in _sides(text)}
-    if Laterality.BOTH in sides:
-        return Laterality.BOTH
-    return sides.pop() if len(sides) == 1 else Laterality.UNKNOWN
-
-
-@lru_cache(maxsize=4096)
-def _sides(value: str) -> frozenset[Laterality]:
-    text = normal(value)
-    return frozenset(side for side, listed in side_words().items() if any(_has_words(text, normal(w)) for w in listed))
-
-
-_SEPARATORS = re.compile(r"[^\w]+|_|(?<=[^\W\d])(?=\d)|(?<=\d)(?=[^\W\d])")
-
-
-@lru_cache(maxsize=4096)
-def normal(value: str) -> str:
-    """Upper case without accents, one space between words; punctuation and digits separate words."""
-    if not value.isascii():
-        value = "".join(c for c in unicodedata.normalize("NFKD", value) if not unicodedata.combining(c))
-    return " ".join(_SEPARATORS.sub(" ", value.upper()).split())
-
-
-def _has_words(text: str, term: str) -> bool:
-    """Whole words, except in scripts that write no spaces (Chinese, Japanese)."""
-    return bool(term) and (f" {term} " in f" {text} " or (not _spaced(term) and term in text))
-
-
-def _spaced(term: str) -> bool:
-    """Whether the term's script puts spaces between words (Latin, Cyrillic)."""
-    return all(ord(c) < 0x2E80 for c in term)  # the first block of East Asian scripts

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import re
 
-from mura_batch.dicom.header.anatomy import AnatomyTags, find_laterality, find_region, normal
+from mura_batch.dicom.header.anatomy import AnatomyTags, find_region
 from mura_batch.dicom.header.elements import UNDEFINED
+from mura_batch.dicom.header.laterality import find_laterality
 from mura_batch.dicom.header.layout import Layout, read_layout
 from mura_batch.dicom.header.parse import Header
 from mura_batch.dicom.header.tags import Tags
+from mura_batch.dicom.header.text import normal
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.refused import Refused, truncated
 from mura_batch.dicom.syntax import CODECS, DEFLATED, KNOWN

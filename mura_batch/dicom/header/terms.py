@@ -75,10 +75,35 @@ def words() -> dict[Region | None, tuple[str, ...]]:
     return {region: _all(name) for name, region in regions.items()}
 
 
+def in_context(term: str, text: str) -> bool:
+    """Whether a word that is also English means its own language's: beside words of that language, or beside none but
+    those of every language. text: normal."""
+    shared = _tables()["also_english"]
+    if term not in shared["words"].split():
+        return True
+    others = set(text.split()) - {term}
+    native, neutral = set(shared["native"].split()), set(shared["neutral"].split())
+    return bool(others & native) or all(word in neutral or word.isdigit() for word in others)
+
+
+@cache
+def guards() -> tuple[str, str]:
+    """The signs that may stand before and after a region's single sign."""
+    signs = _tables()["signs"]
+    return signs["before"], signs["after"]
+
+
+@cache
 def side_words() -> dict[Laterality, tuple[str, ...]]:
     """Words of descriptions by side."""
     names = {"side_left": Laterality.LEFT, "side_right": Laterality.RIGHT, "side_both": Laterality.BOTH}
     return {side: _all(name) for name, side in names.items()}
+
+
+@cache
+def side_context(name: str) -> frozenset[str]:
+    """The words by which the meaning of a side's short word is judged: see [side_context] in terms.toml."""
+    return frozenset(_tables()["side_context"][name].split())
 
 
 def _all(name: str) -> tuple[str, ...]:

@@ -13,11 +13,11 @@ from pydicom.sr._snomed_dict import mapping
 
 from mura_batch.dicom.header.anatomy import (
     AnatomyTags,
-    find_laterality,
     find_region,
     region_of_body_part,
     region_of_text,
 )
+from mura_batch.dicom.header.laterality import find_laterality
 from mura_batch.dicom.header.terms import BODY_PART, CODES, words
 from mura_batch.dicom.policy import IntakePolicy, load_site_terms
 from mura_batch.errors import InputError
@@ -207,6 +207,40 @@ def test_our_codes_mean_what_dicom_says_they_mean() -> None:
     for srt, sct in to_sct.items():
         if srt in CODES and sct in CODES:
             assert CODES[srt] is CODES[sct], (srt, sct)
+
+
+# Seen in descriptions of East Asian and English exports: a sign or a word for a region inside another word.
+@pytest.mark.parametrize(
+    "text",
+    [
+        "手术室床旁摄影", "手动曝光", "手提X光机", "手足口病", "手機",  # operating room, manual, portable, a disease, a phone
+        "手術後", "手動撮影", "術中指示", "助手",  # after surgery, manual exposure, orders in surgery, an assistant
+        "MAIN ER", "MAIN OR PORTABLE", "XR PORTABLE ER MAIN", "MAIN LOBBY",
+        "HAND HELD", "HAND-HELD", "BY HAND", "ARM OUT", "ARMS UP", "ROBOTIC ARM",
+    ],
+)  # fmt: skip
+def test_a_word_inside_another_one_is_no_region(text: str) -> None:
+    assert region_of_text(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "右手",
+        "手正面",
+        "両手2R",
+        "手X線",
+        "左手正侧位",
+        "手の骨",
+        "MAIN",
+        "MAIN DROITE",
+        "RX MAIN",
+        "MAIN F/P",
+        "MAIN AP",
+    ],
+)
+def test_the_same_word_by_itself_is_a_region(text: str) -> None:
+    assert region_of_text(text) is R.HAND
 
 
 def test_every_region_has_words_in_all_ten_languages() -> None:
