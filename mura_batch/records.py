@@ -166,7 +166,7 @@ class Instance:
     sop_class_uid: str
     study_uid: str
     series_uid: str
-    patient_key: str  # short hash of PatientID and its issuer; "" where the file names no patient
+    patient_key: str  # short hash of Patient ID, and "-" and that of its issuer if named; "" where no patient is named
     accession: str
     study_date: str  # DICOM DA, YYYYMMDD, or ""
     modality: str

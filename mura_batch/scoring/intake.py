@@ -12,6 +12,7 @@ from pathlib import Path
 from mura_batch import __version__
 from mura_batch.agreement.truth import Truth
 from mura_batch.dicom.discover import discover
+from mura_batch.dicom.header.judge import HEADERS_VERSION
 from mura_batch.dicom.header.reader import read_header
 from mura_batch.dicom.pixels.version import PIXELS_VERSION
 from mura_batch.dicom.policy import IntakePolicy
@@ -27,7 +28,7 @@ HEADERS_PER_COMMIT = 1000  # a commit costs a disk flush; a crash costs at most 
 
 def intake_key(policy: IntakePolicy) -> str:
     """Names the settings under which headers are judged; another version judges again."""
-    return _digest({"policy": asdict(policy), "version": __version__})
+    return _digest({"policy": asdict(policy), "version": __version__, "headers": HEADERS_VERSION})
 
 
 def score_key(model: Model, policy: IntakePolicy, precision: str) -> Key:

@@ -46,11 +46,17 @@ def settle_same_sop(copies: Sequence[tuple[Instance, str]]) -> tuple[Skipped, ..
 
 
 def settle_patients(instances: Sequence[Instance]) -> tuple[Skipped, ...]:
-    """instances: of one study. Returns all of them when they name more than one patient, else none."""
-    patients = {i.patient_key for i in instances if i.patient_key}
-    if len(patients) < 2:
+    """instances: of one study. Returns all of them when they name more than one patient, else none. An image that does
+    not name the issuer of its Patient ID contradicts none: the issuer is optional (PS3.3 C.2.2, Type 3)."""
+    keys = [i.patient_key.partition("-") for i in instances if i.patient_key]
+    patients, issuers = {key[0] for key in keys}, {key[2] for key in keys if key[2]}
+    if len(patients) > 1:
+        several = f"{len(patients)} Patient IDs (0010,0020)"
+    elif len(issuers) > 1:
+        several = f"{len(issuers)} Issuers of Patient ID (0010,0021)"
+    else:
         return ()
-    detail = f"Study Instance UID (0020,000D) stands under {len(patients)} Patient IDs (0010,0020)"
+    detail = f"Study Instance UID (0020,000D) stands under {several}"
     return tuple(skip_instance(i, Stage.STUDY, Reason.CONFLICTING_PATIENT, detail) for i in instances)
 
 
@@ -113,11 +119,12 @@ def _row(
     lost += [skip for skip in study.skipped if parts.get(skip.source.path) == part]
     # MURA's rule: the arithmetic mean over the study's images (arXiv 1712.06957, section 3).
     score = sum(s.probability for s in scored) / len(scored) if scored else None
-    first = scored[0].instance if scored else failed[0][0] if failed else None
+    radiographs = [s.instance for s in scored] + [instance for instance, _ in failed]
+    first = radiographs[0] if radiographs else None
     row = StudyScore(
         study_uid=study.study_uid,
         accession=first.accession if first else _accession(lost),
-        patient_key=first.patient_key if first else "",
+        patient_key=max((i.patient_key for i in radiographs), key=len, default=""),  # the one with the issuer
         study_date=first.study_date if first else "",
         region=part[0],
         laterality=part[1],

@@ -18,12 +18,19 @@ from mura_batch.dicom.refused import Refused, truncated
 from mura_batch.dicom.syntax import CODECS, DEFLATED, KNOWN
 from mura_batch.records import Instance, Laterality, Reason, Region, RegionFinding, SourceFile, short_key
 
+HEADERS_VERSION = 2  # raised when the same header is judged otherwise than before: every file is judged again
 CR = "1.2.840.10008.5.1.4.1.1.1"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
 DICOMDIR = "1.2.840.10008.1.3.10"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kin, .7.1 to .7.4
 PIXEL_DATA = 0x7FE00010
+# Modalities of PS3.3 C.7.3.1.1.1 that are another kind of picture than a plain radiograph, whatever the SOP Class says.
+# Others (OT, RG, the DR and XR of many devices, none) leave the SOP Class to decide.
+_OTHER_MODALITIES = frozenset({
+    "BI", "BMD", "CT", "DG", "ECG", "EPS", "ES", "GM", "HD", "IO", "IVOCT", "IVUS", "LS", "MG", "MR", "NM", "OCT", "OP",
+    "OPM", "OPT", "OPV", "PT", "PX", "RF", "RTIMAGE", "SM", "SR", "TG", "US", "XA", "XC",
+})  # fmt: skip
 _UID = re.compile(r"[0-9.]{1,64}")
 _HUMAN_CODES = {"337915000", "L-85B00"}  # Homo sapiens, PS3.16 CID 7454, in SNOMED CT and SRT
 _HUMAN_WORDS = {"HUMAN", "HOMO SAPIENS", "HOMO SAPIEN"}
@@ -86,18 +93,18 @@ def _find_region(tags: Tags, texts: tuple[tuple[str, str], ...], policy: IntakeP
 
 
 def _refuse_other_objects(tags: Tags) -> None:
-    sop, modality = tags.text("SOPClassUID"), tags.text("Modality")
+    sop, modality = tags.text("SOPClassUID"), tags.text("Modality").upper()
     if sop == DICOMDIR or tags.has("DirectoryRecordSequence"):
         raise Refused(Reason.DICOMDIR, "a directory of a medium, not an image")
     if sop == DX_FOR_PROCESSING:
         raise Refused(Reason.FOR_PROCESSING, "Digital X-Ray Image Storage - For Processing: raw detector values")
-    told = f"SOP Class {sop or 'not told'}, modality {modality or 'not told'}"
+    kind = f"SOP Class {sop or 'missing'}, modality {modality or 'missing'}"
     if sop not in {CR, DX} and not tags.has("Rows"):
-        raise Refused(Reason.NOT_AN_IMAGE, told)
+        raise Refused(Reason.NOT_AN_IMAGE, kind)
     if sop.startswith(SECONDARY_CAPTURE) and modality in {"CR", "DX"}:
-        raise Refused(Reason.SCREEN_CAPTURE, f"secondary capture: {told}")
-    if sop not in {CR, DX} or modality not in {"CR", "DX"}:
-        raise Refused(Reason.NOT_A_RADIOGRAPH, told)
+        raise Refused(Reason.SCREEN_CAPTURE, f"secondary capture: {kind}")
+    if sop not in {CR, DX} or modality in _OTHER_MODALITIES:
+        raise Refused(Reason.NOT_A_RADIOGRAPH, kind)
 
 
 def _refuse_other_pictures(tags: Tags) -> None:
@@ -221,14 +228,16 @@ def _laterality(tags: Tags, described: tuple[tuple[str, str], ...]) -> Lateralit
 
 
 def _patient_key(tags: Tags) -> str:
-    patient = tags.text("PatientID")
-    return short_key(f"{tags.text('IssuerOfPatientID')}|{patient}") if patient else ""
+    patient, issuer = tags.text("PatientID"), tags.text("IssuerOfPatientID").casefold()
+    if not patient:
+        return ""
+    return f"{short_key(patient)}-{short_key(issuer)}" if issuer else short_key(patient)
 
 
 def _flags(header: Header, tags: Tags, region: RegionFinding) -> tuple[str, ...]:
-    flags = []
-    if header.guessed:
-        flags.append("no Transfer Syntax UID (0002,0010): taken from the data")
+    flags = list(header.flags)
+    if (modality := tags.text("Modality")) not in {"CR", "DX"}:
+        flags.append(f"Modality (0008,0060) is {modality[:16]!r}: the SOP Class decides")
     if region.disagreement:
         flags.append(f"region also told as {region.disagreement}")
     if not all(_UID.fullmatch(tags.text(keyword)) for keyword in ("StudyInstanceUID", "SOPInstanceUID")):

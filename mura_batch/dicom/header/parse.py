@@ -13,7 +13,9 @@ from mura_batch.dicom.syntax import DEFLATED, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT
 from mura_batch.records import Reason
 
 _META_GROUP = 0x0002
-_SYNTAX_TAGS = frozenset({0x00020010})
+_META_CLASS, _SOP_CLASS = 0x00020002, 0x00080016
+_META_TAGS = frozenset({_META_CLASS, 0x00020010})
+_NOTHING = (b"", b"")
 _BIG = Form(implicit=False, big=True)
 _NAMES = {EXPLICIT: EXPLICIT_LE, IMPLICIT: IMPLICIT_LE, _BIG: EXPLICIT_BE}
 
@@ -21,27 +23,31 @@ _NAMES = {EXPLICIT: EXPLICIT_LE, IMPLICIT: IMPLICIT_LE, _BIG: EXPLICIT_BE}
 @dataclass(frozen=True, slots=True)
 class Header:
     """A parsed header. body: where its positions count, the file or the inflated data set. syntax: the Transfer Syntax
-    UID told, or where none is told the one that the data set is written in, and then `guessed`."""
+    UID, or where none is named the one that the data set is written in. flags: what is odd about the file, in words."""
 
     elements: Elements
     body: Bytes
     syntax: str
-    guessed: bool
+    flags: tuple[str, ...]
 
 
 def parse_header(file: Bytes, policy: IntakePolicy, whole: bool) -> Header:
     """Raises Refused. whole: also the elements that only the pixels need."""
     start = _sniff(file, policy)
-    meta = scan(file, start, _form_of(file.read(start, 8), ""), _SYNTAX_TAGS, last_group=_META_GROUP)
-    told = Tags(meta, ()).text("TransferSyntaxUID")
-    body: Bytes = InflatedBytes(file, meta.end) if told == DEFLATED else file
-    at = 0 if told == DEFLATED else meta.end
+    meta = scan(file, start, _form_of(file.read(start, 8), ""), _META_TAGS, last_group=_META_GROUP)
+    syntax = Tags(meta, ()).text("TransferSyntaxUID")
+    body: Bytes = InflatedBytes(file, meta.end) if syntax == DEFLATED else file
+    at = 0 if syntax == DEFLATED else meta.end
     first = body.read(at, 8)
     if len(first) < 8:
         raise truncated("its header: there is no data set")
-    form = _form_of(first, told)
+    form = _form_of(first, syntax)
     elements = scan(body, at, form, ALL_TAGS if whole else HEADER_TAGS)
-    return Header(elements, body, told or _NAMES[form], not told)
+    flags = () if syntax else ("no Transfer Syntax UID (0002,0010): taken from the data",)
+    if not elements.values.get(_SOP_CLASS, _NOTHING)[1] and meta.values.get(_META_CLASS, _NOTHING)[1]:
+        elements.values[_SOP_CLASS] = b"UI", meta.values[_META_CLASS][1]
+        flags = (*flags, "no SOP Class UID (0008,0016): taken from the File Meta Information (0002,0002)")
+    return Header(elements, body, syntax or _NAMES[form], flags)
 
 
 def _sniff(file: Bytes, policy: IntakePolicy) -> int:

@@ -55,6 +55,7 @@ _BINARY = {
     "US": "H", "XS": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d", "OW": "H", "OB": "B",
     "UV": "Q", "SV": "q",
 }  # fmt: skip
+_NUMERIC = frozenset({"US", "SS", "UL", "SL", "UV", "SV", "FL", "FD", "DS", "IS", "LO", "SH"})  # hold numbers themselves
 MAX_TEXT = 1024  # characters kept of a text: the longest that is of use, a description, has 64
 _LARGEST = 1e12  # a number beyond is no pixel value, no size and no window
 
@@ -93,33 +94,34 @@ class Tags:
         return self.texts(keyword)[0] if plain is None else plain
 
     def numbers(self, keyword: str) -> tuple[float, ...]:
-        """Finite numbers of any VR; a part that is none makes the whole value broken."""
+        """Finite numbers of any VR; a part that is none makes the whole value broken. A value under VR UN, or under one
+        that cannot hold it, is read by the VR that PS3.6 gives its element, in little endian (PS3.5 6.2.2)."""
         tag, expected = _TAGS[keyword]
         vr, raw = self._values.get(tag, _ABSENT)
-        code = _BINARY.get(vr.decode("ascii", "replace") or expected)
+        own = vr.decode("ascii", "replace")
+        code = _BINARY.get(own if own in _NUMERIC else expected)
         try:
             if code:
+                order = ">" if self.big and vr != b"UN" else "<"
                 size = struct.calcsize(f"={code}")
-                found = struct.unpack(
-                    f"{'>' if self.big else '<'}{len(raw) // size}{code}", raw[: len(raw) // size * size]
-                )
+                numbers = struct.unpack(f"{order}{len(raw) // size}{code}", raw[: len(raw) // size * size])
             else:
-                found = tuple(float(part) for part in self.texts(keyword) if part)
+                numbers = tuple(float(part) for part in self.texts(keyword) if part)
         except ValueError:
             self.broken.add(keyword)
             return ()
-        if not all(math.isfinite(x) and abs(x) < _LARGEST for x in found):
+        if not all(math.isfinite(x) and abs(x) < _LARGEST for x in numbers):
             self.broken.add(keyword)
             return ()
-        return found
+        return numbers
 
     def number(self, keyword: str, default: int = 0) -> int:
         """The first number, or the default where there is none."""
         vr, raw = self._values.get(_TAGS[keyword][0], _ABSENT)
         if vr == b"US" and len(raw) == 2:  # nearly every value
             return int.from_bytes(raw, "big" if self.big else "little")
-        found = self.numbers(keyword)
-        return int(found[0]) if found else default
+        numbers = self.numbers(keyword)
+        return int(numbers[0]) if numbers else default
 
     def items(self, keyword: str) -> tuple[Tags, ...]:
         """The items of a sequence, up to one that is damaged."""
@@ -127,7 +129,7 @@ class Tags:
         if not raw:
             return ()
         read = _items_again if len(raw) <= _REPEATED else _items
-        found, sound = read(raw, IMPLICIT if vr == b"UN" else self._form, self._charset)
+        found, sound = read(raw, IMPLICIT if vr in _UNKNOWN else self._form, self._charset)
         if not sound:
             self.broken.add(keyword)
         return found
@@ -157,6 +159,7 @@ class Tags:
 
 
 _ABSENT = (b"", b"")
+_UNKNOWN = frozenset({b"UN", b"OB"})  # a sequence under these is in implicit form (PS3.5 6.2.2), or in its own
 _REPEATED = 512  # bytes of a value that an export is likely to repeat: modality, description, coded region
 
 
