@@ -206,23 +206,23 @@ def _long(source: Bytes, at: int, tag: int, vr: bytes, form: Form) -> tuple[byte
     return max(readings, key=lambda reading: _order(source, at + reading[1] + reading[2], tag, form))
 
 
-def _order(source: Bytes, at: int, tag: int, form: Form) -> int:
-    """How well what stands at `at` follows an element of this tag: 2 the end of the data or an element of a higher tag
-    and a known VR, 1 one of a higher tag, 0 anything else."""
+def _order(source: Bytes, at: int, tag: int, form: Form) -> tuple[int, int]:
+    """How well what stands at `at` follows an element of this tag, the larger the better: 2 for the end of the data or
+    an element of a higher tag and a known VR, 1 for one of a higher tag alone, the nearest first, 0 for all else."""
     try:
         raw = source.read(at, 8) if at <= source.size else b""
     except Refused:  # beyond what is inflated of a header
-        return 0
+        return 0, 0
     if len(raw) < 8:
-        return 2 if at == source.size else 0
+        return (2, 0) if at == source.size else (0, 0)
     g, e, vr, _ = _HEADS[form.big].unpack(raw)
-    if g == 0xFFFE:
-        return 2 if e in {0xE000, 0xE00D, 0xE0DD} else 0
-    if g << 16 | e <= tag:
-        return 0
-    if form.implicit:
-        return 2 if at + 8 + _LENGTHS[form.big].unpack_from(raw, 4)[0] <= source.size else 1
-    return 2 if vr in VRS else 1
+    following = g << 16 | e
+    if following in {ITEM, ITEM_END, SEQUENCE_END}:
+        return 2, 0
+    if following <= tag:
+        return 0, 0
+    known = at + 8 + _LENGTHS[form.big].unpack_from(raw, 4)[0] <= source.size if form.implicit else vr in VRS
+    return (2, 0) if known else (1, -following)
 
 
 def _form_of_item(source: Bytes, at: int, form: Form) -> Form:
@@ -235,7 +235,7 @@ def _form_of_item(source: Bytes, at: int, form: Form) -> Form:
     return other if _second(source, at, other) > _second(source, at, form) else form
 
 
-def _second(source: Bytes, at: int, form: Form) -> int:
+def _second(source: Bytes, at: int, form: Form) -> tuple[int, int]:
     tag, _, skip, length = _head(source, at, form)
     return _order(source, at + skip + length, tag, form)
 

@@ -124,7 +124,7 @@ def _refuse_other_pictures(tags: Tags) -> None:
         raise Refused(Reason.BURNED_IN_ANNOTATION, "Burned In Annotation (0028,0301) is YES")
     if tags.text("QualityControlImage").upper() == "YES":
         raise Refused(Reason.QUALITY_CONTROL, "Quality Control Image (0028,0300) is YES")
-    photometric, samples = tags.text("PhotometricInterpretation"), tags.number("SamplesPerPixel", 1)
+    photometric, samples = tags.text("PhotometricInterpretation").upper(), tags.number("SamplesPerPixel", 1)
     if samples > 1 or photometric.startswith(("RGB", "YBR", "PALETTE")):
         raise Refused(Reason.COLOUR, f"Photometric Interpretation (0028,0004) {photometric}, {samples} samples a pixel")
     if (frames := tags.number("NumberOfFrames", 1)) > 1:

@@ -55,7 +55,9 @@ _BINARY = {
     "US": "H", "XS": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d", "OW": "H", "OB": "B",
     "UV": "Q", "SV": "q",
 }  # fmt: skip
-_NUMERIC = frozenset({"US", "SS", "UL", "SL", "UV", "SV", "FL", "FD", "DS", "IS", "LO", "SH"})  # hold numbers themselves
+_NUMERIC = frozenset(
+    {"US", "SS", "UL", "SL", "UV", "SV", "FL", "FD", "DS", "IS", "LO", "SH"}
+)  # hold numbers themselves
 MAX_TEXT = 1024  # characters kept of a text: the longest that is of use, a description, has 64
 _LARGEST = 1e12  # a number beyond is no pixel value, no size and no window
 
@@ -129,7 +131,7 @@ class Tags:
         if not raw:
             return ()
         read = _items_again if len(raw) <= _REPEATED else _items
-        found, sound = read(raw, IMPLICIT if vr in _UNKNOWN else self._form, self._charset)
+        found, sound = read(raw, IMPLICIT if vr == b"UN" else self._form, self._charset)
         if not sound:
             self.broken.add(keyword)
         return found
@@ -159,7 +161,6 @@ class Tags:
 
 
 _ABSENT = (b"", b"")
-_UNKNOWN = frozenset({b"UN", b"OB"})  # a sequence under these is in implicit form (PS3.5 6.2.2), or in its own
 _REPEATED = 512  # bytes of a value that an export is likely to repeat: modality, description, coded region
 
 

@@ -213,7 +213,8 @@ def test_our_codes_mean_what_dicom_says_they_mean() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "手术室床旁摄影", "手动曝光", "手提X光机", "手足口病", "手機",  # operating room, manual, portable, a disease, a phone
+        "手术室床旁摄影", "手动曝光", "手提X光机",  # operating room, manual, portable
+        "手足口病", "手機",  # a disease, a telephone
         "手術後", "手動撮影", "術中指示", "助手",  # after surgery, manual exposure, orders in surgery, an assistant
         "MAIN ER", "MAIN OR PORTABLE", "XR PORTABLE ER MAIN", "MAIN LOBBY",
         "HAND HELD", "HAND-HELD", "BY HAND", "ARM OUT", "ARMS UP", "ROBOTIC ARM",
