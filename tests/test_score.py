@@ -126,7 +126,9 @@ def test_nothing_new_is_silent_and_exits_0(
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
     after = rows(out / "latest" / "studies.csv")
     assert [row["score"] for row in after] == [row["score"] for row in before]
-    assert {row["status"] for row in after if row["score"]} == {"unchanged"}
+    # A study of which a radiograph could not be read stays partial, night after night.
+    expected = ["partial" if row["status"] == "partial" else "unchanged" for row in before if row["score"]]
+    assert [row["status"] for row in after if row["score"]] == expected
     runs = sorted((out / "runs").iterdir())
     assert len(runs) == 2
     first, second = (sorted(p.name for p in (run / "thumbnails").iterdir()) for run in runs)
@@ -240,12 +242,13 @@ def test_a_model_file_that_changed_is_refused(studies: Path, tmp_path: Path) -> 
 
 
 def test_options_come_from_the_environment_and_the_config_file(studies: Path, tmp_path: Path) -> None:
-    (tmp_path / "c.toml").write_text('regions = "hand"\nsettle = 0\nout = "elsewhere"\n')
+    (tmp_path / "c.toml").write_text('regions = ["hand"]\njson = true\nsettle = 0\nout = "elsewhere"\n')
     done = mura_batch(
-        "score", studies, "--json", MURA_BATCH_CONFIG=str(tmp_path / "c.toml"), MURA_BATCH_OUT=str(tmp_path / "out")
+        "score", studies, MURA_BATCH_CONFIG=str(tmp_path / "c.toml"), MURA_BATCH_OUT=str(tmp_path / "out")
     )
     assert done.returncode in {0, 3}, done.stderr
     assert json.loads(done.stdout) == manifest(tmp_path / "out")
+    assert manifest(tmp_path / "out")["options"]["regions"] == "hand"
     assert {row["region"] for row in rows(tmp_path / "out" / "latest" / "images.csv")} == {"hand"}
 
 

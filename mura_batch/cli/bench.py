@@ -8,24 +8,20 @@ from pathlib import Path
 
 import click
 
-from mura_batch.cli.options import FOLDER, example, option, reference_model
+from mura_batch.cli.options import FOLDER, NumberList, example, option, reference_model
 from mura_batch.errors import ExitCode
 
 
 @click.command(epilog=example("mura-batch bench engines/reference"))
 @click.argument("model", type=FOLDER, required=False)
-@option("--batch-sizes", default="1,8,32", help="Batch sizes, by comma.")
+@option("--batch-sizes", type=NumberList(), default="1,8,32", help="Batch sizes, by comma.")
 @option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
-def bench(model: Path | None, batch_sizes: str, as_json: bool) -> int:
+def bench(model: Path | None, batch_sizes: tuple[int, ...], as_json: bool) -> int:
     """Measures every runner of this machine on MODEL: images a second, latency, and parity against float32."""
     from mura_batch.doctor.runner_speed import bench as measure
     from mura_batch.model_card import load_model
 
-    try:
-        sizes = tuple(int(size) for size in batch_sizes.split(","))
-    except ValueError as error:
-        raise click.BadParameter(f"{batch_sizes!r}: write numbers with commas, as in 1,8,32") from error
-    records = list(measure(load_model(model or reference_model()), sizes))
+    records = list(measure(load_model(model or reference_model()), batch_sizes))
     if as_json:
         click.echo(json.dumps([asdict(record) for record in records], indent=2))
         return ExitCode.OK

@@ -18,33 +18,38 @@ from mura_batch.cli.report import report
 from mura_batch.cli.score import score
 from mura_batch.errors import ExitCode, MuraBatchError
 
+_NAME = "mura-batch"
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 def main() -> None:
     """Console entry: one clear line and an exit code for whatever can be expected to go wrong."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name=_NAME, standalone_mode=False)
     except MuraBatchError as error:
-        say(f"mura-batch: {error}")
+        say(f"{_NAME}: {error}")
         code = error.exit_code
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        code = error.exit_code
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx is not None else _NAME
+        say(f"{_NAME}: {error.format_message().rstrip('.')} (see {command} --help)")
         code = error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort) as error:  # Click turns the one into the other
         if isinstance(error.__cause__, EOFError):  # and an EOFError, which nobody typed
             raise
-        say("mura-batch: interrupted; what was scored is kept: the same command goes on from there")
+        say(f"{_NAME}: interrupted; what was scored is kept: the same command goes on from there")
         code = ExitCode.INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone: nothing is left to tell it
+        sys.stderr.close()  # whatever read our output has ended: a message would fail too
         code = ExitCode.FATAL
     gc.freeze()  # the interpreter's last look through all that was imported takes 0.15 s and finds nothing
     sys.exit(int(code or 0))
 
 
 @click.group(context_settings=_CONTEXT, epilog=DISCLAIMER)
-@click.version_option(__version__, prog_name="mura-batch")
+@click.version_option(__version__, prog_name=_NAME)
 def cli() -> None:
     """Scores folders of musculoskeletal radiographs: DICOM in, CSV and an audit report out."""
 

@@ -1,18 +1,30 @@
-"""What the commands share: option types, MURA_BATCH_* variables, examples in the help."""
+"""What the commands share: options that may come from three sources, option types, examples in the help.
+
+A value comes from the command line, from MURA_BATCH_<OPTION> or from the TOML file of --config; the first one wins. A
+message about a wrong value names the one that it came from.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Sequence
+from functools import wraps
+from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
+
+from mura_batch.errors import InputError
 
 if TYPE_CHECKING:
     from mura_batch.agreement.truth import Truth
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
+_CONFIG = "mura_batch.config"  # in Context.meta: the file that --config named
+R = TypeVar("R")
 
 
 def say(line: str) -> None:
@@ -20,10 +32,122 @@ def say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def option(*names: str, **how: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A Click option that MURA_BATCH_<NAME> may set and whose default its help shows."""
-    long = max(names, key=len).removeprefix("--").replace("-", "_").upper()
-    return click.option(*names, envvar=f"MURA_BATCH_{long}", show_default=how.pop("show_default", True), **how)
+class SourcedOption(click.Option):
+    """Names the source of a wrong value: option, environment variable, or file and key."""
+
+    @property
+    def long_name(self) -> str:
+        """As on the command line, without its dashes."""
+        return max(self.opts, key=len).removeprefix("--")
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        source = ctx.get_parameter_source(str(self.name)) if ctx is not None else None
+        if ctx is not None and source is ParameterSource.DEFAULT_MAP:
+            return config_key(ctx.meta[_CONFIG], self.long_name)
+        if source is ParameterSource.ENVIRONMENT:
+            return f"environment variable {self.envvar}"
+        return super().get_error_hint(ctx)
+
+
+class NameList(click.ParamType[tuple[str, ...]]):
+    """Some of the names that allowed() gives, by comma, or a list of them in TOML. Converts to a tuple in the order of
+    allowed()."""
+
+    name = "names"
+
+    def __init__(self, allowed: Callable[[], Sequence[str]]) -> None:
+        self._allowed = allowed
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        allowed = self._allowed()
+        parts = value.split(",") if isinstance(value, str) else value
+        names = [name.strip().lower() for name in parts if name.strip()]
+        wrong = [name for name in names if name not in allowed]
+        if wrong or not names:
+            self.fail(f"{', '.join(wrong) or 'nothing'} is not one of {', '.join(allowed)}", param, ctx)
+        return tuple(name for name in allowed if name in names)
+
+
+class NumberList(click.ParamType[tuple[int, ...]]):
+    """Whole numbers, by comma. Converts to a tuple."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        try:
+            return tuple(int(number) for number in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r}: write whole numbers with commas, as in 1,8,32", param, ctx)
+
+
+def option(*names: str, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option that MURA_BATCH_<OPTION> may set and whose default its help shows."""
+    long = max((name for name in names if name.startswith("--")), key=len).removeprefix("--").replace("-", "_").upper()
+    show_default = settings.pop("show_default", True)
+    return click.option(*names, cls=SourcedOption, envvar=f"MURA_BATCH_{long}", show_default=show_default, **settings)
+
+
+config_option = click.option(
+    "--config",
+    type=FILE,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, path: _load_config(context, path),
+    envvar="MURA_BATCH_CONFIG",
+    help="TOML file with these options; the command line comes first.",
+)
+
+
+def config_key(path: Path, key: str) -> str:
+    return f"--config {path}: {key}"
+
+
+def _load_config(context: click.Context, path: Path | None) -> None:
+    """Feeds the values of the TOML file to the options of the command, below environment and command line. Raises
+    InputError for a file that cannot be read or a key that is no option, BadParameter for a value of a wrong type."""
+    if path is None:
+        return
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"--config {path} cannot be read: {error}") from error
+    options = {p.long_name: p for p in context.command.params if isinstance(p, SourcedOption)}
+    given = {key.replace("_", "-"): value for key, value in values.items()}
+    if unknown := sorted(given.keys() - options.keys()):
+        raise InputError(f"--config {path}: unknown {', '.join(unknown)}; known are {', '.join(sorted(options))}")
+    for key, value in given.items():
+        if wanted := _wrong_type(options[key], value):
+            raise click.BadParameter(
+                f"{dumps(value, default=str)} is not {wanted}", context, param_hint=config_key(path, key)
+            )
+    context.meta[_CONFIG] = path
+    context.default_map = {str(options[key].name): value for key, value in given.items()}
+
+
+def _wrong_type(option: click.Option, value: object) -> str:
+    """What a TOML value should have been; '' where it fits. Without this a `true` would be the number 1."""
+    if option.is_flag:
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(option.type, click.IntRange):
+        return "" if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
+    if isinstance(option.type, click.FloatRange):
+        return "" if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
+    if isinstance(option.type, NameList) and isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return ""
+    return "" if isinstance(value, str) else "a text"
+
+
+def as_record(record: type[R]) -> Callable[[Callable[[R], int]], Callable[..., int]]:
+    """Gives a command its arguments and options as one record, whose fields have their names."""
+
+    def decorate(command: Callable[[R], int]) -> Callable[..., int]:
+        @wraps(command)
+        def call(**values: Any) -> int:
+            return command(record(**values))
+
+        return call
+
+    return decorate
 
 
 def example(*lines: str) -> str:

@@ -1,43 +1,74 @@
-"""`mura-batch score`: from options to a request.
-
-Options may come from the command line, from MURA_BATCH_<OPTION>, or from the TOML file of --config; the first wins.
-"""
+"""`mura-batch score`: from options to a request."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import tomllib
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
+from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from mura_batch.cli.options import FILE, FOLDER, example, option, read_truth_option, reference_model, say
+from mura_batch.cli.options import (
+    FILE,
+    FOLDER,
+    NameList,
+    as_record,
+    config_option,
+    example,
+    option,
+    read_truth_option,
+    reference_model,
+    say,
+)
 from mura_batch.errors import ExitCode, InputError
 from mura_batch.records import MURA_REGIONS, Region
 
 if TYPE_CHECKING:
     from mura_batch.dicom.policy import IntakePolicy
+    from mura_batch.scoring.pipeline import ScoreRequest, ScoreResult
 
 
-def _load_config(context: click.Context, _: click.Parameter, path: Path | None) -> None:
-    """Feeds the TOML file's values to the options of the command, below environment and command line."""
-    if path is None:
-        return
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"--config {path} cannot be read: {error}") from error
-    known = {p.name for p in context.command.params if isinstance(p, click.Option)} - {"config", None}
-    given = {name.replace("-", "_"): value for name, value in values.items()}
-    if unknown := sorted(given.keys() - known):
-        raise InputError(
-            f"--config {path}: unknown {', '.join(unknown)}; known are {', '.join(sorted(filter(None, known)))}"
-        )
-    context.default_map = given
+@dataclass(frozen=True, slots=True)
+class ScoreOptions:
+    """The command's argument and options, by their names."""
+
+    studies: Path
+    out: Path
+    model: Path | None
+    device: str
+    gpu: str
+    precision: str
+    truth: Path | None
+    workers: int | None
+    batch_size: int
+    regions: tuple[str, ...]
+    region_unknown: str
+    anatomy: Path | None
+    voi: str
+    settle: float
+    format: tuple[str, ...]
+    dry_run: bool
+    strict: bool
+    json: bool
+    timings: bool
+
+    def as_text(self) -> dict[str, str]:
+        """For the manifest: every option that has a value."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name: ",".join(value) if isinstance(value, tuple) else str(value)
+            for name, value in sorted(values.items())
+            if value is not None
+        }
+
+
+def _formats() -> tuple[str, ...]:
+    from mura_batch.outputs.registry import FORMATS
+
+    return tuple(FORMATS)
 
 
 @click.command(
@@ -63,12 +94,18 @@ def _load_config(context: click.Context, _: click.Parameter, path: Path | None) 
     "--workers", type=click.IntRange(1, 256), default=None, show_default="one a core", help="Decode processes at most."
 )
 @option("--batch-size", type=click.IntRange(1, 256), default=8, help="Images a batch on a GPU, at most.")
-@option("--regions", default=",".join(MURA_REGIONS), show_default="all seven", help="Regions to score, by comma.")
+@option(
+    "--regions",
+    type=NameList(lambda: MURA_REGIONS),
+    default=",".join(MURA_REGIONS),
+    show_default="all seven",
+    help="Regions to score, by comma.",
+)
 @option(
     "--region-unknown",
     type=click.Choice(["skip", "score"]),
     default="skip",
-    help="What becomes of radiographs that do not tell their region.",
+    help="Whether to score radiographs whose header names no region.",
 )
 @option("--anatomy", type=FILE, default=None, help="TOML with this site's own terms for regions.")
 @option(
@@ -77,56 +114,70 @@ def _load_config(context: click.Context, _: click.Parameter, path: Path | None) 
     default="auto",
     help="Which grey-level window of an image is used.",
 )
-@option("--settle", type=click.FloatRange(0), default=60.0, help="Seconds a file must have been left alone.")
-@option("--dry-run", is_flag=True, help="Tell what would be scored and skipped, decode nothing.")
+@option("--settle", type=click.FloatRange(0), default=60.0, help="Seconds since a file was last changed, at least.")
+@option("--format", type=NameList(_formats), default="csv", help="Formats of the tables, by comma: csv, jsonl.")
+@option("--dry-run", is_flag=True, help="Print what would be scored and skipped; decode nothing.")
 @option("--strict", is_flag=True, help="End with exit code 1 at the first input that cannot be read.")
-@option("--json", "as_json", is_flag=True, help="Print the run's manifest to standard output.")
-@option("--timings", is_flag=True, help="Tell how long each part of the run worked and waited.")
-@click.option(
-    "--config",
-    type=FILE,
-    default=None,
-    is_eager=True,
-    expose_value=False,
-    callback=_load_config,
-    envvar="MURA_BATCH_CONFIG",
-    help="TOML file with these options; the command line comes first.",
-)
-def score(studies: Path, out: Path, **options: Any) -> int:
+@option("--json", is_flag=True, help="Print the run's manifest to standard output.")
+@option("--timings", is_flag=True, help="Print how long each part of the run worked and waited.")
+@config_option
+@as_record(ScoreOptions)
+def score(options: ScoreOptions) -> int:
     """Scores every upper-limb radiograph under STUDIES and writes OUT/latest/: studies.csv, images.csv, skipped.csv,
     run.json and report.html. What an earlier run scored is not decoded again."""
-    policy = _policy(options)
-    if options["dry_run"]:
-        return _tell_what_would_be(studies, policy)
-    from mura_batch.model_card import load_model
+    if options.dry_run:
+        return _describe(options)
     from mura_batch.progress import observer
-    from mura_batch.runtime.runner import RunnerOptions
-    from mura_batch.scoring.pipeline import ScoreRequest, run_score
+    from mura_batch.scoring.pipeline import run_score
 
     os.umask(0o077)  # scores and identifiers are patient data: whatever a run writes is its owner's only
-    given = click.get_current_context().params
-    request = ScoreRequest(
-        studies=studies,
-        out=out,
-        model=load_model(options["model"] or reference_model()),
-        policy=policy,
-        runner=RunnerOptions(
-            device=options["device"],
-            precision=options["precision"],
-            batch_size=options["batch_size"],
-            gpu=options["gpu"],
-            cache_dir=out / "cache",
-        ),
-        workers=options["workers"],
-        truth=read_truth_option(options["truth"]),
-        strict=options["strict"],
-        options={name: str(value) for name, value in sorted(given.items()) if value is not None},
-    )
+    request = _request(options)
     with observer(sys.stderr) as watch:
         result = run_score(request, watch)
-    if options["as_json"]:
-        click.echo(json.dumps(asdict(result.manifest), indent=2, default=str))
-    if options["timings"]:
+    return _print_result(result, options)
+
+
+def _request(options: ScoreOptions) -> ScoreRequest:
+    from mura_batch.model_card import load_model
+    from mura_batch.runtime.runner import RunnerOptions
+    from mura_batch.scoring.pipeline import ScoreRequest
+
+    return ScoreRequest(
+        studies=options.studies,
+        out=options.out,
+        model=load_model(options.model or reference_model()),
+        policy=_policy(options),
+        runner=RunnerOptions(
+            device=options.device,
+            precision=options.precision,
+            batch_size=options.batch_size,
+            gpu=options.gpu,
+            cache_dir=options.out / "cache",
+        ),
+        workers=options.workers,
+        truth=read_truth_option(options.truth),
+        strict=options.strict,
+        options=options.as_text(),
+        formats=options.format,
+    )
+
+
+def _policy(options: ScoreOptions) -> IntakePolicy:
+    from mura_batch.dicom.policy import IntakePolicy, load_site_terms
+
+    return IntakePolicy(
+        regions=tuple(Region(name) for name in options.regions),
+        score_unknown_region=options.region_unknown == "score",
+        voi=options.voi,
+        settle_seconds=options.settle,
+        site_terms=load_site_terms(options.anatomy) if options.anatomy else (),
+    )
+
+
+def _print_result(result: ScoreResult, options: ScoreOptions) -> int:
+    if options.json:
+        click.echo(dumps(asdict(result.manifest), indent=2, default=str))
+    if options.timings:
         say(timings_table(result.manifest.seconds))
     # Silent under cron when all is well: a mail means that somebody should look.
     if result.exit_code or sys.stderr.isatty():
@@ -137,35 +188,15 @@ def score(studies: Path, out: Path, **options: Any) -> int:
 def timings_table(seconds: dict[str, dict[str, float]]) -> str:
     """One line a part."""
     lines = [f"{'part':<12}{'busy s':>10}{'waiting s':>12}"]
-    lines += [f"{part:<12}{told['busy']:>10.2f}{told['waiting']:>12.2f}" for part, told in seconds.items()]
+    lines += [f"{part:<12}{times['busy']:>10.2f}{times['waiting']:>12.2f}" for part, times in seconds.items()]
     return "\n".join(lines)
 
 
-def _policy(options: dict[str, Any]) -> IntakePolicy:
-    from mura_batch.dicom.policy import IntakePolicy, load_site_terms
-
-    return IntakePolicy(
-        regions=_regions(options["regions"]),
-        score_unknown_region=options["region_unknown"] == "score",
-        voi=options["voi"],
-        settle_seconds=options["settle"],
-        site_terms=load_site_terms(options["anatomy"]) if options["anatomy"] else (),
-    )
-
-
-def _regions(text: str) -> tuple[Region, ...]:
-    names = [name.strip().lower() for name in text.split(",") if name.strip()]
-    wrong = [name for name in names if name not in MURA_REGIONS]
-    if wrong or not names:
-        raise InputError(f"--regions {text}: {', '.join(wrong) or 'nothing'} is not one of {', '.join(MURA_REGIONS)}")
-    return tuple(region for region in MURA_REGIONS if region in names)
-
-
-def _tell_what_would_be(studies: Path, policy: IntakePolicy) -> int:
+def _describe(options: ScoreOptions) -> int:
     from mura_batch.dicom.inspect import describe_folder
 
-    if not studies.is_dir():
-        raise InputError(f"{studies} is not a folder: name the folder of exported studies")
-    for line in describe_folder(studies, policy):
+    if not options.studies.is_dir():
+        raise InputError(f"{options.studies} is not a folder: name the folder of exported studies")
+    for line in describe_folder(options.studies, _policy(options)):
         click.echo(line)
     return ExitCode.OK
