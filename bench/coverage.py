@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 
 from mura_batch.agreement.curves import clustered_rate, rate, roc_auc_score
 from mura_batch.agreement.estimate import Estimate
-from mura_batch.agreement.kappa import clustered_kappa_score, cohen_kappa_score
+from mura_batch.agreement.kappa import clustered_kappa_score, cohen_kappa_score, kappas
+from mura_batch.agreement.partial import Draw, corrected
 
 SEED = 20261127
 DRAWS = 10_000  # the standard error of a coverage of 95 % is then 0.2 %
 JSON = Path(__file__).resolve().parents[1] / "docs" / "coverage.json"
 NORMAL = NormalDist()
+READ = {True: 0.5, False: 0.1}  # share of the studies of an archive that are read, by the call
 STUDIES_OF_A_PATIENT = (1, 1, 1, 2, 2, 3, 4)  # drawn from with equal chances: two on average
 
 Ints = NDArray[np.int64]
@@ -35,10 +37,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One setting. section: 'kappa', 'auroc', 'rate' (n independent studies) or 'patients' (n patients with several).
+    """One setting. section: 'kappa', 'auroc', 'rate' (n independent studies), 'patients' (n patients with several) or
+    'sample' (an archive of n studies of which READ are read).
 
-    level: the true kappa, area or rate; of patients the true area. spread: for auroc the standard deviation of abnormal
-    scores, where that of normal ones is 1; for patients the correlation of the studies of one patient; else 0.
+    level: the true kappa, area or rate; of patients and archives the true area. spread: for auroc the standard
+    deviation of abnormal scores, where that of normal ones is 1; for patients the correlation of the studies of one
+    patient; else 0.
     """
 
     section: str
@@ -94,6 +98,8 @@ def cells() -> Iterator[Cell]:
     for n in (20, 60, 150):
         for prevalence in (0.1, 0.3, 0.5):
             yield Cell("patients", n, prevalence, 0.9, 0.5)
+    for prevalence in (0.1, 0.3):
+        yield from (Cell("sample", 3000, prevalence, area) for area in (0.8, 0.9, 0.95))
 
 
 def simulate(cell: Cell, draws: int = DRAWS) -> Tallies:
@@ -178,8 +184,34 @@ def _estimates(
     }
 
 
+def _sample(cell: Cell, rng: np.random.Generator, draws: int) -> Tallies:
+    """Each draw is an archive of its own, whose figures are the truth; more of those called abnormal are read."""
+    shift = math.sqrt(2) * NORMAL.inv_cdf(cell.level)
+    tallies = {name: Tally() for name in ("kappa", "sensitivity", "specificity")}
+    for _ in range(draws):
+        truth = rng.random(cell.n) < cell.prevalence
+        called = rng.normal(size=cell.n) + shift * truth > shift / 2 + 0.3
+        table = np.bincount(2 * truth + called, minlength=4).reshape(1, 4).astype(np.float64)
+        estimate = corrected(_biased_draw(truth, called, rng))
+        true = {
+            "kappa": float(kappas(table)[0]),
+            "sensitivity": called[truth].mean(),
+            "specificity": (~called)[~truth].mean(),
+        }
+        for name, tally in tallies.items():
+            tally.add(getattr(estimate, name), true[name])
+    return tallies
+
+
+def _biased_draw(truth: NDArray[np.bool_], called: NDArray[np.bool_], rng: np.random.Generator) -> Draw:
+    counts = {call: round(share * int((called == call).sum())) for call, share in READ.items()}
+    read = np.concatenate([rng.choice(np.flatnonzero(called == call), n, replace=False) for call, n in counts.items()])
+    probability = np.where(called, *(counts[call] / max(1, int((called == call).sum())) for call in (True, False)))
+    return Draw(truth[read], called[read], probability[read], called[read].astype(np.intp))
+
+
 SECTIONS: dict[str, Callable[[Cell, np.random.Generator, int], Tallies]] = {
-    "kappa": _kappa, "auroc": _auroc, "rate": _rate, "patients": _patients,
+    "kappa": _kappa, "auroc": _auroc, "rate": _rate, "patients": _patients, "sample": _sample,
 }  # fmt: skip
 
 
@@ -208,7 +240,8 @@ _HEADS = {
     "kappa": ("Kappa: studies", "abnormal", "", "true kappa"),
     "auroc": ("AUROC: studies", "abnormal", "deviation of abnormal scores", "true area"),
     "rate": ("Rate of the abnormal: studies", "abnormal", "", "true rate"),
-    "patients": ("Patients, two studies each on average", "abnormal", "correlation", ""),
+    "patients": ("Patients, two studies each on average", "abnormal", "", ""),
+    "sample": ("Sample of an archive: studies", "abnormal", "true area", ""),
 }
 
 
@@ -216,7 +249,8 @@ def _table(section: str, finished: dict[str, Tallies]) -> str:
     rows: dict[tuple[float, ...], dict[str, Tally]] = {}
     of, share, spread, level = _HEADS[section]
     for cell in (cell for cell in cells() if cell.section == section and cell.key in finished):
-        row = rows.setdefault((cell.n, cell.prevalence, cell.spread) if spread else (cell.n, cell.prevalence), {})
+        third = {"auroc": (cell.spread,), "sample": (cell.level,)}.get(section, ())
+        row = rows.setdefault((cell.n, cell.prevalence, *third), {})
         for name, tally in finished[cell.key].items():
             row[f"{level} {cell.level:g}" if level else name] = tally
     columns = list(next(iter(rows.values()), {}))

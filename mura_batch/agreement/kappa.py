@@ -61,7 +61,7 @@ def clustered_kappa_score(truth: Sequence[int], predicted: Sequence[int], patien
     cells, clusters = _cells(truth, predicted, patients), clusters_of(patients)
     counts = _checked(np.bincount(cells, minlength=4).reshape(2, 2))
     p = counts / len(cells)
-    influence = np.zeros(len(cells)) if _why_undefined(counts) else _influence(p).ravel()[cells]
+    influence = np.zeros(len(cells)) if _why_undefined(counts) else influence_on_kappa(p).ravel()[cells]
     effective, se = effective_size(influence, clusters), math.sqrt(clustered_variance(influence, clusters))
     method = JEFFREYS if clusters.are_single else JEFFREYS_CLUSTERED
     return _two_class(counts, effective, se, method)
@@ -102,7 +102,7 @@ def _kappa(p: Floats) -> float:
     return float((np.trace(p) - expected) / (1 - expected))
 
 
-def _influence(p: Floats) -> Floats:
+def influence_on_kappa(p: Floats) -> Floats:
     """[k, k] what one case in each cell does to kappa, times n; p: the cells' shares. Its mean over p is 0, the mean of
     its square is equation 13 of Fleiss, Cohen and Everitt 1969."""
     rows, columns = p.sum(axis=1), p.sum(axis=0)
@@ -115,7 +115,7 @@ def _influence(p: Floats) -> Floats:
 
 def _variance(p: Floats) -> float:
     """Large-sample variance of kappa, times n; 0 where kappa is undefined."""
-    return 0.0 if p.diagonal().max() == 1 else float((p * _influence(p) ** 2).sum())
+    return 0.0 if p.diagonal().max() == 1 else float((p * influence_on_kappa(p) ** 2).sum())
 
 
 def _two_class(counts: Floats, effective: float, se: float, method: str) -> Estimate:
@@ -129,12 +129,12 @@ def _two_class(counts: Floats, effective: float, se: float, method: str) -> Esti
     return Estimate(value, low, high, method, n, se if se > _NO_ERROR else math.nan, reason)
 
 
-def jeffreys_limits(p: Floats, effective: float) -> tuple[float, float]:
+def jeffreys_limits(p: Floats, effective: float, prior: float = 0.5) -> tuple[float, float]:
     """2.5 % and 97.5 % quantiles of kappa where the cells have a Dirichlet posterior after `effective` studies of the
-    shares p [2, 2], half a study a cell before them. They are widened to hold kappa itself, so that complete agreement
-    reaches 1 (as Brown, Cai, DasGupta, Statistical Science 16, 2001, do for one proportion)."""
+    shares p [2, 2], and `prior` studies in each cell before them. They are widened to hold kappa itself, so that
+    complete agreement reaches 1 (as Brown, Cai, DasGupta, Statistical Science 16, 2001, do for one proportion)."""
     rng = np.random.default_rng(_SEED)
-    drawn = rng.standard_gamma(p.ravel() * effective + 0.5, (DRAWS, 4))
+    drawn = rng.standard_gamma(p.ravel() * effective + prior, (DRAWS, 4))
     low, high = np.quantile(kappas(drawn), (0.025, 0.975))
     value = _kappa(p)
     return min(float(low), value), max(float(high), value)
