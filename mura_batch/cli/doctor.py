@@ -19,8 +19,8 @@ _MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", 
 @option("--model", type=FOLDER, default=None, show_default="the reference model", help="Model folder.")
 @option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 def doctor(out: Path | None, model: Path | None, as_json: bool) -> int:
-    """Tells what this machine can do, what stands in the way, and how to mend it. Changes nothing. Exit code 1 if
-    something must be mended."""
+    """Reports what this machine can do, what is missing, and how to fix it. Changes nothing. Exit code 1 if something
+    must be fixed."""
     from mura_batch.doctor.checks import examine
 
     checks = examine(out, model or reference_model())
@@ -30,6 +30,6 @@ def doctor(out: Path | None, model: Path | None, as_json: bool) -> int:
         for check in checks:
             mark, colour = _MARKS[check.status]
             click.echo(f"{click.style(mark, fg=colour)}  {check.name:<18} {check.detail}")
-            if check.mend and check.status != "ok":
-                click.echo(f"{'':6}{'':<18} {check.mend}")
+            if check.fix and check.status != "ok":
+                click.echo(f"{'':6}{'':<18} {check.fix}")
     return ExitCode.FATAL if any(check.status == "fail" for check in checks) else ExitCode.OK

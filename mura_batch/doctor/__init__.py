@@ -1,1 +1,1 @@
-"""What this machine can do: checks, decoders, and the speed of each runner."""
+"""`mura-batch doctor` and `mura-batch bench`: what this machine can do, and how fast each backend runs here."""

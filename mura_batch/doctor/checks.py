@@ -1,44 +1,32 @@
-"""`mura-batch doctor`: what this machine can do, what stands in the way, and how to mend it. Changes nothing."""
+"""`mura-batch doctor`: what this machine can do, what is missing, and how to fix it. Changes nothing."""
 
 from __future__ import annotations
 
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from mura_batch.errors import ModelError, PlanError, RunnerError
+from mura_batch.doctor.decoders import decoders
+from mura_batch.errors import ModelError
 from mura_batch.model_card import Model, load_model
+from mura_batch.runtime import registry
+from mura_batch.runtime.backend import Check
 
 OLDEST_PYTHON = (3, 11)  # as pyproject's requires-python
-OLDEST_TENSORRT = (10, 13)  # as pyproject's extra `gpu`
 PACKAGES = ("click", "imagecodecs", "jinja2", "numpy", "openvino", "pandas", "pillow", "pydicom", "rich")
 FULL = 200 << 20  # bytes free under OUT that a run of some thousand studies with its report can fill
 SCARCE = 2 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of the doctor. status: 'ok', 'warn' (works, but not all of it or not well) or 'fail'."""
-
-    name: str
-    status: str
-    detail: str
-    mend: str = ""
-
-
 def examine(out: Path | None, model_folder: Path) -> tuple[Check, ...]:
     """Every check, in the order in which they are read. out: where `score` will write; None leaves that out."""
-    from mura_batch.doctor.decoders import decoders
-
     return (
         python(),
         *packages(),
-        processor(),
-        *gpu_checks(model_folder),
+        *backends(model_folder),
         *decoders(),
         model(model_folder),
         *(output_folder(out) if out is not None else ()),
@@ -53,83 +41,20 @@ def python() -> Check:
 
 
 def packages() -> Iterator[Check]:
-    """One line for those that are there, one for each that is not."""
-    found = {name: _version(name) for name in PACKAGES}
-    there = ", ".join(f"{name} {number}" for name, number in found.items() if number)
-    yield Check("packages", "ok", there)
-    for name, number in found.items():
+    """One line for those that are installed, one for each that is not."""
+    versions = {name: _version(name) for name in PACKAGES}
+    yield Check("packages", "ok", ", ".join(f"{name} {number}" for name, number in versions.items() if number))
+    for name, number in versions.items():
         if not number:
             yield Check(
                 f"package {name}", "fail", "is not installed", "Install mura-batch again: pip install mura-batch"
             )
 
 
-def processor() -> Check:
-    """Does OpenVINO run here, on what, and which precisions has the processor?"""
-    from mura_batch.runtime.openvino.runner import OpenVino
-
-    try:
-        openvino = OpenVino()
-    except RunnerError as error:
-        return Check("processor", "fail", str(error), "pip install --force-reinstall openvino")
-    reduced = [name for name, there in (("int8", openvino.has_int8), ("bf16", openvino.has_bf16)) if there]
-    precision = " and ".join([*reduced, "float32"]) if reduced else "float32 (no bf16 or VNNI instructions)"
-    return Check("processor", "ok", f"{openvino.processor}, {_usable_cores()} usable cores, {precision}")
-
-
-def gpu_checks(model_folder: Path) -> Iterator[Check]:
-    """GPU, driver, CUDA, pycuda, TensorRT, plans. Without a GPU all of them are no more than a warning."""
-    from mura_batch.runtime.nvidia.devices import NoGpu, driver_version, list_gpus
-
-    gpus = list_gpus()
-    if isinstance(gpus, NoGpu):
-        yield Check("gpu", "fail" if gpus.is_broken else "warn", f"none: {gpus.reason}", gpus.mend)
-    else:
-        names = "; ".join(
-            f"{gpu.index} {gpu.name}, compute capability {gpu.compute_capability}, "
-            f"{gpu.memory_bytes / 2**30:.0f} GiB, {gpu.uuid}"
-            for gpu in gpus
-        )
-        yield Check("gpu", "ok", names)
-    cuda = f", CUDA {gpus[0].cuda}" if not isinstance(gpus, NoGpu) else ""
-    driver = driver_version()
-    yield Check("driver", "ok" if driver or cuda else "warn", f"{driver or 'version not told'}{cuda}" if driver or cuda
-                else "no NVIDIA driver is loaded", "" if driver or cuda else "Needed for a GPU only.")  # fmt: skip
-    yield optional_package("pycuda", (0,))
-    yield optional_package("tensorrt", OLDEST_TENSORRT)
-    yield plans(model_folder)
-
-
-def optional_package(name: str, oldest: tuple[int, ...]) -> Check:
-    number = _version(name)
-    if not number:
-        return Check(name, "warn", "is not installed", "For a GPU: pip install 'mura-batch[gpu]'")
-    if tuple(int(part) for part in number.split(".")[:2] if part.isdigit()) < oldest:
-        return Check(name, "fail", f"{number} is too old", "pip install --upgrade 'mura-batch[gpu]'")
-    return Check(name, "ok", number)
-
-
-def plans(model_folder: Path) -> Check:
-    """Is there a plan for the first GPU?"""
-    from mura_batch.runtime.nvidia.devices import NoGpu, find_gpu
-    from mura_batch.runtime.tensorrt.plans import read_plan, select_plan
-
-    there = len(list(model_folder.glob("*.plan")))
-    gpu = find_gpu("0")
-    if isinstance(gpu, NoGpu):
-        return Check("plan", "ok", f"none is needed without a usable GPU; {there} beside the model")
-    from mura_batch.runtime.tensorrt.runner import target_of
-
-    try:
-        plan = select_plan(load_model(model_folder), target_of(gpu), gpu.index)
-        read_plan(plan)
-    except ModelError as error:
-        return Check("plan", "fail", f"the model cannot be read: {error}")
-    except PlanError as error:
-        text, _, command = str(error).partition("Build one with: ")
-        return Check("plan", "fail", text.strip().replace("\n", " "), command or "Build it again: mura-batch compile")
-    parity = plan.sidecar.parity
-    return Check("plan", "ok", f"{plan.path.name}; {parity or 'parity not measured'}")
+def backends(model_folder: Path) -> Iterator[Check]:
+    """What each backend reports, the CPU's first. Lines that several backends share come once."""
+    lines = (check for entry in reversed(registry.BACKENDS) for check in registry.load(entry).checks(model_folder))
+    yield from dict.fromkeys(lines)
 
 
 def model(folder: Path) -> Check:
@@ -145,7 +70,7 @@ def model(folder: Path) -> Check:
 
 
 def output_folder(out: Path) -> Iterator[Check]:
-    """May it be written, how full is its disk, who else can read it, and can it be locked?"""
+    """Can it be written to, how full is its disk, who else can read it, and can it be locked?"""
     folder = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         yield Check("out", "fail", f"{folder} cannot be written to", "Give another folder with --out, or its rights.")
@@ -162,8 +87,8 @@ def disk(folder: Path) -> Check:
 
     free = shutil.disk_usage(folder).free
     status = "fail" if free < FULL else "warn" if free < SCARCE else "ok"
-    mend = "" if status == "ok" else "Make room, or give a folder on another disk with --out."
-    return Check("disk", status, f"{free / 2**30:.1f} GiB free", mend)
+    fix = "" if status == "ok" else "Make room, or give a folder on another disk with --out."
+    return Check("disk", status, f"{free / 2**30:.1f} GiB free", fix)
 
 
 def privacy(out: Path) -> Check:
@@ -197,8 +122,3 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return ""
-
-
-def _usable_cores() -> int:
-    counted: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)  # Linux only
-    return len(counted(0)) if counted is not None else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""`mura-batch bench MODEL`: speed and parity of every runner that works here, each beside float32 on the processor."""
+"""`mura-batch bench MODEL`: speed and parity of every runner that works here, each compared with float32."""
 
 from __future__ import annotations
 
@@ -12,29 +12,24 @@ from numpy.typing import NDArray
 
 from mura_batch.errors import MuraBatchError
 from mura_batch.model_card import Model
+from mura_batch.runtime import registry
 from mura_batch.runtime.choose import open_runner
-from mura_batch.runtime.parity import FP16_GATE, answers, compare, load_reference_inputs
+from mura_batch.runtime.parity import FP16_GATE, answers, compare_outputs, load_reference_inputs
 from mura_batch.runtime.runner import Outputs, Runner, RunnerOptions
 
 SECONDS = 3.0  # of each measurement
-REFERENCE = RunnerOptions(device="cpu", precision="float32")
-VARIANTS = (
-    REFERENCE,
-    RunnerOptions(device="cpu", precision="bf16"),
-    RunnerOptions(device="cpu", precision="int8"),
-    RunnerOptions(device="gpu"),
-)
+REFERENCE = "float32"  # the precision that the others are compared with
 
 
 @dataclass(frozen=True, slots=True)
 class BenchRecord:
-    """One runner at one batch size. unavailable: why it cannot run here, and then the figures are None.
+    """One runner at one batch size. unavailable: why it cannot run here; the figures are None then.
 
-    latency_ms: of one batch alone, from handing it over to having its scores. ratio: images per second over those of
-    float32 on the processor at the same batch size. parity: largest |dp| against it on the model's reference inputs.
+    latency_ms: of one batch alone, from submission to its scores. ratio: images per second over those of float32 on the
+    CPU at the same batch size. parity: |dp| against it on the model's reference inputs.
     """
 
-    runner: str  # 'cpu float32', 'cpu bf16', 'cpu int8', 'gpu'
+    runner: str  # the backend, and the precision asked of it: 'openvino float32', 'tensorrt'
     batch_size: int
     device: str = ""
     precision: str = ""
@@ -50,21 +45,32 @@ class BenchRecord:
 def bench(
     model: Model, batch_sizes: Sequence[int] = (1, 8), gpu: str = "0", seconds: float = SECONDS
 ) -> Iterator[BenchRecord]:
-    """Records as they are measured, batch size by batch size. Nothing is cached: what runs is what would run."""
+    """Records as they are measured, batch size by batch size, in each precision of each backend. Nothing is cached:
+    what is measured is what would run."""
     images = load_reference_inputs(model)
     for batch_size in batch_sizes:
         expected: Outputs | None = None
         base: float | None = None
-        for variant in VARIANTS:
+        for variant in variants():
             options = replace(variant, batch_size=batch_size, gpu=gpu)
             try:
                 record, outputs = _measure(model, options, images, seconds)
             except MuraBatchError as error:
                 yield BenchRecord(_name(options), batch_size, unavailable=str(error).split("\n")[0])
                 continue
-            if variant is REFERENCE:
+            if expected is None and options.precision == REFERENCE:
                 expected, base = outputs, record.images_per_second
-            yield _beside(record, outputs, expected, base, model.card.threshold)
+            yield _compared(record, outputs, expected, base, model.card.threshold)
+
+
+def variants() -> tuple[RunnerOptions, ...]:
+    """Each precision of each backend, the reference first."""
+    every = [
+        RunnerOptions(device=entry.device, backend=entry.name, precision=precision, features=True)
+        for entry in registry.BACKENDS
+        for precision in entry.precisions or ("auto",)
+    ]
+    return tuple(sorted(every, key=lambda options: options.precision != REFERENCE))
 
 
 def _measure(
@@ -86,23 +92,23 @@ def _measure(
     return record, outputs
 
 
-def _beside(
+def _compared(
     record: BenchRecord, outputs: Outputs, expected: Outputs | None, base: float | None, threshold: float
 ) -> BenchRecord:
     if expected is None or base is None or record.images_per_second is None:
         return record
-    parity = compare(expected.probability, outputs, threshold, FP16_GATE)
+    parity = compare_outputs(expected.probability, outputs, threshold, FP16_GATE)
     return replace(
         record, ratio=record.images_per_second / base, parity_max_abs=parity.max_abs, parity_mean_abs=parity.mean_abs
     )
 
 
 def _name(options: RunnerOptions) -> str:
-    return "gpu" if options.device == "gpu" else f"cpu {options.precision}"
+    return options.backend if options.precision == "auto" else f"{options.backend} {options.precision}"
 
 
 def _batch(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """The reference inputs, over and over, to a batch of that size."""
+    """[size, 1, S, S]: the reference inputs, repeated."""
     return np.ascontiguousarray(np.resize(images, (size, *images.shape[1:])))
 
 

@@ -1,4 +1,4 @@
-"""What the CPU runner answers: the reference that plans, exports and benchmarks are compared with."""
+"""The CPU runner's outputs: the reference that plans, exports and benchmarks are compared with."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from mura_batch.runtime.runner import Outputs, RunnerOptions
 
 
 def cpu_answers(model: Model, precision: str, images: NDArray[np.uint8]) -> Outputs:
-    """What the CPU runner says of all images [N, 1, S, S] in a precision, as one Outputs."""
-    with open_runner(model, RunnerOptions(device="cpu", precision=precision)) as runner:
+    """Outputs of the CPU runner for all images [N, 1, S, S], features included, as one Outputs. Raises RunnerError."""
+    with open_runner(model, RunnerOptions(device="cpu", precision=precision, features=True)) as runner:
         return answers(runner, images, len(images))

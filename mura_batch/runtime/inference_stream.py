@@ -1,4 +1,4 @@
-"""The way of a batch through a device, the same for every runner: split, keep in flight, put together, in order."""
+"""Streams batches through a device, the same way for every runner: split, keep several in flight, join, in order."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from mura_batch.runtime.runner import Outputs
 
 
 class Lane(Protocol):
-    """Room on the device for one piece of work. `start` and `finish` take turns; both raise RunnerError."""
+    """Room on the device for one piece of work. `start` and `finish` alternate; both raise RunnerError."""
 
     def start(self, images: NDArray[np.uint8]) -> None:
         """images: [N, 1, S, S], N from 1 to the lane's size. Returns before the work is done."""
         ...
 
     def finish(self) -> Outputs:
-        """Waits for the work; the arrays are the receiver's own."""
+        """Waits for the work; the receiver owns the arrays."""
         ...
 
     @property
     def ended(self) -> float:
-        """time.perf_counter() when the finished work ended, as near as the lane can tell."""
+        """time.perf_counter() when the finished work ended, as exactly as the lane knows it."""
         ...
 
     def abandon(self) -> None:
-        """Waits until the device has let go of the lane's memory and throws the answer away. Raises nothing."""
+        """Waits until the device no longer uses the lane's memory and drops the result. Raises nothing."""
         ...
 
 
@@ -52,11 +52,11 @@ class Meter:
 def stream(
     batches: Iterable[NDArray[np.uint8]], lanes: Sequence[Lane], size: int, image_size: int, meter: Meter
 ) -> Iterator[Outputs]:
-    """One Outputs for each batch, in order; batches over `size` images are split and put together again.
+    """One Outputs for each batch, in order; batches over `size` images are split and joined again.
 
-    As many pieces are in flight as there are lanes, so the next batches are taken before the first answer is given; a
-    batch is taken when there is a lane for it and not before, so its maker may put into it what is ready by then.
-    When the consumer stops early or a lane fails, the others are waited for before this ends.
+    As many pieces are in flight as there are lanes, so batches are taken ahead of the first result. A batch is taken
+    only when a lane is free, so that its producer can fill it with whatever is ready by then. When the consumer stops
+    early or a lane fails, the other lanes are waited for before this ends.
     """
     flight, waiting = _Flight(lanes, meter), iter(batches)
     try:
@@ -81,7 +81,7 @@ def stream(
 
 
 def check_batch(batch: NDArray[np.uint8], image_size: int) -> None:
-    """Raises RunnerError on what no runner may take."""
+    """Raises RunnerError unless the batch is uint8 [N, 1, S, S], N >= 1."""
     wanted = (1, image_size, image_size)
     if batch.ndim != 4 or batch.shape[1:] != wanted or batch.dtype != np.uint8 or not len(batch):
         raise RunnerError(
@@ -90,7 +90,7 @@ def check_batch(batch: NDArray[np.uint8], image_size: int) -> None:
 
 
 class _Flight:
-    """Which lanes are free, which are busy (oldest first), and the pieces of the batch that is being put together."""
+    """Free lanes, busy lanes (oldest first), and the finished pieces of the batch that is being joined."""
 
     def __init__(self, lanes: Sequence[Lane], meter: Meter) -> None:
         self._free = deque(lanes)
@@ -109,7 +109,7 @@ class _Flight:
         self.busy.append((lane, now, is_last))
 
     def land(self) -> Iterator[Outputs]:
-        """Waits for the oldest piece; gives the batch's Outputs if that was its last."""
+        """Waits for the oldest piece; yields the batch's Outputs if that was its last."""
         lane, started, is_last = self.busy.popleft()
         self._parts.append(lane.finish())
         self._meter.add(started, lane.ended)

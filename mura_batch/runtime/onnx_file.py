@@ -1,4 +1,4 @@
-"""What can be told of an ONNX file without an ONNX library."""
+"""Reads an ONNX file without an ONNX library."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _EXTERNAL_DATA = b"\x0a\x08location"
 
 
 def read_graph(path: Path) -> bytes:
-    """The ONNX file. Raises ModelError where its weights lie in other files: no hash of the card covers those."""
+    """The file's bytes. Raises ModelError where weights lie in other files, which no hash of the card covers."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
     if _EXTERNAL_DATA in data:
-        raise ModelError(f"{path} keeps weights in other files, which its card cannot vouch for; export it as one file")
+        raise ModelError(f"{path} keeps weights in other files, which its card has no hash for; export it as one file")
     return data

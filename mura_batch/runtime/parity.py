@@ -1,9 +1,12 @@
-"""Parity: how far a runner's answers are from float32's on the model's reference inputs, and how far is too far."""
+"""Parity with float32 on the model's reference inputs: how it is measured, and the gates that a precision must pass.
+
+The one place for both: runners and plans are held to these gates when they start, and `train` when it exports.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ from mura_batch.runtime.runner import Outputs, Runner
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Past any of these a lower precision is not used. All in units of probability."""
+    """Limits of a precision, in units of probability. Past any of them it is not used."""
 
     max_abs: float
     mean_abs: float
@@ -34,8 +37,8 @@ CPU_GATE = Gate(max_abs=2e-2, mean_abs=5e-3, flip_margin=1e-2)
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """Differences of probability against float32 over n images. flips: decisions that changed though float32 was
-    further than the gate's flip_margin from the threshold. finite: every output of both was a number."""
+    """Differences of probability from float32 over n images. flips: decisions that changed although float32 was further
+    than the gate's flip_margin from the threshold. finite: every output of both was a number."""
 
     n: int
     max_abs: float
@@ -45,37 +48,48 @@ class Parity:
 
     def failures(self, gate: Gate) -> tuple[str, ...]:
         """What is past the gate, in words; empty where it holds."""
-        found = []
+        failures = []
         if not self.finite:
-            found.append("an output is not a finite number")
+            failures.append("an output is not a finite number")
         if not self.max_abs <= gate.max_abs:
-            found.append(f"max |dp| {self.max_abs:.2g} is over {gate.max_abs:g}")
+            failures.append(f"max |dp| {self.max_abs:.2g} is over {gate.max_abs:g}")
         if not self.mean_abs <= gate.mean_abs:
-            found.append(f"mean |dp| {self.mean_abs:.2g} is over {gate.mean_abs:g}")
+            failures.append(f"mean |dp| {self.mean_abs:.2g} is over {gate.mean_abs:g}")
         if self.flips:
-            found.append(f"{self.flips} decisions changed further than {gate.flip_margin:g} from the threshold")
-        return tuple(found)
+            failures.append(f"{self.flips} decisions changed further than {gate.flip_margin:g} from the threshold")
+        return tuple(failures)
 
     def __str__(self) -> str:
         return f"max |dp| {self.max_abs:.2g}, mean {self.mean_abs:.2g}, {self.flips} flips on {self.n} reference images"
 
 
-def compare(expected: NDArray[np.float32], actual: Outputs, threshold: float, gate: Gate) -> Parity:
-    """expected: [N] float32's probabilities. Only `probability` is held to the gate; all outputs must be finite."""
-    difference = np.abs(actual.probability.astype(np.float64) - expected.astype(np.float64))
-    changed = (actual.probability > threshold) != (expected > threshold)
+def compare(expected: NDArray[np.float32], actual: NDArray[np.float32], threshold: float, gate: Gate) -> Parity:
+    """Both [N] probabilities; expected: those of float32. Where either has a value that is not finite, both errors are
+    infinite."""
+    if not (np.isfinite(expected).all() and np.isfinite(actual).all()):
+        return Parity(len(expected), float("inf"), float("inf"), 0, finite=False)
+    difference = np.abs(actual.astype(np.float64) - expected)
+    changed = (actual > threshold) != (expected > threshold)
     far = np.abs(expected - threshold) > gate.flip_margin
     return Parity(
         n=difference.size,
         max_abs=float(difference.max()),
         mean_abs=float(difference.mean()),
         flips=int(np.count_nonzero(changed & far)),
-        finite=bool(np.isfinite(expected).all()) and is_finite(actual),
+        finite=True,
     )
 
 
+def compare_outputs(expected: NDArray[np.float32], actual: Outputs, threshold: float, gate: Gate) -> Parity:
+    """As `compare`, and every output that was fetched must be finite."""
+    parity = compare(expected, actual.probability, threshold, gate)
+    return replace(parity, finite=parity.finite and is_finite(actual))
+
+
 def is_finite(outputs: Outputs) -> bool:
-    return all(bool(np.isfinite(array).all()) for array in (outputs.probability, outputs.cam, outputs.features))
+    """Is every value of every output that was fetched a number?"""
+    arrays = (outputs.probability, outputs.cam, outputs.features)
+    return all(array is None or bool(np.isfinite(array).all()) for array in arrays)
 
 
 def load_reference_inputs(model: Model) -> NDArray[np.uint8]:
@@ -95,28 +109,28 @@ def load_reference_inputs(model: Model) -> NDArray[np.uint8]:
 def load_reference_answers(model: Model, count: int) -> NDArray[np.float32] | None:
     """[count] probabilities that float32 gave for the reference inputs when the model was exported; None where the
     export did not write them. Raises ModelError where they are something else."""
-    told = _reference_array(model, "probability")
-    if told is None:
+    values = _reference_array(model, "probability")
+    if values is None:
         return None
-    if told.dtype != np.float32 or told.shape != (count,) or not ((told >= 0) & (told <= 1)).all():
+    if values.dtype != np.float32 or values.shape != (count,) or not ((values >= 0) & (values <= 1)).all():
         raise ModelError(
-            f"{model.reference_inputs}: probability is {told.dtype} {told.shape}, not {count} probabilities in "
+            f"{model.reference_inputs}: probability is {values.dtype} {values.shape}, not {count} probabilities in "
             "float32; export the model again"
         )
-    return told
+    return values
 
 
 def _reference_array(model: Model, name: str) -> NDArray[Any] | None:
     try:
         with np.load(model.reference_inputs, allow_pickle=False) as arrays:
-            found: NDArray[Any] | None = arrays.get(name)
-            return found
+            array: NDArray[Any] | None = arrays.get(name)
+            return array
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{model.reference_inputs} has no readable array `{name}`; export the model again") from error
 
 
 def answers(runner: Runner, images: NDArray[np.uint8], batch_size: int) -> Outputs:
-    """What an entered runner says of all images, as one Outputs."""
+    """The outputs of an entered runner for all images [N, 1, S, S], as one Outputs."""
     return concatenate(list(runner.run(split(images, batch_size))))
 
 
@@ -127,11 +141,12 @@ def split(images: NDArray[np.uint8], size: int) -> Iterator[NDArray[np.uint8]]:
 
 
 def concatenate(parts: list[Outputs]) -> Outputs:
-    """The pieces of one batch, in order, as the batch's own answer."""
+    """The pieces of one batch, in order, as one Outputs."""
     if len(parts) == 1:
         return parts[0]
+    features = [part.features for part in parts if part.features is not None]
     return Outputs(
         probability=np.concatenate([part.probability for part in parts]),
         cam=np.concatenate([part.cam for part in parts]),
-        features=np.concatenate([part.features for part in parts]),
+        features=np.concatenate(features) if features else None,
     )

@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What a model says of one batch, by the names of its contract; arrays the receiver owns."""
+    """The outputs of a model for one batch, by the names of its contract; the receiver owns the arrays."""
 
     probability: NDArray[np.float32]  # [N] of abnormality
     cam: NDArray[np.float32]  # [N, h, w] class activation map, in logits
-    features: NDArray[np.float32]  # [N, 1664] pooled features
+    features: NDArray[np.float32] | None  # [N, 1664] pooled features; None unless RunnerOptions.features asks for them
 
 
 @dataclass(frozen=True, slots=True)
 class RunnerInfo:
     """What the manifest records of a runner; known once it is entered."""
 
-    name: str  # 'openvino' or 'tensorrt'
+    name: str  # of the backend, as the registry has it
     device: str  # the processor's or GPU's own name
     precision: str  # 'float32', 'bf16', 'int8' or 'fp16'
     reason: str  # why this device and this precision
@@ -41,13 +41,13 @@ class Runner(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Images that the device works on at once: in a larger batch they only wait for each other."""
+        """Images that the device works on at once; a larger batch is split."""
         ...
 
     @property
     def busy_seconds(self) -> float:
-        """During which the device had work, since the runner was entered. Where the host learns of an end only when
-        it asks (a GPU), it reads high while the device waits for batches."""
+        """Seconds in which the device had work, since the runner was entered. On a GPU the host learns that work has
+        ended only when it asks, so the value is too high while the device waits for batches."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -67,9 +67,11 @@ class Runner(Protocol):
 class RunnerOptions:
     """How to run. Checked when a runner is opened: a wrong value is an InputError that lists the right ones."""
 
-    device: str = "auto"  # 'auto', 'gpu' or 'cpu'
-    precision: str = "auto"  # 'auto', 'float32', 'bf16' or 'int8': the CPU runner's; a plan has its own, from the graph
+    device: str = "auto"  # 'auto' or a device of registry.BACKENDS
+    precision: str = "auto"  # 'auto' or a precision of registry.BACKENDS; a plan has its own, from the graph
     batch_size: int = 8  # images in one piece of work on a GPU; larger batches are split. A CPU takes one by one
     gpu: str = "0"  # index as CUDA counts, or UUID ('GPU-...' or 'MIG-...')
-    cache_dir: Path | None = None  # where the CPU runner keeps what a start need not do again; None: nowhere
+    cache_dir: Path | None = None  # where a backend keeps results that the next start can reuse; None: nowhere
     threads: int | None = None  # of the CPU runner; None leaves it to OpenVINO, which takes every core it may
+    backend: str = "auto"  # 'auto' or a name of registry.BACKENDS
+    features: bool = False  # fetch Outputs.features from the device as well

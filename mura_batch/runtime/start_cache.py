@@ -1,7 +1,7 @@
-"""What a start need not do again: parity figures measured by an earlier one, and the compiled network.
+"""Results of an earlier start that the next one reuses: measured parity, compiled networks.
 
-Everything here may be deleted. A file that cannot be read, is damaged or cannot be written is as if it were not there:
-the next start measures or compiles again.
+All of it may be deleted. A file that is missing, damaged or cannot be written costs time only: the next start measures
+or compiles again.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from mura_batch.runtime.parity import Parity
 _DIGEST = hashlib.sha256().digest_size
 
 
-class Kept:
-    """One file `KIND-<key>` of a folder, which holds no more than `most` of the kind, the newest.
+class CacheFile:
+    """One file `KIND-<key>` of a folder; at most `most` files of the kind are kept, the newest.
 
-    basis: everything that the content depends on, as JSON can hold it. folder None: nothing is kept.
+    basis: everything that the content depends on, as JSON can hold it. folder None: nothing is read or written.
     """
 
     def __init__(self, folder: Path | None, kind: str, basis: Sequence[Any], most: int) -> None:
@@ -49,14 +49,14 @@ class Kept:
                 file.writelines(parts)
             temporary.replace(self._path)
             self._prune(self._path.parent)
-        except OSError:  # a full disk: nothing is lost but the next start's seconds
+        except OSError:  # a full disk costs the next start some seconds, and nothing else
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
 
     def _prune(self, folder: Path) -> None:
         newest_first = sorted(folder.glob(f"{self._kind}-*"), key=_time_of, reverse=True)
-        left_by_a_kill = folder.glob(f".{self._kind}-*.tmp")  # one run at a time writes here
-        for path in (*newest_first[self._most :], *left_by_a_kill):
+        abandoned = folder.glob(f".{self._kind}-*.tmp")  # one run at a time writes here
+        for path in (*newest_first[self._most :], *abandoned):
             path.unlink(missing_ok=True)
 
 
@@ -66,35 +66,35 @@ class ParityCache:
     MOST = 64  # of 100 bytes each: one for each model, OpenVINO and processor
 
     def __init__(self, folder: Path | None, basis: Sequence[Any]) -> None:
-        self._kept = Kept(folder, "parity", basis, self.MOST)
+        self._file = CacheFile(folder, "parity", basis, self.MOST)
 
     def read(self) -> Parity | None:
         try:
-            return Parity(**json.loads(self._kept.read() or b""))
+            return Parity(**json.loads(self._file.read() or b""))
         except (ValueError, TypeError):
             return None
 
     def write(self, parity: Parity) -> None:
-        self._kept.write(json.dumps(asdict(parity)).encode())
+        self._file.write(json.dumps(asdict(parity)).encode())
 
 
 class NetworkCache:
-    """A compiled network as OpenVINO exports it, behind its SHA-256: a blob with a damaged block was seen to load
-    without a word and to give features off by 0.9 (OpenVINO 2026.4.1)."""
+    """A compiled network as OpenVINO exports it, after its SHA-256: OpenVINO 2026.4.1 loaded one with a damaged block
+    without an error, and its features were off by 0.9."""
 
     MOST = 3  # of 51 MB each, int8 of 25: the precisions of one model
 
     def __init__(self, folder: Path | None, basis: Sequence[Any]) -> None:
-        self.is_kept = folder is not None
-        self._kept = Kept(folder, "compiled", basis, self.MOST)
+        self.is_enabled = folder is not None
+        self._file = CacheFile(folder, "compiled", basis, self.MOST)
 
     def read(self) -> bytes | None:
-        content = self._kept.read() or b""
+        content = self._file.read() or b""
         digest, blob = content[:_DIGEST], content[_DIGEST:]
         return blob if hashlib.sha256(blob).digest() == digest else None
 
     def write(self, blob: bytes) -> None:
-        self._kept.write(hashlib.sha256(blob).digest(), blob)
+        self._file.write(hashlib.sha256(blob).digest(), blob)
 
 
 def _time_of(path: Path) -> int:

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from mura_batch.model_card import Model, load_model
-from mura_batch.runtime.nvidia.devices import Gpu, NoGpu, find_gpu, list_gpus
+from mura_batch.runtime.backend import Absent
+from mura_batch.runtime.nvidia.devices import Gpu, list_gpus
+from mura_batch.runtime.tensorrt.backend import usable_gpu
 
 HERE = Path(__file__).parent
 REFERENCE = HERE.parents[1] / "engines" / "reference"
@@ -27,15 +29,15 @@ RESULTS: dict[str, dict[str, Any]] = {}  # test -> outcome, reason, figures
 def gpu() -> Gpu:
     """The first GPU, by pycuda alone."""
     found = list_gpus()
-    if isinstance(found, NoGpu):
+    if isinstance(found, Absent):
         pytest.skip(f"no NVIDIA GPU: {found.reason}")
     return found[0]
 
 
 @pytest.fixture
 def tensorrt_gpu(gpu: Gpu) -> Gpu:
-    found = find_gpu(str(gpu.index))
-    if isinstance(found, NoGpu):
+    found = usable_gpu(str(gpu.index))
+    if isinstance(found, Absent):
         pytest.skip(f"not run: {found.reason}")
     return found
 
@@ -103,5 +105,5 @@ def machine() -> dict[str, Any]:
             return "not installed"
 
     found = list_gpus()
-    gpus = [] if isinstance(found, NoGpu) else [f"{gpu.name}, driver {gpu.driver}, CUDA {gpu.cuda}" for gpu in found]
+    gpus = [] if isinstance(found, Absent) else [f"{gpu.name}, driver {gpu.driver}, CUDA {gpu.cuda}" for gpu in found]
     return {"gpus": gpus, **{name: number(name) for name in ("pycuda", "tensorrt", "mura-batch")}}

@@ -88,10 +88,10 @@ def test_no_context_is_left_on_the_thread_after_the_end(gpu: Gpu) -> None:
 
 
 def test_a_buffer_that_does_not_fit_is_told_with_its_mend(gpu: Gpu) -> None:
-    from mura_batch.runtime.nvidia.cuda import OutOfDeviceMemory, allocate, told
+    from mura_batch.runtime.nvidia.cuda import OutOfDeviceMemory, allocate, cuda_errors
 
     def work() -> None:
-        with told("a test"):
+        with cuda_errors("a test"):
             allocate(gpu.memory_bytes * 2)
 
     with pytest.raises(OutOfDeviceMemory, match="--batch-size"):

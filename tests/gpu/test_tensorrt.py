@@ -37,7 +37,7 @@ def test_a_plan_is_built_held_against_the_cpu_and_run(tensorrt_gpu: Gpu, model: 
     images = load_reference_inputs(model)
     with open_runner(model, RunnerOptions(device="cpu", precision="float32")) as runner:
         expected = answers(runner, images, 8)
-    with open_runner(model, RunnerOptions(device="gpu", batch_size=32)) as runner:
+    with open_runner(model, RunnerOptions(device="gpu", batch_size=32, features=True)) as runner:
         outputs = list(runner.run([images[:1], images[1:6], np.resize(images, (70, *images.shape[1:]))]))
         figure("device", runner.info.device)
     assert [len(output.probability) for output in outputs] == [1, 5, 70]
@@ -110,7 +110,7 @@ def test_speed_and_parity_of_every_runner_here_are_measured(tensorrt_gpu: Gpu, m
     for record in bench(model, (1, 8, 32)):
         if record.images_per_second is not None:
             figure(f"{record.runner} batch {record.batch_size} img/s", round(record.images_per_second, 1))
-        if record.runner == "gpu":
+        if record.runner == "tensorrt":
             assert record.parity_max_abs is not None
             assert record.parity_max_abs <= 5e-3
 

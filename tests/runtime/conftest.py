@@ -207,7 +207,7 @@ def kit(
 @pytest.fixture(scope="session")
 def expected(tiny_model: Model, pictures: np.ndarray) -> Outputs:
     """What the CPU says of `pictures` in float32."""
-    with open_runner(tiny_model, RunnerOptions(device="cpu", precision="float32")) as runner:
+    with open_runner(tiny_model, RunnerOptions(device="cpu", precision="float32", features=True)) as runner:
         (outputs,) = runner.run([pictures])
     return outputs
 

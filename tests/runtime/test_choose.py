@@ -39,7 +39,7 @@ def test_the_gpu_asked_for_without_pycuda_is_an_error_with_its_mend(
     no_driver_file.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul 27 2025\n")
     without("pycuda", ModuleNotFoundError("No module named 'pycuda'", name="pycuda"))
     with pytest.raises(
-        RunnerError, match=r"driver is here but pycuda is not installed.*pip install 'mura-batch\[gpu\]'"
+        RunnerError, match=r"driver is loaded but pycuda is not installed.*pip install 'mura-batch\[gpu\]'"
     ):
         open_runner(tiny_model, RunnerOptions(device="gpu"))
     assert devices.driver_version() == "580.65.06"
@@ -125,5 +125,5 @@ def test_a_gpu_that_is_not_there_is_an_error_that_lists_those_that_are(
     own_model: Model, simulation: Any, gpu: str
 ) -> None:
     simulation.start("11.4.0.106")
-    with pytest.raises(InputError, match="here are: 0 NVIDIA Simulated 1 GPU-11111111"):
+    with pytest.raises(InputError, match="choose of: 0 NVIDIA Simulated 1 GPU-11111111"):
         open_runner(own_model, RunnerOptions(gpu=gpu))

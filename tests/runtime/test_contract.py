@@ -21,14 +21,18 @@ TOLERANCE = 2e-3  # between runners: both read the same FP16 weights and compute
 def open_any(request: pytest.FixtureRequest, tiny_model: Model) -> Open:
     """open_any(batch_size=4, **more) -> a runner not yet entered: the CPU's, really; the GPU's, over fakes."""
     if request.param == "openvino":
-        return lambda batch_size=4: open_runner(tiny_model, RunnerOptions("cpu", "float32", batch_size))
+        return lambda batch_size=4, features=True: open_runner(
+            tiny_model, RunnerOptions("cpu", "float32", batch_size, features=features)
+        )
     simulation = request.getfixturevalue("simulation")
     simulation.start(request.param.split()[1])
     own = request.getfixturevalue("own_model")
     from mura_batch.runtime.tensorrt.compile import BuildOptions, compile_plan
 
     compile_plan(own, BuildOptions(opt_batch=4, max_batch=8))
-    return lambda batch_size=4: open_runner(own, RunnerOptions("gpu", batch_size=batch_size))
+    return lambda batch_size=4, features=True: open_runner(
+        own, RunnerOptions("gpu", batch_size=batch_size, features=features)
+    )
 
 
 def pieces(pictures: np.ndarray, *sizes: int) -> Iterator[np.ndarray]:
@@ -51,6 +55,13 @@ def test_one_answer_comes_for_each_batch_in_order_whatever_their_sizes(
         got = np.concatenate([getattr(output, name) for output in outputs])
         assert got.dtype == np.float32
         assert np.allclose(got, getattr(expected, name), atol=0.01, rtol=0.02)
+
+
+def test_features_are_fetched_only_when_asked_for(open_any: Open, pictures: np.ndarray) -> None:
+    with open_any(features=False) as runner:
+        (outputs,) = runner.run([pictures[:7]])
+    assert outputs.features is None
+    assert outputs.cam.shape == (7, 8, 8)
 
 
 def test_a_picture_has_the_same_score_whatever_it_is_batched_with(open_any: Open, pictures: np.ndarray) -> None:
@@ -163,10 +174,12 @@ def test_the_manifest_gets_what_it_records(open_any: Open) -> None:
     ("options", "words"),
     [
         (RunnerOptions(device="tpu"), "auto, gpu, cpu"),
+        (RunnerOptions(backend="onnx"), "auto, tensorrt, openvino"),
+        (RunnerOptions(device="cpu", backend="tensorrt"), "does not run on --device cpu"),
         (RunnerOptions(precision="int4"), "auto, float32, bf16, int8"),
         (RunnerOptions(batch_size=0), "1 to"),
         (RunnerOptions(threads=0), "1 or more"),
-        (RunnerOptions(device="gpu", precision="bf16"), "for the CPU"),
+        (RunnerOptions(device="gpu", precision="bf16"), "for --device cpu"),
     ],
 )
 def test_a_wrong_option_is_named_with_what_it_may_be(tiny_model: Model, options: RunnerOptions, words: str) -> None:

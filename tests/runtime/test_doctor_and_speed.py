@@ -30,8 +30,8 @@ def test_a_machine_without_a_gpu_is_well_enough(
     checks = by_name(examine(tmp_path / "out", own_model.folder))
     assert [check for check in checks.values() if check.status == "fail"] == []
     assert checks["gpu"].status == "warn"
-    assert "mura-batch[gpu]" in checks["gpu"].mend
-    assert all(check.mend for check in checks.values() if check.status != "ok")
+    assert "mura-batch[gpu]" in checks["gpu"].fix
+    assert all(check.fix for check in checks.values() if check.status != "ok")
     assert own_model.hash[:12] in checks["model"].detail
 
 
@@ -48,13 +48,13 @@ def test_a_decoder_that_does_not_work_is_told(own_model: Model, monkeypatch: pyt
     monkeypatch.setattr(imagecodecs, "jpegls_decode", lambda stream: stream)
     check = by_name(examine(None, own_model.folder))["decoder jpegls"]
     assert check.status == "fail"
-    assert "imagecodecs" in check.mend
+    assert "imagecodecs" in check.fix
 
 
 def test_a_changed_model_is_told(own_model: Model) -> None:
     own_model.onnx.write_bytes(own_model.onnx.read_bytes() + b"!")
     check = by_name(examine(None, own_model.folder))["model"]
-    assert (check.status, bool(check.mend)) == ("fail", True)
+    assert (check.status, bool(check.fix)) == ("fail", True)
     assert "not the file its card describes" in check.detail
 
 
@@ -63,10 +63,10 @@ def test_a_gpu_without_a_plan_is_a_failure_with_its_command(own_model: Model, si
     checks = by_name(examine(None, own_model.folder))
     assert "NVIDIA Simulated 1" in checks["gpu"].detail
     assert "CUDA 13.0" in checks["driver"].detail
-    assert checks["plan"].status == "fail"
-    assert checks["plan"].mend == f"mura-batch compile {own_model.folder}"
+    assert checks["tensorrt plan"].status == "fail"
+    assert checks["tensorrt plan"].fix == f"mura-batch compile {own_model.folder}"
     compile_plan(own_model, BuildOptions(opt_batch=4, max_batch=8))
-    assert by_name(examine(None, own_model.folder))["plan"].status == "ok"
+    assert by_name(examine(None, own_model.folder))["tensorrt plan"].status == "ok"
     assert not simulation.machine.live, "the doctor leaves nothing on the GPU"
 
 
@@ -75,7 +75,7 @@ def test_a_driver_that_does_not_start_is_a_failure(own_model: Model, simulation:
     simulation.machine.fail("init")
     check = by_name(examine(None, own_model.folder))["gpu"]
     assert check.status == "fail"
-    assert "nvidia-smi" in check.mend
+    assert "nvidia-smi" in check.fix
 
 
 def test_an_output_folder_open_to_all_or_closed_to_us_is_told(own_model: Model, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_an_output_folder_open_to_all_or_closed_to_us_is_told(own_model: Model, 
     out.mkdir(mode=0o700)
     os.chmod(out, 0o755)
     checks = by_name(examine(out, own_model.folder))
-    assert (checks["permissions"].status, checks["permissions"].mend) == ("warn", f"chmod o-rwx {out}")
+    assert (checks["permissions"].status, checks["permissions"].fix) == ("warn", f"chmod o-rwx {out}")
     assert checks["out"].status == checks["lock"].status == "ok"
     os.chmod(out, 0o700)
     assert by_name(examine(out, own_model.folder))["permissions"].status == "ok"
@@ -101,9 +101,9 @@ def test_a_disk_that_is_nearly_full_is_told(own_model: Model, tmp_path: Path, mo
 def test_the_bench_measures_what_runs_here_and_says_why_the_rest_does_not(tiny_model: Model, simulation: Any) -> None:
     records = list(bench(tiny_model, (1, 4), seconds=0.05))
     assert [(record.runner, record.batch_size) for record in records[:4]] == [
-        ("cpu float32", 1), ("cpu bf16", 1), ("cpu int8", 1), ("gpu", 1),
+        ("openvino float32", 1), ("tensorrt", 1), ("openvino bf16", 1), ("openvino int8", 1),
     ]  # fmt: skip
-    reference, _, int8, gpu = records[:4]
+    reference, gpu, _, int8 = records[:4]
     assert "int8.npz" in int8.unavailable
     assert reference.ratio == 1.0
     assert reference.parity_max_abs == 0.0
@@ -120,8 +120,8 @@ def test_the_bench_measures_what_runs_here_and_says_why_the_rest_does_not(tiny_m
 def test_the_bench_measures_the_gpu_where_there_is_one(own_model: Model, simulation: Any) -> None:
     simulation.start("11.4.0.106")
     compile_plan(own_model, BuildOptions(opt_batch=4, max_batch=8))
-    record = list(bench(own_model, (4,), seconds=0.05))[-1]
-    assert (record.runner, record.precision, record.device) == ("gpu", "fp16", "NVIDIA Simulated 1")
+    (record,) = (found for found in bench(own_model, (4,), seconds=0.05) if found.runner == "tensorrt")
+    assert (record.precision, record.device) == ("fp16", "NVIDIA Simulated 1")
     assert record.parity_max_abs is not None
     assert record.parity_max_abs < 5e-3
     assert not simulation.machine.live

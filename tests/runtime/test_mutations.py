@@ -41,8 +41,8 @@ MUTATIONS = (
     Mutation(
         "a refused address is not noticed",
         "tensorrt.slot",
-        "if not context.set_tensor_address(name, buffer.address):",
-        "if context.set_tensor_address(name, buffer.address) is None:",
+        "if not context.set_tensor_address(name, address):",
+        "if context.set_tensor_address(name, address) is None:",
     ),
     Mutation(
         "missing shapes are not noticed",

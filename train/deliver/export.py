@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mura_batch.atomic_files import atomic_folder
 from mura_batch.errors import InputError, OutputError
 from mura_batch.model_card import ONNX_NAME, ModelCard, load_model, write_card
 from mura_batch.preprocess import InputSpec
+from mura_batch.runtime.parity import FP16_GATE
 from train.data.examples import TRAIN, VAL, Dataset, labels_of, studies_of
 from train.deliver.card_text import CardText
 from train.deliver.reference_inputs import Pictures, reference_inputs, save_reference_inputs
@@ -28,16 +29,7 @@ from train.measure.calibrate import (
 )
 from train.measure.figures import figures
 from train.models.densenet import MuraNet
-from train.models.float16_rounding import (
-    FLIP_MARGIN,
-    MAX_ABS_GATE,
-    MEAN_ABS_GATE,
-    compare,
-    emulated,
-    joined,
-    require_parity,
-    run_onnx,
-)
+from train.models.float16_rounding import compare, emulated, joined, require_parity, run_onnx
 from train.models.logits import picture_logits
 from train.models.members import Member
 from train.models.scoring_graph import scoring_graph, to_onnx
@@ -111,11 +103,11 @@ def _parity(pairs: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], threshold: f
     apart = {name: compare(half, full, threshold) for name, (half, full) in pairs.items()}
     for name, parity in apart.items():
         require_parity(parity, name)
-    sets = {name: parity.as_dict() for name, parity in apart.items()}
+    sets = {name: asdict(parity) for name, parity in apart.items()}
     return {
         **joined(sets),
         "method": "FP16 emulated on a CPU (a cast to float16 and back behind each half tensor) against torch float32",
-        "gates": {"max_abs": MAX_ABS_GATE, "mean_abs": MEAN_ABS_GATE, "flips": 0, "flip_margin": FLIP_MARGIN},
+        "gates": {**asdict(FP16_GATE), "flips": 0},
         "sets": sets,
     }
 

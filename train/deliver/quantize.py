@@ -21,7 +21,7 @@ from mura_batch.atomic_files import edited_folder
 from mura_batch.errors import ModelError
 from mura_batch.model_card import CARD_NAME, INT8_NAME, Model, ModelCard, load_model, write_card
 from mura_batch.runtime.cpu_answers import cpu_answers
-from mura_batch.runtime.parity import CPU_GATE, compare
+from mura_batch.runtime.parity import CPU_GATE, compare_outputs
 from train.data.examples import VAL, Dataset, studies_of
 from train.models.float16_rounding import emulated, run_onnx
 
@@ -76,7 +76,7 @@ def channel_ranges(onnx_bytes: bytes, pictures: Pictures) -> dict[str, NDArray[n
 def _parity(model: Model, dataset: Dataset, inputs: Pictures) -> dict[str, Any]:
     """Of int8 against float32 on the validation pictures, by the runner that scores."""
     exact, rounded = (cpu_answers(model, precision, inputs[:, None]) for precision in ("float32", "int8"))
-    parity = compare(exact.probability, rounded, model.card.threshold, CPU_GATE)
+    parity = compare_outputs(exact.probability, rounded, model.card.threshold, CPU_GATE)
     if failures := parity.failures(CPU_GATE):
         raise ModelError(f"int8 is past the gate on {VAL}: {'; '.join(failures)}; the model folder stays as it was")
     apart = np.abs(rounded.probability.astype(np.float64) - exact.probability)

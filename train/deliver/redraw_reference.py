@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from mura_batch.atomic_files import edited_folder
 from mura_batch.model_card import CARD_NAME, REFERENCE_INPUTS_NAME, Model, ModelCard, write_card
@@ -19,7 +19,7 @@ def redraw_reference(model: Model) -> ModelCard:
     half = run_onnx(emulated(model.onnx.read_bytes()), pictures)["probability"]
     parity = compare(half, told, model.card.threshold)
     require_parity(parity, REFERENCE_INPUTS_NAME)
-    here = {**parity.as_dict(), "method": "FP16 emulated against OpenVINO float32, both on the FP16 weights"}
+    here = {**asdict(parity), "method": "FP16 emulated against OpenVINO float32, both on the FP16 weights"}
     sets = {**model.card.parity.get("sets", {}), "reference_inputs": here}
     card = replace(model.card, parity={**model.card.parity, **joined(sets), "sets": sets})
     with edited_folder(model.folder, without=(CARD_NAME, REFERENCE_INPUTS_NAME)) as made:

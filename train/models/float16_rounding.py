@@ -8,7 +8,6 @@ behind every tensor that was float16. Both graphs are then run and compared.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,44 +17,21 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mura_batch.errors import InputError, ModelError
 from mura_batch.progress import progress_bar
-
-# Gates of the parity of an FP16 network: a probability moves less than the two decimals that a report prints.
-MAX_ABS_GATE = 5e-3
-MEAN_ABS_GATE = 5e-4
-FLIP_MARGIN = 5e-3  # a score nearer to the threshold than this may fall on either side
+from mura_batch.runtime import parity
+from mura_batch.runtime.parity import FP16_GATE, Parity
 
 SELECTING = frozenset(
     {"Relu", "Concat", "MaxPool", "Identity", "Squeeze", "Reshape"}
 )  # give no new values: nothing to round
 
 
-@dataclass(frozen=True, slots=True)
-class Parity:
-    """Probabilities of the FP16 graph against float32 on n pictures. flips: decisions that differ although float32 is
-    further than FLIP_MARGIN from the threshold."""
-
-    max_abs: float
-    mean_abs: float
-    flips: int
-    n: int
-    finite: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
 def compare(half: NDArray[np.float32], full: NDArray[np.float32], threshold: float) -> Parity:
-    """Both [N]. A non-finite value makes finite False and both errors infinite."""
-    if not (np.isfinite(half).all() and np.isfinite(full).all()):
-        return Parity(float("inf"), float("inf"), 0, len(full), finite=False)
-    apart = np.abs(half.astype(np.float64) - full)
-    far = np.abs(full - threshold) > FLIP_MARGIN
-    flips = int((((half > threshold) != (full > threshold)) & far).sum())
-    return Parity(float(apart.max()), float(apart.mean()), flips, len(full), finite=True)
+    """Probabilities [N] of the FP16 graph against float32."""
+    return parity.compare(full, half, threshold, FP16_GATE)
 
 
 def joined(sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Parities of several sets of pictures, each as `as_dict` gives it, as one of them all."""
+    """Parities of several sets of pictures, each as a dictionary of its fields, as one of them all."""
     n = sum(told["n"] for told in sets.values())
     return {
         "max_abs": max(told["max_abs"] for told in sets.values()),
@@ -66,14 +42,14 @@ def joined(sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def require_parity(parity: Parity, what: str) -> None:
+def require_parity(measured: Parity, what: str) -> None:
     """Raises ModelError that names the gate missed; returns nothing otherwise."""
-    if not parity.finite:
+    if not measured.finite:
         raise ModelError(f"{what}: half precision overflows: train with more weight decay, or export another epoch")
     for name, value, gate in (
-        ("max |dp|", parity.max_abs, MAX_ABS_GATE),
-        ("mean |dp|", parity.mean_abs, MEAN_ABS_GATE),
-        ("decision flips", parity.flips, 0),
+        ("max |dp|", measured.max_abs, FP16_GATE.max_abs),
+        ("mean |dp|", measured.mean_abs, FP16_GATE.mean_abs),
+        ("decision flips", measured.flips, 0),
     ):
         if value > gate:
             raise ModelError(

@@ -1,5 +1,7 @@
-"""The CUDA side of the GPU runner: one thread that owns the device, its primary context, and page-locked and device
-buffers. The only importer of pycuda besides `devices`, which probes; imported only after that probe."""
+"""The CUDA side of the GPU runner: one thread that owns the device, its context and its buffers.
+
+Imported only after `devices` has probed CUDA.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ from mura_batch.errors import RunnerError
 T = TypeVar("T")
 
 STREAM_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING; pycuda has no name for it
-ANSWER_SECONDS = 300.0  # a batch takes under a second: after this the GPU is gone and did not say so
-GOODBYE_SECONDS = 30.0
+ANSWER_SECONDS = 300.0  # a batch takes under a second: after this the GPU is lost
+JOIN_SECONDS = 30.0
 
 
 class OutOfDeviceMemory(RunnerError):  # noqa: N818  # the name says what is wrong, as MemoryError does
@@ -30,24 +32,24 @@ class OutOfDeviceMemory(RunnerError):  # noqa: N818  # the name says what is wro
 
 
 @contextmanager
-def told(doing: str) -> Iterator[None]:
-    """Turns pycuda's errors into RunnerErrors that say what was being done and how to mend it."""
+def cuda_errors(doing: str) -> Iterator[None]:
+    """Turns pycuda's errors into RunnerErrors that say what was being done and how to fix it."""
     try:
         yield
     except cuda.MemoryError as error:
-        raise OutOfDeviceMemory(f"{doing}: the GPU's memory is full ({error}). {MEMORY_MEND}") from error
+        raise OutOfDeviceMemory(f"{doing}: the GPU's memory is full ({error}). {MEMORY_FIX}") from error
     except cuda.Error as error:  # pycuda's RuntimeError is a child of this, not of the builtin
-        raise RunnerError(f"{doing}: {error}. {LOST_MEND}") from error
+        raise RunnerError(f"{doing}: {error}. {LOST_FIX}") from error
 
 
-MEMORY_MEND = "Use a smaller --batch-size, another --gpu, or end what else runs there (nvidia-smi lists it)."
-LOST_MEND = "The GPU failed or was lost; nvidia-smi and dmesg (Xid) tell more. Then run again."
+MEMORY_FIX = "Use a smaller --batch-size, another --gpu, or end what else runs there (nvidia-smi lists it)."
+LOST_FIX = "The GPU failed or was lost; nvidia-smi and dmesg (Xid) tell more. Then run again."
 
 
 class GpuThread:
-    """One thread that makes, uses and frees everything on the GPU; work is done in the order in which it was given.
+    """One thread that creates, uses and frees everything on the GPU; work is done in the order of submission.
 
-    A daemon: a GPU that never answers must not keep the process from ending.
+    A daemon thread: a GPU that never answers must not keep the process alive.
     """
 
     def __init__(self) -> None:
@@ -65,14 +67,14 @@ class GpuThread:
 
     def close(self) -> None:
         self._work.put(None)
-        self._thread.join(GOODBYE_SECONDS)
+        self._thread.join(JOIN_SECONDS)
 
     def _serve(self) -> None:
         while (item := self._work.get()) is not None:
             future, work = item
             try:
                 future.set_result(work())
-            except BaseException as error:  # noqa: BLE001  # it travels to the waiting thread, whatever it is
+            except BaseException as error:  # noqa: BLE001  # passed to the waiting thread, whatever it is
                 forget_frames(error)
                 future.set_exception(error)
             del item, future, work  # the loop's names must not keep a TensorRT object alive
@@ -84,22 +86,22 @@ def wait_for(future: Future[T]) -> T:
     except TimeoutError as error:
         if future.done():
             raise
-        raise RunnerError(f"the GPU has not answered for {ANSWER_SECONDS:g} s. {LOST_MEND}") from error
+        raise RunnerError(f"the GPU has not answered for {ANSWER_SECONDS:g} s. {LOST_FIX}") from error
 
 
 def forget_frames(error: BaseException | None) -> None:
-    """Frames of a traceback keep their local variables alive, TensorRT objects among them; those must go on the GPU
-    thread, before the CUDA context does, or the process dies when the traceback does."""
+    """Clears the frames of a traceback. They keep local variables alive, TensorRT objects too, which must be freed on
+    the GPU thread before the CUDA context is, or the process dies when the traceback is freed."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
 
 
 class PrimaryContext:
-    """The primary CUDA context of one GPU (the one TensorRT uses), current on the thread that made this until close."""
+    """The primary CUDA context of one GPU (the one TensorRT uses), current on the creating thread until close."""
 
     def __init__(self, index: int) -> None:
-        with told(f"GPU {index} cannot be opened"):
+        with cuda_errors(f"GPU {index} cannot be opened"):
             cuda.init()
             self._context: Any = cuda.Device(index).retain_primary_context()
             self._context.push()
@@ -111,7 +113,7 @@ class PrimaryContext:
         try:
             cuda.Context.pop()
         finally:
-            # By hand: pycuda's destructor of a primary context calls cuCtxDetach, not cuDevicePrimaryCtxRelease.
+            # Explicitly: pycuda's destructor of a primary context calls cuCtxDetach, not cuDevicePrimaryCtxRelease.
             context.detach()
 
     def __enter__(self) -> Self:
@@ -120,12 +122,12 @@ class PrimaryContext:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        forget_frames(error)  # what they hold goes while the context is still there
+        forget_frames(error)  # what they hold is freed while the context exists
         self.close()
 
 
 class Buffer:
-    """Page-locked memory and its twin on the device. `host` is [size, ...]; the first n rows travel."""
+    """Page-locked memory and a device buffer of the same size. `host` is [size, ...]; the first n rows are copied."""
 
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         self._device: Any = None
@@ -159,7 +161,7 @@ class Buffer:
 
 
 def new_stream() -> Any:
-    """Never the default stream: it waits for all others."""
+    """Never the default stream, which waits for all others."""
     return cuda.Stream(STREAM_NON_BLOCKING)
 
 

@@ -1,7 +1,7 @@
-"""The GPUs of this machine, told without making anything on them.
+"""Lists the GPUs of this machine; creates nothing on them.
 
-CUDA is probed before TensorRT is so much as imported: without a driver TensorRT hands back half-made objects and the
-process dies when they are used.
+CUDA is probed before TensorRT is imported: without a driver TensorRT returns half-initialised objects, and the process
+dies with SIGSEGV when they are used.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mura_batch.errors import InputError
+from mura_batch.runtime.backend import Absent
 
 DRIVER_VERSION_FILE = Path("/proc/driver/nvidia/version")  # there while NVIDIA's kernel module is loaded
 GPU_EXTRA = "pip install 'mura-batch[gpu]'"
@@ -20,7 +21,7 @@ GPU_EXTRA = "pip install 'mura-batch[gpu]'"
 @dataclass(frozen=True, slots=True)
 class Gpu:
     """One CUDA device. compute_capability: 'major.minor'. cuda: the newest CUDA that the driver serves, 'major.minor'.
-    driver: version of NVIDIA's driver, '' where it is not told."""
+    driver: version of NVIDIA's driver, '' where it is unknown."""
 
     index: int
     uuid: str
@@ -32,49 +33,29 @@ class Gpu:
     cuda: str
 
 
-@dataclass(frozen=True, slots=True)
-class NoGpu:
-    """Why there is no usable GPU. is_broken: one is there, fitted out for this program, and does not answer."""
-
-    reason: str
-    mend: str
-    is_broken: bool = False
-
-
-def find_gpu(selector: str) -> Gpu | NoGpu:
-    """The GPU named by index or UUID, if TensorRT is there to use it. Raises InputError if the name fits none."""
+def find_gpu(selector: str) -> Gpu | Absent:
+    """The GPU with that index or UUID; pycuda is needed. Raises InputError if the name fits none or several."""
     gpus = list_gpus()
-    if isinstance(gpus, NoGpu):
-        return gpus
-    gpu = pick_gpu(gpus, selector)
-    try:
-        import tensorrt  # noqa: F401  # is it there, and do its libraries load?
-    except (ImportError, OSError) as error:
-        return NoGpu(
-            f"an NVIDIA GPU is here ({gpu.name}) but TensorRT cannot be loaded: {error}",
-            f"Install it with: {GPU_EXTRA}",
-        )
-    return gpu
+    return gpus if isinstance(gpus, Absent) else pick_gpu(gpus, selector)
 
 
-def list_gpus() -> tuple[Gpu, ...] | NoGpu:
-    """Every CUDA device in CUDA's own order; pycuda is needed, TensorRT is not."""
+def list_gpus() -> tuple[Gpu, ...] | Absent:
+    """Every CUDA device in CUDA's order; pycuda is needed, TensorRT is not."""
     try:
         import pycuda.driver as cuda
     except ModuleNotFoundError as error:
         if error.name == "pycuda":
             return _without_pycuda()
-        return NoGpu(f"pycuda cannot be loaded ({error})", f"Install it again with: {GPU_EXTRA}")
+        return Absent(f"pycuda cannot be loaded ({error})", f"Install it again with: {GPU_EXTRA}")
     except ImportError as error:  # libcuda.so.1 is not there
-        return NoGpu(f"NVIDIA's driver cannot be loaded ({error})", "Install NVIDIA's driver for this GPU.")
+        return Absent(f"NVIDIA's driver cannot be loaded ({error})", "Install NVIDIA's driver for this GPU.")
     try:
         cuda.init()
         gpus = tuple(_describe(cuda, index) for index in range(cuda.Device.count()))
     except cuda.Error as error:  # pycuda's errors are not RuntimeError's children
-        absent = "no cuda-capable device" in str(error).lower() or "no device" in str(error).lower()
-        if absent:
+        if "no cuda-capable device" in str(error).lower() or "no device" in str(error).lower():
             return _no_device()
-        return NoGpu(
+        return Absent(
             f"CUDA does not start: {error}", "Look at nvidia-smi; reboot after a driver update.", is_broken=True
         )
     return gpus or _no_device()
@@ -82,21 +63,19 @@ def list_gpus() -> tuple[Gpu, ...] | NoGpu:
 
 def pick_gpu(gpus: tuple[Gpu, ...], selector: str) -> Gpu:
     """By index or UUID (any unambiguous beginning of at least 8 characters, as nvidia-smi -L prints it)."""
-    wanted = (
-        selector.strip().lower().replace("mig-", "gpu-")
-    )  # the driver tells a MIG instance's digits, not its prefix
+    wanted = selector.strip().lower().replace("mig-", "gpu-")  # the driver reports a MIG instance without its prefix
     if wanted.isdecimal():
         chosen = [gpu for gpu in gpus if gpu.index == int(wanted)]
     else:
         chosen = [gpu for gpu in gpus if len(wanted) >= 8 and gpu.uuid.lower().startswith(wanted)]
     if len(chosen) != 1:
-        here = "; ".join(f"{gpu.index} {gpu.name} {gpu.uuid}" for gpu in gpus)
-        raise InputError(f"--gpu {selector!r} names {'no' if not chosen else 'more than one'} GPU; here are: {here}")
+        listed = "; ".join(f"{gpu.index} {gpu.name} {gpu.uuid}" for gpu in gpus)
+        raise InputError(f"--gpu {selector!r} names {'no' if not chosen else 'more than one'} GPU; choose of: {listed}")
     return chosen[0]
 
 
 def driver_version() -> str:
-    """NVIDIA's driver version out of its kernel module's own file, or ''."""
+    """Version of NVIDIA's driver as its kernel module reports it, or ''."""
     try:
         words = DRIVER_VERSION_FILE.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError):
@@ -104,17 +83,17 @@ def driver_version() -> str:
     return next((word for word in words if word[:1].isdigit() and "." in word), "")
 
 
-def _without_pycuda() -> NoGpu:
+def _without_pycuda() -> Absent:
     if DRIVER_VERSION_FILE.exists():
-        return NoGpu("NVIDIA's driver is here but pycuda is not installed", f"Install it with: {GPU_EXTRA}")
-    return NoGpu(
+        return Absent("NVIDIA's driver is loaded but pycuda is not installed", f"Install it with: {GPU_EXTRA}")
+    return Absent(
         "pycuda is not installed and no NVIDIA driver is loaded",
         f"On a machine with an NVIDIA GPU: install its driver, then {GPU_EXTRA}",
     )
 
 
-def _no_device() -> NoGpu:
-    return NoGpu("CUDA sees no GPU", "Look at nvidia-smi and at CUDA_VISIBLE_DEVICES.")
+def _no_device() -> Absent:
+    return Absent("CUDA sees no GPU", "Look at nvidia-smi and at CUDA_VISIBLE_DEVICES.")
 
 
 def _describe(cuda: Any, index: int) -> Gpu:
@@ -134,7 +113,7 @@ def _describe(cuda: Any, index: int) -> Gpu:
 
 
 def device_uuid(index: int) -> str:
-    """'GPU-...' as nvidia-smi prints it; '' where the driver does not tell. pycuda has no call for it."""
+    """'GPU-...' as nvidia-smi prints it; '' where the driver does not report it. pycuda has no call for it."""
     buffer = ctypes.create_string_buffer(16)
     try:
         driver = ctypes.CDLL("libcuda.so.1")  # already loaded by pycuda

@@ -1,26 +1,23 @@
-"""Which arithmetic the CPU runner uses: the fastest that processor and model have and whose gate holds."""
+"""Which precision the CPU runner uses: the fastest that processor and model support and that passes its gate."""
 
 from __future__ import annotations
 
 from dataclasses import astuple
-from typing import TYPE_CHECKING
 
 from mura_batch.errors import RunnerError
 from mura_batch.model_card import Model
-from mura_batch.runtime.parity import CPU_GATE, Parity, compare, load_reference_answers, load_reference_inputs
+from mura_batch.runtime.openvino.processor import Processor
+from mura_batch.runtime.parity import CPU_GATE, Parity, compare_outputs, load_reference_answers, load_reference_inputs
 from mura_batch.runtime.runner import RunnerOptions
 from mura_batch.runtime.start_cache import ParityCache
-
-if TYPE_CHECKING:
-    from mura_batch.runtime.openvino.runner import Processor
 
 REDUCED = ("int8", "bf16")  # the fastest first: 46 and 28 img/s of DenseNet169 where float32 gives 15
 
 
 def choose_precision(processor: Processor, model: Model, options: RunnerOptions) -> tuple[str, str, Parity | None]:
-    """(precision, why, its parity).
+    """(precision, why, its parity; None for float32).
 
-    Asked for by name, one that cannot be had or is past the gate is a RunnerError, never another instead.
+    A precision asked for by name that is not available or misses the gate is a RunnerError: it is never replaced.
     """
     if options.precision == "float32":
         return "float32", "float32 as asked for", None
@@ -32,9 +29,9 @@ def choose_precision(processor: Processor, model: Model, options: RunnerOptions)
         parity = measured_parity(processor, model, options, precision)
         if failures := parity.failures(CPU_GATE):
             past = f"{'; '.join(failures)} on {parity.n} reference images"
-            refused.append(f"{precision} is past the parity gate ({past})")
+            refused.append(f"{precision} misses the parity gate ({past})")
             continue
-        return precision, "; ".join([f"{precision} holds the parity gate: {parity}", *refused]), parity
+        return precision, "; ".join([f"{precision} passes the parity gate: {parity}", *refused]), parity
     why = "; ".join(refused)
     if options.precision != "auto":
         raise RunnerError(f"{options.precision} cannot be used: {why}; use --precision auto or float32")
@@ -42,8 +39,8 @@ def choose_precision(processor: Processor, model: Model, options: RunnerOptions)
 
 
 def measured_parity(processor: Processor, model: Model, options: RunnerOptions, precision: str) -> Parity:
-    """Against float32 on the model's reference inputs, measured now or remembered from an earlier start. float32's
-    answers are those of the export, and where it wrote none, this processor's."""
+    """Against float32 on the model's reference inputs, measured now or cached by an earlier start. The float32
+    probabilities are those that the export wrote; where it wrote none, they are computed here."""
     basis = (
         *processor.basis(precision), model.card.hashes["reference_inputs.npz"], model.card.threshold,
         astuple(CPU_GATE),
@@ -56,6 +53,6 @@ def measured_parity(processor: Processor, model: Model, options: RunnerOptions, 
     if full is None:
         processor.compile_all(("float32", precision))
         full = processor.answers("float32", images).probability
-    parity = compare(full, processor.answers(precision, images), model.card.threshold, CPU_GATE)
+    parity = compare_outputs(full, processor.answers(precision, images), model.card.threshold, CPU_GATE)
     cache.write(parity)
     return parity

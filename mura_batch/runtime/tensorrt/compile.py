@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING
 from mura_batch import __version__
 from mura_batch.errors import InputError, ModelError, OutputError, PlanError, RunnerError
 from mura_batch.model_card import Model
+from mura_batch.runtime.backend import Absent
 from mura_batch.runtime.cpu_answers import cpu_answers
-from mura_batch.runtime.nvidia.devices import Gpu, NoGpu, find_gpu
+from mura_batch.runtime.nvidia.devices import Gpu
 from mura_batch.runtime.onnx_file import read_graph
-from mura_batch.runtime.parity import FP16_GATE, Parity, answers, compare, load_reference_inputs
+from mura_batch.runtime.parity import FP16_GATE, Parity, answers, compare_outputs, load_reference_inputs
 from mura_batch.runtime.runner import RunnerOptions
+from mura_batch.runtime.tensorrt.backend import usable_gpu
 from mura_batch.runtime.tensorrt.plans import (
     Plan,
     PlanOptions,
@@ -99,9 +101,9 @@ def check_build_options(options: BuildOptions) -> None:
 
 
 def _gpu(selector: str) -> Gpu:
-    found = find_gpu(selector)
-    if isinstance(found, NoGpu):
-        raise RunnerError(f"a plan is built on the GPU that runs it, and {found.reason}. {found.mend}")
+    found = usable_gpu(selector)
+    if isinstance(found, Absent):
+        raise RunnerError(f"a plan is built on the GPU that runs it, and {found.reason}. {found.fix}")
     return found
 
 
@@ -139,10 +141,10 @@ def _build(
 
 
 def _on_gpu(index: int, job: Job, report: Callable[[str, float], None] | None, cancelled: threading.Event) -> Built:
-    from mura_batch.runtime.nvidia.cuda import PrimaryContext, told
+    from mura_batch.runtime.nvidia.cuda import PrimaryContext, cuda_errors
     from mura_batch.runtime.tensorrt.network import serialize
 
-    with PrimaryContext(index), told("the build failed"):
+    with PrimaryContext(index), cuda_errors("the build failed"):
         return serialize(job, report, cancelled)
 
 
@@ -192,7 +194,7 @@ def plan_parity(model: Model, gpu: Gpu, plan: Plan) -> Parity:
 
     images = load_reference_inputs(model)
     expected = cpu_answers(model, "float32", images)
-    options = RunnerOptions(batch_size=min(plan.sidecar.options.opt_batch, 8))
+    options = RunnerOptions(batch_size=min(plan.sidecar.options.opt_batch, 8), features=True)
     with TensorRTRunner(model, options, gpu, plan, "parity") as gpu_runner:
         actual = answers(gpu_runner, images, options.batch_size)
-    return compare(expected.probability, actual, model.card.threshold, FP16_GATE)
+    return compare_outputs(expected.probability, actual, model.card.threshold, FP16_GATE)

@@ -63,7 +63,7 @@ class TensorRTRunner:
     def __enter__(self) -> Self:
         data = read_plan(self._plan)
         self._thread = GpuThread()
-        self._session = session = Session(self._gpu.index, self._model.card.input.size)
+        self._session = session = Session(self._gpu.index, self._model.card.input.size, features=self._options.features)
         host_code = self._plan.sidecar.options.version_compatible
         try:
             self._thread.call(partial(session.open, data, self._options.batch_size, host_code))
@@ -143,8 +143,9 @@ class Session:
     manifest should know of how it was set up.
     """
 
-    def __init__(self, index: int, image_size: int) -> None:
+    def __init__(self, index: int, image_size: int, *, features: bool = False) -> None:
         self._index = index
+        self._features = features
         self._image_size = image_size
         self._context: PrimaryContext | None = None
         self._runtime: trt.Runtime | None = None
@@ -185,7 +186,7 @@ class Session:
         if self._engine is None:
             raise RunnerError("the session is not open")
         for _ in range(SLOTS):
-            slot = Slot()
+            slot = Slot(features=self._features)
             self.slots.append(slot)  # before it is opened: what it made by then is freed with it
             slot.open(self._engine, (self.batch_size, 1, self._image_size, self._image_size))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +13,14 @@ from numpy.typing import NDArray
 
 from mura_batch.errors import PlanError, RunnerError
 from mura_batch.runtime.nvidia.cuda import (
-    MEMORY_MEND,
+    MEMORY_FIX,
     Buffer,
     OutOfDeviceMemory,
     allocate,
+    cuda_errors,
     forget_frames,
     new_event,
     new_stream,
-    told,
 )
 from mura_batch.runtime.parity import is_finite
 from mura_batch.runtime.runner import Outputs
@@ -40,35 +41,44 @@ class _Scratch:
 class Slot:
     """One batch in flight: its own execution context, stream, event, page-locked and device buffers."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, features: bool) -> None:
+        """features: fetch that output as well."""
+        self._fetched = tuple(name for name in OUTPUTS if features or name != "features")
         self._context: trt.IExecutionContext | None = None
         self._stream: Any = None
         self._done: Any = None
         self._input: Buffer | None = None
-        self._outputs: dict[str, Buffer] = {}
+        self._outputs: dict[str, Buffer] = {}  # of the outputs that are fetched
+        self._unfetched: list[Any] = []  # device memory of the others: TensorRT needs an address for each output
         self._scratch = _Scratch()
         self._shape: tuple[int, ...] = ()  # of the last batch: TensorRT plans anew only when it changes
         self._count = 0
 
     def open(self, engine: trt.ICudaEngine, shape: tuple[int, ...]) -> None:
         """shape: [N, 1, S, S], the largest batch that will come."""
-        with told("the GPU's buffers cannot be made"):
+        with cuda_errors("the GPU's buffers cannot be made"):
             # We give it its memory: as much as this batch needs, not the profile's largest, and freed when we say.
             self._context = engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
             if self._context is None:
                 raise _memory_or_plan_error("TensorRT makes no execution context")
             self._stream, self._done = new_stream(), new_event()
             self._input = Buffer(shape, np.uint8)
-            self._set_address(INPUT, self._input)
+            self._set_address(INPUT, self._input.address)
             shapes = self._reshape(shape)
             for name, output_shape in shapes.items():
-                self._outputs[name] = Buffer(output_shape, np.float32)
-                self._set_address(name, self._outputs[name])
+                self._set_address(name, self._output_address(name, output_shape))
+
+    def _output_address(self, name: str, shape: tuple[int, ...]) -> int:
+        if name in self._fetched:
+            self._outputs[name] = Buffer(shape, np.float32)
+            return self._outputs[name].address
+        self._unfetched.append(allocate(math.prod(shape) * np.dtype(np.float32).itemsize))
+        return int(self._unfetched[-1])
 
     def launch(self, images: NDArray[np.uint8]) -> None:
         """Copies the batch to page-locked memory and queues everything; returns before the GPU has begun."""
         context, buffer = self._opened()
-        with told("a batch cannot be started on the GPU"):
+        with cuda_errors("a batch cannot be started on the GPU"):
             if images.shape != self._shape:
                 self._reshape(images.shape)
             self._count = len(images)
@@ -81,10 +91,11 @@ class Slot:
             self._done.record(self._stream)
 
     def collect(self) -> Outputs:
-        """Waits for the batch; its outputs in memory of their own."""
-        with told("the GPU does not give a batch back"):
+        """Waits for the batch; copies of its outputs."""
+        with cuda_errors("the GPU does not give a batch back"):
             self._done.synchronize()
-        outputs = Outputs(*(self._outputs[name].host[: self._count].copy() for name in OUTPUTS))
+        arrays = {name: buffer.host[: self._count].copy() for name, buffer in self._outputs.items()}
+        outputs = Outputs(arrays["probability"], arrays["cam"], arrays.get("features"))
         if not is_finite(outputs):
             raise RunnerError(
                 "the GPU gave scores that are not numbers: FP16 overflowed. Build the plan again, or --device cpu"
@@ -94,7 +105,7 @@ class Slot:
     def wait(self) -> None:
         """Until the GPU has let go of this slot's memory."""
         if self._stream is not None:
-            with told("the GPU does not come to rest"):
+            with cuda_errors("the GPU does not come to rest"):
                 self._stream.synchronize()
 
     def close(self) -> list[RunnerError]:
@@ -105,9 +116,10 @@ class Slot:
         self._input, self._outputs = None, {}
         for buffer in buffers:
             troubles += released("a buffer cannot be freed", buffer.close)
-        scratch, self._scratch = self._scratch, _Scratch()
-        if scratch.memory is not None:
-            troubles += released("a buffer cannot be freed", scratch.memory.free)
+        memory = [*self._unfetched, *filter(None, [self._scratch.memory])]
+        self._unfetched, self._scratch = [], _Scratch()
+        for block in memory:
+            troubles += released("a buffer cannot be freed", block.free)
         self._done = self._stream = None
         return troubles
 
@@ -116,9 +128,9 @@ class Slot:
             raise RunnerError("the runner is not open")
         return self._context, self._input
 
-    def _set_address(self, name: str, buffer: Buffer) -> None:
+    def _set_address(self, name: str, address: int) -> None:
         context, _ = self._opened()
-        if not context.set_tensor_address(name, buffer.address):
+        if not context.set_tensor_address(name, address):
             raise RunnerError(f"TensorRT refuses the address of {name}: {LOG.take()}")
 
     def _reshape(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
@@ -151,7 +163,7 @@ class Slot:
 def released(doing: str, step: Callable[[], object]) -> list[RunnerError]:
     """Takes one step of a release; its failure as a value, so that the next step is taken too."""
     try:
-        with told(doing):
+        with cuda_errors(doing):
             step()
     except RunnerError as error:
         forget_frames(error)
@@ -162,5 +174,5 @@ def released(doing: str, step: Callable[[], object]) -> list[RunnerError]:
 def _memory_or_plan_error(what: str) -> RunnerError:
     lines = LOG.take()
     if "memory" in lines.lower():  # TensorRT: "OutOfMemory", "out of memory", "Requested amount of GPU memory"
-        return OutOfDeviceMemory(f"{what}: {lines}. {MEMORY_MEND}")
+        return OutOfDeviceMemory(f"{what}: {lines}. {MEMORY_FIX}")
     return PlanError(f"{what}: {lines}")

@@ -36,7 +36,7 @@ class Kit:
         return compile_plan(self.model, BuildOptions(**{"opt_batch": 4, "max_batch": 8, **options}))
 
     def open(self, batch_size: int = 4) -> Any:
-        return open_runner(self.model, RunnerOptions(device="gpu", batch_size=batch_size))
+        return open_runner(self.model, RunnerOptions(device="gpu", batch_size=batch_size, features=True))
 
     def batches(self, *sizes: int) -> Iterator[np.ndarray]:
         start = 0

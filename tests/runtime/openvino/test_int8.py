@@ -18,7 +18,7 @@ from mura_batch.model_card import INT8_NAME, Model, load_model, write_card
 from mura_batch.runtime import parity
 from mura_batch.runtime.choose import open_runner
 from mura_batch.runtime.openvino import int8, precision
-from mura_batch.runtime.openvino import runner as cpu
+from mura_batch.runtime.openvino import processor as cpu
 from mura_batch.runtime.runner import Outputs, RunnerInfo, RunnerOptions
 
 
@@ -84,8 +84,8 @@ def test_past_the_gate_auto_does_without_and_int8_is_refused(
     clipped = with_ranges(quantized, tenth)
     _, info = run(clipped, pictures)
     assert info.precision in ("bf16", "float32")
-    assert "int8 is past the parity gate" in info.reason
-    with pytest.raises(RunnerError, match="int8 cannot be used: int8 is past the parity gate"):
+    assert "int8 misses the parity gate" in info.reason
+    with pytest.raises(RunnerError, match="int8 cannot be used: int8 misses the parity gate"):
         run(clipped, pictures, precision="int8")
     monkeypatch.setattr(precision, "CPU_GATE", parity.Gate(max_abs=1e-9, mean_abs=1e-9, flip_margin=0.01))
     assert run(clipped, pictures)[1].precision == "float32"

@@ -21,13 +21,13 @@ from mura_batch.model_card import Model, load_model, write_card
 from mura_batch.runtime import parity
 from mura_batch.runtime.choose import open_runner
 from mura_batch.runtime.openvino import precision
-from mura_batch.runtime.openvino import runner as cpu
+from mura_batch.runtime.openvino import processor as cpu
 from mura_batch.runtime.runner import Outputs, RunnerInfo, RunnerOptions
 from mura_batch.runtime.start_cache import NetworkCache, ParityCache
 
 
 def run(model: Model, pictures: np.ndarray, **options: Any) -> tuple[Outputs, RunnerInfo]:
-    with open_runner(model, RunnerOptions(device="cpu", **options)) as runner:
+    with open_runner(model, RunnerOptions(device="cpu", features=True, **options)) as runner:
         (outputs,) = runner.run([pictures])
         return outputs, runner.info
 
@@ -74,7 +74,7 @@ def test_past_the_gate_auto_takes_float32_and_says_why_and_bf16_is_refused(
     monkeypatch.setattr(precision, "CPU_GATE", parity.Gate(max_abs=1e-9, mean_abs=1e-9, flip_margin=0.01))
     _, info = run(tiny_model, pictures)
     assert info.precision == "float32"
-    assert "past the parity gate" in info.reason
+    assert "misses the parity gate" in info.reason
     with pytest.raises(RunnerError, match=r"max \|dp\|.*--precision auto or float32"):
         run(tiny_model, pictures, precision="bf16")
 
@@ -232,7 +232,7 @@ def test_bf16_far_from_the_answers_of_the_export_is_not_used(own_model: Model) -
     exact, _ = run(own_model, images, precision="float32")
     _, told = run(with_answers(own_model, np.clip(exact.probability + 0.03, 0, 1)), images)
     assert told.precision == "float32"
-    assert "past the parity gate" in told.reason
+    assert "misses the parity gate" in told.reason
 
 
 @pytest.mark.parametrize("answers", [np.zeros(3, np.float32), np.zeros(12), np.full(12, 1.5, np.float32)])
@@ -246,9 +246,9 @@ def test_a_decision_may_flip_only_next_to_the_threshold() -> None:
         values = np.array(probabilities, np.float32)
         return Outputs(values, np.zeros((len(values), 1, 1), np.float32), np.zeros((len(values), 1), np.float32))
 
-    near = parity.compare(outputs(0.499, 0.9).probability, outputs(0.501, 0.9), 0.5, parity.FP16_GATE)
-    far = parity.compare(outputs(0.494, 0.9).probability, outputs(0.501, 0.9), 0.5, parity.FP16_GATE)
-    broken = parity.compare(outputs(0.4).probability, outputs(float("nan")), 0.5, parity.FP16_GATE)
+    near = parity.compare_outputs(outputs(0.499, 0.9).probability, outputs(0.501, 0.9), 0.5, parity.FP16_GATE)
+    far = parity.compare_outputs(outputs(0.494, 0.9).probability, outputs(0.501, 0.9), 0.5, parity.FP16_GATE)
+    broken = parity.compare_outputs(outputs(0.4).probability, outputs(float("nan")), 0.5, parity.FP16_GATE)
     assert (near.flips, far.flips) == (0, 1)
     assert near.max_abs == pytest.approx(0.002, abs=1e-6)
     assert "not a finite number" in broken.failures(parity.FP16_GATE)[0]

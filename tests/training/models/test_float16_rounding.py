@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mura_batch.errors import ModelError
+from mura_batch.runtime.parity import Parity
 from train.cli.main import parser
-from train.models.float16_rounding import Parity, compare, emulated, require_parity, run_onnx
+from train.models.float16_rounding import compare, emulated, require_parity, run_onnx
 
 
 def half_graph(factor: float) -> bytes:
@@ -68,9 +69,9 @@ def test_a_decision_that_changes_away_from_the_threshold_is_a_flip_and_one_near_
 @pytest.mark.parametrize(
     ("parity", "words"),
     [
-        (Parity(6e-3, 1e-4, 0, 9, finite=True), r"max \|dp\|"),
-        (Parity(1e-3, 6e-4, 0, 9, finite=True), r"mean \|dp\|"),
-        (Parity(1e-3, 1e-4, 1, 9, finite=True), "decision flips"),
+        (Parity(9, 6e-3, 1e-4, 0, finite=True), r"max \|dp\|"),
+        (Parity(9, 1e-3, 6e-4, 0, finite=True), r"mean \|dp\|"),
+        (Parity(9, 1e-3, 1e-4, 1, finite=True), "decision flips"),
         (compare(np.array([np.nan], np.float32), np.array([0.5], np.float32), 0.5), "overflows"),
     ],
 )
@@ -83,4 +84,4 @@ def test_each_gate_refuses_by_name(parity: Parity, words: str) -> None:
 
 
 def test_what_passes_the_gates_passes() -> None:
-    require_parity(Parity(5e-3, 5e-4, 0, 9, finite=True), "val")
+    require_parity(Parity(9, 5e-3, 5e-4, 0, finite=True), "val")
