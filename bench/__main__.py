@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.result import Figure, table
-from mura_batch import __version__
+from mura_batch.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 SECTIONS = ("limits", "decode", "inference", "whole", "fidelity", "startup", "many")

@@ -7,7 +7,6 @@ import sys
 
 import click
 
-from mura_batch import DISCLAIMER, __version__
 from mura_batch.cli.bench import bench
 from mura_batch.cli.compile import compile_command
 from mura_batch.cli.doctor import doctor
@@ -17,6 +16,7 @@ from mura_batch.cli.phantom import phantom
 from mura_batch.cli.report import report
 from mura_batch.cli.score import score
 from mura_batch.errors import ExitCode, MuraBatchError
+from mura_batch.version import DISCLAIMER, __version__
 
 _NAME = "mura-batch"
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from mura_batch import DISCLAIMER, __version__
 from mura_batch.atomic_files import SURROGATES, write_atomic
 from mura_batch.errors import InputError, OutputError
 from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.records import SCHEMA_VERSION, InstanceScore, Skipped, StudyScore
+from mura_batch.version import DISCLAIMER, __version__
 
 MANIFEST_NAME = "run.json"
 

@@ -6,7 +6,17 @@ from __future__ import annotations
 from enum import StrEnum
 
 from mura_batch.reasons import ADVICE
-from mura_batch.records import SCHEMA_VERSION, InstanceScore, Laterality, Region, Skipped, StudyScore, StudyStatus
+from mura_batch.records import (
+    SCHEMA_VERSION,
+    InstanceScore,
+    Laterality,
+    Reason,
+    Region,
+    Skipped,
+    Stage,
+    StudyScore,
+    StudyStatus,
+)
 
 
 class Kind(StrEnum):
@@ -25,7 +35,7 @@ TABLES: dict[str, dict[str, Kind]] = {
     "studies": {
         "schema_version": _C, "study_uid": _T, "accession": _T, "patient_key": _T, "study_date": _D, "region": _C,
         "laterality": _C, "instances": _I, "scored": _I, "score": _N, "abnormal": _B, "threshold": _N, "status": _C,
-        "reason": _C, "model": _C, "study_key": _T, "row_key": _T,
+        "reason": _T, "model": _C, "study_key": _T, "row_key": _T,
     },
     "images": {
         "schema_version": _C, "study_uid": _T, "accession": _T, "series_uid": _T, "sop_instance_uid": _T, "file": _T,
@@ -40,6 +50,9 @@ TABLES: dict[str, dict[str, Kind]] = {
         "schema_version": _C, "file": _T, "file_key": _T, "stage": _C, "reason": _C, "detail": _T, "advice": _C,
         "study_uid": _T, "sop_instance_uid": _T, "accession": _T, "region": _C,
     },
+}  # fmt: skip
+CLOSED: dict[str, type[StrEnum]] = {  # columns of kind CATEGORY whose values are one of a closed set
+    "region": Region, "laterality": Laterality, "status": StudyStatus, "stage": Stage, "reason": Reason,
 }  # fmt: skip
 LONGEST_TEXT = 32_000  # characters: a spreadsheet's cell ends at 32,767, a hostile header's text may not end at all
 

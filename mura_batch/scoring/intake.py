@@ -9,7 +9,6 @@ from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
 
-from mura_batch import __version__
 from mura_batch.agreement.truth import Truth
 from mura_batch.dicom.discover import discover
 from mura_batch.dicom.header.judge import HEADERS_VERSION
@@ -22,6 +21,7 @@ from mura_batch.progress import Observer
 from mura_batch.records import UNREADABLE, Instance, Reason, Skipped, SourceFile, Stage, skip_instance
 from mura_batch.scoring.studies import settle_patients, settle_same_sop
 from mura_batch.store.ledger import Key, Ledger
+from mura_batch.version import __version__
 
 HEADERS_PER_COMMIT = 1000  # a commit costs a disk flush; a crash costs at most this many headers read again
 

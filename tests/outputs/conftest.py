@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +30,29 @@ from mura_batch.records import (
     StudyScore,
     StudyStatus,
 )
+
+
+@pytest.fixture(scope="session")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three small studies and the mess of an export."""
+    folder = tmp_path_factory.mktemp("phantom") / "studies"
+    _mura_batch("phantom", folder, "--studies", 3, "--small")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scored(studies: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """OUT of a run over them, called mura-out."""
+    out = tmp_path_factory.mktemp("scored") / "mura-out"
+    _mura_batch("score", studies, "--out", out, "--settle", 0, "--workers", 1)
+    return out
+
+
+def _mura_batch(*words: object) -> None:
+    command = [sys.executable, "-m", "mura_batch", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode in {0, 3}, done.stderr  # the phantom export holds a truncated file
+
 
 ScoreMaker = Callable[..., InstanceScore]
 SkipMaker = Callable[..., Skipped]

@@ -63,17 +63,9 @@ def open_broken(run: RunInfo) -> Iterator[Toy]:
 
 
 @pytest.fixture(scope="module")
-def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("phantom") / "studies"
-    done = CliRunner().invoke(cli, ["phantom", str(folder), "--studies", "3", "--small"])
-    assert done.exit_code == 0, done.output
-    return folder
-
-
-@pytest.fixture(scope="module")
-def out(studies: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def out(studies: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """OUT of a run with every format and a new one."""
-    folder = tmp_path_factory.mktemp("scored") / "out"
+    folder = tmp_path_factory.mktemp("toy") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(FORMATS, "toy", open_toy)
         score(studies, folder, "--format", "csv,jsonl,toy", "--truth", str(studies / "truth.csv"))

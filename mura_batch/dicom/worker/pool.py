@@ -29,7 +29,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-import mura_batch
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker.child import READY, Settings
 from mura_batch.errors import MuraBatchError
@@ -224,7 +223,7 @@ _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_
 def child_environment() -> dict[str, str]:
     """The child imports the package that the parent runs, installed or not, and each codec keeps to one thread: the
     processes are the threads."""
-    package = str(Path(mura_batch.__file__).resolve().parent.parent)
+    package = str(Path(__file__).resolve().parents[3])
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     return {
         **_KEEP_MEMORY,

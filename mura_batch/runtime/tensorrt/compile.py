@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mura_batch import __version__
 from mura_batch.errors import InputError, ModelError, OutputError, PlanError, RunnerError
 from mura_batch.model_card import Model
 from mura_batch.runtime.backend import Absent
@@ -35,6 +34,7 @@ from mura_batch.runtime.tensorrt.plans import (
     slug,
     write_atomically,
 )
+from mura_batch.version import __version__
 
 if TYPE_CHECKING:
     from mura_batch.runtime.tensorrt.network import Built, Job
