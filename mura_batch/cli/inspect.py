@@ -17,7 +17,8 @@ from mura_batch.errors import ExitCode, InputError
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @option("--png", type=FILE, default=None, help="Write what the model would see of the (one) file.")
 def inspect_command(paths: tuple[Path, ...], png: Path | None) -> int:
-    """Tells every decision about a file and why; for a folder, what would be scored and skipped. Decodes no folder."""
+    """Prints every decision about a file and its reason; for a folder, what would be scored and skipped. Decodes no
+    folder."""
     from mura_batch.dicom.inspect import describe_file, describe_folder
     from mura_batch.dicom.policy import IntakePolicy
     from mura_batch.preprocess import InputSpec

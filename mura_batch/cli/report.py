@@ -14,7 +14,7 @@ from mura_batch.errors import ExitCode
 @click.argument("run", type=FOLDER)
 @option("--truth", type=FILE, default=None, help="CSV with study_uid (or accession) and label.")
 def report(run: Path, truth: Path | None) -> int:
-    """Renders the report of a past RUN again, with the truth that came later."""
+    """Renders the report of a past RUN again, with truth that was not known then."""
     from mura_batch.outputs.report.render import render_report_file
 
     click.echo(str(render_report_file(run, read_truth_option(truth))))
