@@ -61,12 +61,14 @@ class Reason(StrEnum):
     UNREADABLE_FOLDER = "unreadable_folder"
     SYMLINK = "symlink"
     SPECIAL_FILE = "special_file"
+    SERVICE_FOLDER = "service_folder"  # of the storage system: snapshots, recycle bins, partial transfers
     TOO_YOUNG = "too_young"
     SAME_FILE = "same_file"  # a hard link to a file already seen
     CHANGED_WHILE_READ = "changed_while_read"
     # header
     EMPTY_FILE = "empty_file"
     NOT_DICOM = "not_dicom"
+    ARCHIVE = "archive"  # zip, gzip, tar, ...: not looked into
     DICOMDIR = "dicomdir"
     TRUNCATED = "truncated"
     DAMAGED_HEADER = "damaged_header"

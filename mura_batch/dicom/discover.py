@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -15,6 +16,16 @@ from mura_batch.records import Reason, Skipped, SourceFile, Stage
 # Seconds: how far a file server's clock may be ahead. A file from further in the future has a wrong date, and would be
 # left for the next run for ever.
 CLOCK_SKEW = 3600.0
+# Folders that storage systems keep for themselves: snapshots (NetApp, ZFS, Synology, QNAP, Snapper), recycle bins
+# (Synology, QNAP, Samba, Windows, freedesktop.org), indexes and thumbnails (Synology, QNAP, macOS), partial transfers
+# (rsync, Syncthing, Resilio), what a file system check recovered.
+_SERVICE = re.compile(
+    r"[.~#@]?snapshots?|@recently-snapshot|\.zfs|\.ckpt|[#@.$]?recycle(\.bin)?|recycler|\.trash(es)?(-\d+)?|lost\+found"
+    r"|@eadir|@tmp|\.@__\w+|\.(spotlight|fseventsd|documentrevisions|temporaryitems)(-v\d+)?|\.apple(double|db|desktop)"
+    r"|__macosx|system volume information|\.rsync-(partial|tmp)|\.~tmp~|\.st(folder|versions)|\.sync|\.glusterfs",
+    re.IGNORECASE,
+)
+_PLAIN = frozenset({"snapshot", "snapshots", "recycle"})  # names that a site may give a folder of its own
 
 
 def discover(root: Path, policy: IntakePolicy, now: float | None = None) -> Iterator[SourceFile | Skipped]:
@@ -55,11 +66,17 @@ def _walk(root: Path, folder: str) -> Iterator[tuple[str, os.stat_result] | Skip
             except OSError as error:
                 yield _skipped(path, None, Reason.UNREADABLE_FILE, error.strerror or "cannot be looked at")
                 continue
-            if stat.S_ISDIR(info.st_mode):
+            if stat.S_ISDIR(info.st_mode) and _is_service(name):
+                yield _skipped(path, info, Reason.SERVICE_FOLDER, "a folder that the storage system keeps for itself")
+            elif stat.S_ISDIR(info.st_mode):
                 below.append(path)
             else:
                 yield path, info
         pending.extend(reversed(below))
+
+
+def _is_service(name: str) -> bool:
+    return _SERVICE.fullmatch(name) is not None and name.lower() not in _PLAIN
 
 
 def _again(folder: Path, entered: set[tuple[int, int]]) -> bool:

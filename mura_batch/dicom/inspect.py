@@ -45,10 +45,14 @@ def describe_file(path: Path, policy: IntakePolicy, spec: InputSpec, png: Path |
         raise InputError(f"{path} is neither a file nor a folder")
     source = SourceFile(path.name, info.st_size, info.st_mtime_ns, info.st_dev, info.st_ino)
     record = read_header(path.parent, source, policy)
-    yield f"file              {path}"
-    yield from _skipped_lines(record) if isinstance(record, Skipped) else _instance_lines(record)
     with DecodePool(path.parent, policy, spec, 1) as pool:  # a hostile file may kill the process that decodes it
         (answer,) = pool.decode([stand_in(source) if isinstance(record, Skipped) else record])
+    yield f"file              {path}"
+    if isinstance(record, Skipped):
+        yield from _skipped_lines(record)
+    else:
+        yield from _skipped_lines(answer) if isinstance(answer, Skipped) else ["a run would       score it"]
+        yield from _instance_lines(record)
     if isinstance(answer, Skipped):
         yield f"pixels            {answer.reason}: {answer.detail}"
         return
@@ -71,7 +75,6 @@ def _skipped_lines(skip: Skipped) -> Iterator[str]:
 
 
 def _instance_lines(i: Instance) -> Iterator[str]:
-    yield "a run would       score it"
     told = f"told by {i.region.source} {i.region.evidence!r}, confidence {i.region.confidence}"
     yield f"region            {i.region.region}, {told}"
     if i.region.disagreement:

@@ -30,6 +30,7 @@ from mura_batch.records import (
 
 Part = tuple[Region, Laterality]  # what separates the rows of one study
 Placed = tuple[str, Region, Laterality]  # path, region and side of a radiograph
+NO_ORIGINAL = "no original image in the study"
 _SET_ASIDE = frozenset({Reason.CONFLICTING_DUPLICATE, Reason.CONFLICTING_PATIENT})
 
 
@@ -169,8 +170,13 @@ def _row_without_radiographs(study: StudyFiles, threshold: float) -> StudyScore:
         abnormal=None,
         threshold=threshold,
         status=StudyStatus.SKIPPED,
-        reason=_reasons(study.skipped),
+        reason=_reasons(study.skipped) + _missing_original(study),
     )
+
+
+def _missing_original(study: StudyFiles) -> str:
+    """A flag for a study whose only pictures were derived from others."""
+    return f";{NO_ORIGINAL}" if any(skip.reason is Reason.DERIVED for skip in study.skipped) else ""
 
 
 def _reasons(skips: Iterable[Skipped]) -> str:

@@ -68,6 +68,25 @@ def test_a_folder_that_may_not_be_listed_is_told(studies: Path) -> None:
         (studies / "closed").chmod(stat.S_IRWXU)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [".snapshot", "~snapshot", ".snapshots", ".zfs", "#recycle", "#snapshot", "@eaDir", "@Recycle", "@tmp", ".@__thumb",
+     "$RECYCLE.BIN", "System Volume Information", "lost+found", ".Trash-1000", ".rsync-partial", ".~tmp~"],
+)  # fmt: skip
+def test_a_service_folder_of_the_storage_is_left_out_whole(studies: Path, name: str) -> None:
+    for path in (studies / "a" / "image", studies / "a" / name / "deep" / "image"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    assert sorted(fates(studies, EVERYTHING)) == sorted([("a/image", "found"), (f"a/{name}", Reason.SERVICE_FOLDER)])
+
+
+@pytest.mark.parametrize("name", ["snapshots", "recycle", "trash", ".hidden", "tmp", "sync", "@home"])
+def test_a_folder_that_a_site_may_have_made_is_read(studies: Path, name: str) -> None:
+    (studies / name).mkdir()
+    (studies / name / "image").write_bytes(b"x")
+    assert fates(studies, EVERYTHING) == [(f"{name}/image", "found")]
+
+
 def test_a_folder_whose_path_is_too_long_for_the_system_is_told(studies: Path) -> None:
     here = os.open(studies, os.O_RDONLY)  # PATH_MAX is 4096 bytes (linux/limits.h)
     for _ in range(20):

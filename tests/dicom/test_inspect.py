@@ -46,6 +46,13 @@ def test_a_radiograph_is_explained_from_its_region_to_its_polarity(write: Write)
         assert part in text
 
 
+def test_a_picture_that_shows_nothing_is_said_to_be_skipped(write: Write) -> None:
+    text = told(write("a", stored=np.full((64, 64), 7, np.uint16)))
+    assert "score it" not in text
+    assert "skip it: blank_image" in text
+    assert ADVICE[Reason.BLANK_IMAGE] in text
+
+
 def test_a_skip_comes_with_its_reason_and_with_what_to_do(write: Write) -> None:
     text = told(write("a", BodyPartExamined="CHEST"))
     assert "skip it: other_region (body_part: CHEST)" in text

@@ -126,6 +126,14 @@ def test_objects_that_are_no_radiographs_leave_a_study_whole(
     assert (row.status, row.instances, row.reason) == (StudyStatus.SCORED, 1, "")
 
 
+def test_a_study_of_derived_images_alone_says_so(make_instance: MakeInstance, make_score: MakeScore) -> None:
+    derived = refused("d", Reason.DERIVED)
+    (row,) = rows_of(StudyFiles("1.2", (), (), (derived,)), 0.5)
+    assert (row.status, row.reason) == (StudyStatus.SKIPPED, "derived;no original image in the study")
+    (row,) = rows_of(StudyFiles("1.2", (make_score(make_instance("a"), 0.4),), (), (derived,)), 0.5)
+    assert (row.status, row.reason) == (StudyStatus.SCORED, "")
+
+
 def test_a_study_of_two_regions_has_a_row_for_each(make_instance: MakeInstance, make_score: MakeScore) -> None:
     scored = (
         make_score(make_instance("a", region=Region.HAND), 0.1),

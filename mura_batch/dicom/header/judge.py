@@ -32,6 +32,7 @@ _OTHER_MODALITIES = frozenset({
     "OPM", "OPT", "OPV", "PT", "PX", "RF", "RTIMAGE", "SM", "SR", "TG", "US", "XA", "XC",
 })  # fmt: skip
 _UID = re.compile(r"[0-9.]{1,64}")
+_SCREEN = re.compile(r"\bSCREEN(?!ING)")  # SCREEN SAVE, SCREENSHOT; a screening image is a radiograph
 _HUMAN_CODES = {"337915000", "L-85B00"}  # Homo sapiens, PS3.16 CID 7454, in SNOMED CT and SRT
 _HUMAN_WORDS = {"HUMAN", "HOMO SAPIENS", "HOMO SAPIEN"}
 
@@ -102,7 +103,7 @@ def _refuse_other_objects(tags: Tags) -> None:
     if sop not in {CR, DX} and not tags.has("Rows"):
         raise Refused(Reason.NOT_AN_IMAGE, kind)
     if sop.startswith(SECONDARY_CAPTURE) and modality in {"CR", "DX"}:
-        raise Refused(Reason.SCREEN_CAPTURE, f"secondary capture: {kind}")
+        raise Refused(Reason.SCREEN_CAPTURE, f"a Secondary Capture object: {kind}")
     if sop not in {CR, DX} or modality in _OTHER_MODALITIES:
         raise Refused(Reason.NOT_A_RADIOGRAPH, kind)
 
@@ -116,7 +117,7 @@ def _refuse_other_pictures(tags: Tags) -> None:
     told = f"Image Type (0008,0008) is {chr(92).join(image_type)}"
     if "LOCALIZER" in image_type:
         raise Refused(Reason.LOCALIZER, told)
-    if any("SCREEN" in part for part in image_type):
+    if any(_SCREEN.search(part) for part in image_type):
         raise Refused(Reason.SCREEN_CAPTURE, told)
     if image_type[:2] == ("DERIVED", "SECONDARY"):
         raise Refused(Reason.DERIVED, told)

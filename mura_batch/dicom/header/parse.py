@@ -16,6 +16,10 @@ _META_GROUP = 0x0002
 _META_CLASS, _SOP_CLASS = 0x00020002, 0x00080016
 _META_TAGS = frozenset({_META_CLASS, 0x00020010})
 _NOTHING = (b"", b"")
+_ARCHIVES = {  # how files of these formats begin
+    b"PK\x03\x04": "zip", b"PK\x05\x06": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz",
+    b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "RAR", b"\x28\xb5\x2f\xfd": "Zstandard",
+}  # fmt: skip
 _BIG = Form(implicit=False, big=True)
 _NAMES = {EXPLICIT: EXPLICIT_LE, IMPLICIT: IMPLICIT_LE, _BIG: EXPLICIT_BE}
 
@@ -59,9 +63,18 @@ def _sniff(file: Bytes, policy: IntakePolicy) -> int:
     head = file.read(0, 132)
     if head[128:132] == b"DICM":
         return 132
+    if archive := _archive(head, file):
+        raise Refused(Reason.ARCHIVE, f"{archive} data, which are not looked into")
     if not _plausible(head):
         raise Refused(Reason.NOT_DICOM, "no DICM at byte 128, and no DICOM data set at byte 0")
     return 0
+
+
+def _archive(head: bytes, file: Bytes) -> str:
+    """The format of an archive or a compressed file, by its first bytes; '' for another file."""
+    if file.read(257, 5) == b"ustar":  # POSIX.1-1988 10.1.1
+        return "tar"
+    return next((name for magic, name in _ARCHIVES.items() if head.startswith(magic)), "")
 
 
 def _plausible(head: bytes) -> bool:

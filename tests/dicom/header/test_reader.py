@@ -125,6 +125,7 @@ def test_what_is_not_scored_is_named_with_its_reason(
         {"SOPClassUID": DX, "Modality": "DX", "PresentationIntentType": "FOR PRESENTATION"},
         {"BitsStored": 16, "HighBit": 15},
         {"NumberOfFrames": ""},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "SCREENING"]},
     ],
 )
 def test_what_looks_odd_and_is_a_radiograph_is_scored(write: Write, header: Header, tags: dict[str, Any]) -> None:
@@ -281,6 +282,9 @@ def test_a_data_set_that_is_not_written_as_its_transfer_syntax_says_is_read(writ
         (b"\0" * 128 + b"DICM", Reason.TRUNCATED),
         (b"\0" * 128 + b"DICM" + b"\x02\0\0\0UL\4\0\0\0\0\0", Reason.TRUNCATED),
         (b"\0" * 256 + b"DICM", Reason.NOT_DICOM),
+        (b"PK\x03\x04" + b"\0" * 200, Reason.ARCHIVE),
+        (b"\x1f\x8b\x08" + b"\0" * 200, Reason.ARCHIVE),
+        (b"name".ljust(257, b"\0") + b"ustar\x0000" + b"\0" * 300, Reason.ARCHIVE),
     ],
 )
 def test_what_is_no_dicom_is_never_forced(studies: Path, header: Header, content: bytes, reason: Reason) -> None:
@@ -309,6 +313,38 @@ def test_a_file_cut_anywhere_is_told_and_never_scored(
         Reason.TRUNCATED, Reason.NO_PIXEL_DATA, Reason.NOT_DICOM, Reason.NOT_AN_IMAGE, Reason.UNKNOWN_REGION,
         Reason.BAD_PIXEL_DESCRIPTION, Reason.NOT_A_RADIOGRAPH,
     }  # fmt: skip
+
+
+def test_a_damaged_file_whose_last_byte_is_there_is_not_truncated(
+    write: Write, intake: Callable[..., dict[str, Any]]
+) -> None:
+    """A damaged length in the file meta, in the data set, and a damaged deflate stream."""
+    for name in ("meta", "length", "nested"):
+        write(
+            name,
+            SOPInstanceUID=f"1.2.{len(name)}",
+            RequestAttributesSequence=item(ScheduledProcedureStepDescription="x"),
+        )
+    for name, tag, vr in (
+        ("meta", b"\2\0\0\0", b"UL"),
+        ("length", b"\x18\0\x15\0", b"CS"),
+        ("nested", b"\x40\0\x75\2", b"SQ"),
+    ):
+        path = write(name, RequestAttributesSequence=item(ScheduledProcedureStepDescription="x"))
+        data = bytearray(path.read_bytes())
+        at = data.index(tag + vr) + (8 if vr == b"SQ" else 6)
+        data[at : at + 2] = b"\xf0\xff"
+        data[at + 2 : at + 4] = b"\xff\xff" if vr == b"SQ" else data[at + 2 : at + 4]
+        path.write_bytes(data)
+    for place in (0.3, 0.5, 0.9):
+        path = write(f"deflated {place}", syntax=syntaxes.DEFLATED)
+        data = bytearray(path.read_bytes())
+        data[int(len(data) * place)] ^= 0xFF
+        path.write_bytes(data)
+    answers = intake()
+    reasons = {name: answer.reason for name, answer in answers.items() if isinstance(answer, Skipped)}
+    assert Reason.TRUNCATED not in reasons.values(), reasons
+    assert reasons["length"] is Reason.DAMAGED_HEADER
 
 
 def test_a_file_that_became_a_pipe_is_refused_at_once(studies: Path) -> None:
