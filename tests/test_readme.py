@@ -12,7 +12,7 @@ from mura_batch.cli import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-COMMANDS = ((), ("score",), ("report",), ("inspect",), ("phantom",), ("compile",), ("doctor",), ("bench",))
+COMMANDS = ((), ("score",), ("report",), ("sample",), ("inspect",), ("phantom",), ("compile",), ("doctor",), ("bench",))
 _BLOCK = re.compile(r"<!-- help -->\n.*?<!-- /help -->", re.DOTALL)
 
 

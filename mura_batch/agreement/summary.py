@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mura_batch.agreement.curves import clustered_rate, roc_auc_score
 from mura_batch.agreement.estimate import Estimate, undefined
 from mura_batch.agreement.kappa import clustered_kappa_score
+from mura_batch.agreement.partial import Corrected, corrected, draw_of
 from mura_batch.agreement.truth import Case, Matched
 from mura_batch.records import MURA_REGIONS, Region
 
@@ -41,13 +42,20 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """overall, then each region with a case in MURA's order, then each reader. patients: how many the cases are of."""
+    """overall, then each region with a case in MURA's order, then each reader. patients: how many the cases are of.
+    corrected: figures of all studies that the sample was drawn from, None where the truth is no drawn sample."""
 
     matched: Matched
     overall: Group
     regions: tuple[Group, ...]
     readers: tuple[Reader, ...]
     patients: int
+    corrected: Corrected | None
+
+    @property
+    def may_be_biased(self) -> bool:
+        """Whether some scored studies have no truth, and nothing says how those with truth were chosen."""
+        return self.corrected is None and self.matched.unlabelled > 0
 
 
 def summarise(matched: Matched) -> Agreement | None:
@@ -59,7 +67,22 @@ def summarise(matched: Matched) -> Agreement | None:
     regions = tuple(group_of(name, cases) for name, cases in groups if cases)
     readers = tuple(_reader(name, n, matched.cases) for n, name in enumerate(matched.readers))
     patients = len({case.patient for case in matched.cases})
-    return Agreement(matched, group_of("overall", matched.cases), regions, readers, patients)
+    return Agreement(matched, group_of("overall", matched.cases), regions, readers, patients, _corrected(matched.cases))
+
+
+def _corrected(cases: Sequence[Case]) -> Corrected | None:
+    sampled = [case.sampled for case in cases]
+    known = [one for one in sampled if one is not None]
+    if len(known) < len(sampled):
+        return None
+    return corrected(
+        draw_of(
+            [bool(case.label) for case in cases],
+            [case.abnormal for case in cases],
+            [one.probability for one in known],
+            [one.stratum for one in known],
+        )
+    )
 
 
 def group_of(name: str, cases: Sequence[Case]) -> Group:

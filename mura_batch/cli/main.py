@@ -14,6 +14,7 @@ from mura_batch.cli.inspect import inspect_command
 from mura_batch.cli.options import say
 from mura_batch.cli.phantom import phantom
 from mura_batch.cli.report import report
+from mura_batch.cli.sample import sample
 from mura_batch.cli.score import score
 from mura_batch.errors import ExitCode, MuraBatchError
 from mura_batch.version import DISCLAIMER, __version__
@@ -54,5 +55,5 @@ def cli() -> None:
     """Scores folders of musculoskeletal radiographs: DICOM in, CSV and an audit report out."""
 
 
-for command in (score, report, inspect_command, phantom, compile_command, doctor, bench):
+for command in (score, report, sample, inspect_command, phantom, compile_command, doctor, bench):
     cli.add_command(command)

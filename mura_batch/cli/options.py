@@ -157,7 +157,7 @@ def example(*lines: str) -> str:
 def read_truth_option(path: Path | None) -> Truth | None:
     if path is None:
         return None
-    from mura_batch.agreement.truth import read_truth
+    from mura_batch.agreement.truth_csv import read_truth
 
     return read_truth(path)
 

@@ -75,6 +75,14 @@ def _cells(*values: Value) -> tuple[str, ...]:
     return tuple(map(_cell, values))
 
 
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Value]]) -> None:
+    """One more table, cells inert. Raises OutputError where it cannot be written."""
+    with atomic_writer(path) as file:
+        writer = csv.writer(file, lineterminator="\r\n")
+        writer.writerow(columns)
+        writer.writerows([_cell(value) for value in row] for row in rows)
+
+
 def read_csv_rows(path: Path, table: str, column: str, wanted: Container[str]) -> Iterator[Row]:
     """Rows as they were before cells were made inert; only those whose value in column is wanted, if one is given.
     Raises InputError where the file is not one of this version."""

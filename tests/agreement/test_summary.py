@@ -16,7 +16,8 @@ from mura_batch.agreement.estimate import Estimate
 from mura_batch.agreement.kappa import JEFFREYS, JEFFREYS_CLUSTERED
 from mura_batch.agreement.published import KAPPA
 from mura_batch.agreement.summary import Agreement, Group, summarise
-from mura_batch.agreement.truth import match, read_truth
+from mura_batch.agreement.truth import match
+from mura_batch.agreement.truth_csv import read_truth
 from mura_batch.records import MURA_REGIONS, Region, StudyScore
 
 StudyMaker = Callable[..., StudyScore]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mura_batch.agreement.truth import match, read_truth
+from mura_batch.agreement.truth import match
+from mura_batch.agreement.truth_csv import read_truth
 from mura_batch.errors import TruthError
 from mura_batch.records import Region, StudyScore
 

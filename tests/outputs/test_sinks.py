@@ -124,7 +124,7 @@ def test_each_image_names_a_row_of_studies(out: Path) -> None:
 def test_the_report_of_a_run_is_the_one_rendered_again_from_its_tables(
     out: Path, studies: Path, tmp_path: Path, kept: str
 ) -> None:
-    from mura_batch.agreement.truth import read_truth
+    from mura_batch.agreement.truth_csv import read_truth
 
     run = tmp_path / "run"
     shutil.copytree((out / "latest").resolve(), run)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mura_batch.agreement.truth import read_truth
+from mura_batch.agreement.truth_csv import read_truth
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.errors import InputError, StrictError, TruthError
 from mura_batch.phantom import PhantomOptions, make_phantoms

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mura_batch.agreement.truth import read_truth
+from mura_batch.agreement.truth_csv import read_truth
 from mura_batch.dicom.discover import discover
 from mura_batch.dicom.header.reader import read_header
 from mura_batch.dicom.policy import IntakePolicy

@@ -8,11 +8,13 @@ import json
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mura_batch.agreement.sampling import Sampled
 from mura_batch.agreement.summary import summarise
 from mura_batch.agreement.truth import Truth, match
 from mura_batch.errors import InputError, ModelError, TruthError
@@ -143,6 +145,28 @@ def test_agreement_is_that_of_the_statistics(make_run: MakeRun) -> None:
     ]  # fmt: skip
     assert "0.705" in text  # the paper's model overall, arXiv 1712.06957, table 2
     assert "0.731 0.763 0.778" in text  # its radiologists
+
+
+def test_a_drawn_sample_gets_corrected_figures(make_run: MakeRun) -> None:
+    run = make_run(14)
+    sampling = tuple((key, Sampled("1: 14 of 140", 0.1)) for key, _ in run.truth.labels)
+    text = text_of(render_report_file(run.folder, replace(run.truth, sampling=sampling, unread=2)))
+    agreement = summarise(match(replace(run.truth, sampling=sampling), run.studies))
+    assert agreement is not None
+    assert agreement.corrected is not None
+    kappa = agreement.corrected.kappa
+    assert "Corrected for how the studies were drawn" in text
+    assert f"{kappa.value:.3f} [{kappa.low:.3f}, {kappa.high:.3f}] Jeffreys at the effective number" in text
+    assert "2 drawn studies have not been read" in text
+    assert "verification bias" not in text
+
+
+def test_partial_truth_of_unknown_choice_gets_a_warning(make_run: MakeRun) -> None:
+    run = make_run(14)
+    whole = text_of(render_report_file(run.folder, run.truth))
+    part = text_of(render_report_file(run.folder, replace(run.truth, labels=run.truth.labels[:9])))
+    assert "verification bias" in part
+    assert "verification bias" not in whole
 
 
 def test_without_a_truth_nothing_is_said_of_agreement(make_run: MakeRun) -> None:
