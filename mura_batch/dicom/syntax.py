@@ -19,12 +19,20 @@ JPEG_2000 = "1.2.840.10008.1.2.4.91"
 HTJ2K_LOSSLESS = "1.2.840.10008.1.2.4.201"
 HTJ2K_LOSSLESS_RPCL = "1.2.840.10008.1.2.4.202"
 HTJ2K = "1.2.840.10008.1.2.4.203"
+JPEG_XL_LOSSLESS = "1.2.840.10008.1.2.4.110"
+JPEG_XL_RECOMPRESSION = "1.2.840.10008.1.2.4.111"  # a JPEG baseline frame, repacked without loss
+JPEG_XL = "1.2.840.10008.1.2.4.112"
 RLE = "1.2.840.10008.1.2.5"
+ENCAPSULATED_UNCOMPRESSED = "1.2.840.10008.1.2.1.98"
+DEFLATED_FRAME = "1.2.840.10008.1.2.8.1"
 
+# Transfer syntax -> codec. JPEG frames may have any process (baseline, extended): one decoder reads them all.
 CODECS: dict[str, str] = {
-    JPEG_BASELINE: "jpeg8", JPEG_EXTENDED: "jpeg12", JPEG_LOSSLESS: "ljpeg", JPEG_LOSSLESS_SV1: "ljpeg",
-    JPEG_LS_LOSSLESS: "jpegls", JPEG_LS_NEAR: "jpegls", JPEG_2000_LOSSLESS: "jpeg2000", JPEG_2000: "jpeg2000",
-    HTJ2K_LOSSLESS: "htj2k", HTJ2K_LOSSLESS_RPCL: "htj2k", HTJ2K: "htj2k", RLE: "rle",
+    JPEG_BASELINE: "jpeg", JPEG_EXTENDED: "jpeg", JPEG_LOSSLESS: "jpeg lossless", JPEG_LOSSLESS_SV1: "jpeg lossless",
+    JPEG_LS_LOSSLESS: "jpeg-ls", JPEG_LS_NEAR: "jpeg-ls", JPEG_2000_LOSSLESS: "jpeg 2000", JPEG_2000: "jpeg 2000",
+    HTJ2K_LOSSLESS: "htj2k", HTJ2K_LOSSLESS_RPCL: "htj2k", HTJ2K: "htj2k", JPEG_XL_LOSSLESS: "jpeg xl",
+    JPEG_XL_RECOMPRESSION: "jpeg xl", JPEG_XL: "jpeg xl", RLE: "rle", DEFLATED_FRAME: "deflate",
+    ENCAPSULATED_UNCOMPRESSED: "uncompressed",
 }  # fmt: skip
-COMPRESSED = frozenset(CODECS)
-KNOWN = NATIVE | COMPRESSED
+ENCAPSULATED = frozenset(CODECS)
+KNOWN = NATIVE | ENCAPSULATED

@@ -91,7 +91,7 @@ def write(studies: Path, limb: Pixels) -> Callable[..., Path]:
             data.file_meta.TransferSyntaxUID = UID(syntax)
             data.file_meta.MediaStorageSOPClassUID = CR
             data.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
-            if syntax in syntaxes.COMPRESSED:
+            if syntax in syntaxes.ENCAPSULATED:
                 data.PixelData = encapsulate([frame or _frame(stored, syntax, data.BitsStored)])
                 data["PixelData"].VR = "OB"
             else:

@@ -71,7 +71,7 @@ def small_radiograph(syntax: str, rng: random.Random) -> bytes:
     numbers = ((0x02, 1), (0x10, 48), (0x11, 40), (0x100, 16), (0x101, 16), (0x102, 15), (0x103, rng.randrange(2)))
     body = body + b"".join(element(0x28, n, "US", struct.pack("<H", value)) for n, value in sorted(numbers))
     body += element(0x28, 0x1050, "DS", b"32000") + element(0x28, 0x1051, "DS", b"60000")
-    if syntax in syntaxes.COMPRESSED:
+    if syntax in syntaxes.ENCAPSULATED:
         frame = encode_frame(stored, syntax, 16)
         frame += b"\0" * (len(frame) % 2)
         parts = struct.pack("<HHL", 0xFFFE, 0xE000, 0) + struct.pack("<HHL", 0xFFFE, 0xE000, len(frame)) + frame

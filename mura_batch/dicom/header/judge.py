@@ -15,7 +15,7 @@ from mura_batch.dicom.header.tags import Tags
 from mura_batch.dicom.header.text import normal
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.refused import Refused, truncated
-from mura_batch.dicom.syntax import CODECS, DEFLATED, KNOWN
+from mura_batch.dicom.syntax import DEFLATED, KNOWN
 from mura_batch.records import Instance, Laterality, Reason, Region, RegionFinding, SourceFile, short_key
 
 HEADERS_VERSION = 2  # raised when the same header is judged otherwise than before: every file is judged again
@@ -31,6 +31,7 @@ _OTHER_MODALITIES = frozenset({
     "BI", "BMD", "CT", "DG", "ECG", "EPS", "ES", "GM", "HD", "IO", "IVOCT", "IVUS", "LS", "MG", "MR", "NM", "OCT", "OP",
     "OPM", "OPT", "OPV", "PT", "PX", "RF", "RTIMAGE", "SM", "SR", "TG", "US", "XA", "XC",
 })  # fmt: skip
+_ITEM = b"\xfe\xff\x00\xe0"  # (FFFE,E000), little endian where pixel data are encapsulated (PS3.5 A.4)
 _UID = re.compile(r"[0-9.]{1,64}")
 _SCREEN = re.compile(r"\bSCREEN(?!ING)")  # SCREEN SAVE, SCREENSHOT; a screening image is a radiograph
 _HUMAN_CODES = {"337915000", "L-85B00"}  # Homo sapiens, PS3.16 CID 7454, in SNOMED CT and SRT
@@ -204,17 +205,30 @@ def check_pixels(header: Header, tags: Tags, policy: IntakePolicy) -> Layout:
     layout = read_layout(tags, policy.max_pixels)
     if elements.pixel_tag != PIXEL_DATA:
         raise Refused(Reason.BAD_PIXEL_DESCRIPTION, "floating-point pixel data, not Pixel Data (7FE0,0010)")
-    claimed, encapsulated = elements.pixel_bytes or 0, elements.pixel_bytes == UNDEFINED
-    if encapsulated != (header.syntax in CODECS):
-        how = "encapsulated" if encapsulated else "native"
-        raise Refused(Reason.PIXEL_SIZE_MISMATCH, f"{how} pixel data under Transfer Syntax {header.syntax}")
-    if not encapsulated and not 0 <= claimed - layout.frame_bytes <= 1:  # PS3.5 8.1.1: padded to even length
+    claimed, encapsulated = elements.pixel_bytes or 0, is_encapsulated(header, layout)
+    if not encapsulated and not _holds_one_frame(claimed, layout):
         told = f"Pixel Data holds {claimed} bytes, Rows x Columns x Bits Allocated make {layout.frame_bytes}"
         raise Refused(Reason.PIXEL_SIZE_MISMATCH, told)
     needed = 8 if encapsulated else layout.frame_bytes
     if header.syntax != DEFLATED and elements.end + needed > header.body.size:
         raise truncated("Pixel Data (7FE0,0010)")
     return layout
+
+
+def is_encapsulated(header: Header, layout: Layout) -> bool:
+    """Whether Pixel Data are a sequence of fragments (PS3.5 A.4): by the data, for some files are not written as their
+    transfer syntax says."""
+    elements = header.elements
+    if elements.pixel_bytes == UNDEFINED or elements.pixel_bytes is None:
+        return elements.pixel_bytes == UNDEFINED
+    return not _holds_one_frame(elements.pixel_bytes, layout) and header.body.read(elements.end, 4) == _ITEM
+
+
+def _holds_one_frame(claimed: int, layout: Layout) -> bool:
+    """Whether a native frame of Rows x Columns lies in so many bytes. What follows it is padding (PS3.5 8.1.1; some
+    devices write more than a byte) as long as it holds neither a row nor a column more: no other size fits then."""
+    sample = layout.bits_allocated // 8
+    return 0 <= claimed - layout.frame_bytes < max(2, sample * min(layout.rows, layout.columns))
 
 
 def _laterality(tags: Tags, described: tuple[tuple[str, str], ...]) -> Laterality:

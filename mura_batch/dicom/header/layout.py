@@ -13,7 +13,8 @@ _GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One greyscale frame of 8 or 16 bits allocated."""
+    """One greyscale frame of 8 or 16 bits allocated. high_bit: as the header says; where that contradicts Bits Stored,
+    the data decide (dicom.pixels.stored_bits)."""
 
     rows: int
     columns: int
@@ -53,11 +54,6 @@ def _wrong(layout: Layout) -> list[str]:
         ("Columns (0028,0011)", layout.columns, layout.columns > 0),
         ("Bits Allocated (0028,0100)", layout.bits_allocated, layout.bits_allocated in {8, 16}),
         ("Bits Stored (0028,0101)", layout.bits_stored, 2 <= layout.bits_stored <= layout.bits_allocated),
-        (
-            "High Bit (0028,0102)",
-            layout.high_bit,
-            layout.bits_stored - 1 <= layout.high_bit < max(layout.bits_allocated, 1),
-        ),
         ("Photometric Interpretation (0028,0004)", layout.photometric[:20] or "missing", layout.photometric in _GREY),
     )
     return [f"{name} is {value}" for name, value, right in checks if not right]

@@ -11,24 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mura_batch.dicom.header.byte_sources import InflatedBytes, MemoryBytes
-from mura_batch.dicom.header.judge import check_pixels
+from mura_batch.dicom.header.judge import check_pixels, is_encapsulated
 from mura_batch.dicom.header.layout import Layout
 from mura_batch.dicom.header.parse import Header, parse_header
 from mura_batch.dicom.header.tags import Tags
-from mura_batch.dicom.pixels.codecs import decode_frame
+from mura_batch.dicom.pixels.codecs import DecodedFrame, decode_frame
 from mura_batch.dicom.pixels.description import describe, pixel_aspect
 from mura_batch.dicom.pixels.display import Rendering, display_table, grey_levels, looked_up
-from mura_batch.dicom.pixels.grid import WHOLE, Grid, restored
+from mura_batch.dicom.pixels.encapsulation import read_fragments
+from mura_batch.dicom.pixels.grid import Grid, restored
 from mura_batch.dicom.pixels.halve import HALF, halved, is_enough, is_same, table_of_sums
-from mura_batch.dicom.pixels.native import (
-    Patterns,
-    Stored,
-    bit_patterns,
-    field_of,
-    fragments,
-    native_frame,
-    shift_of,
-)
+from mura_batch.dicom.pixels.native import Patterns, bit_patterns, native_frame
+from mura_batch.dicom.pixels.padding import without_inner_padding
+from mura_batch.dicom.pixels.stored_bits import find_stored_bits, pattern_table, with_bits
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.refused import Refused
 from mura_batch.dicom.syntax import CODECS
@@ -51,49 +46,55 @@ def decode(
     if header.elements.pixel_bytes is None:
         raise Refused(Reason.NO_PIXEL_DATA, "no Pixel Data (7FE0,0010)")
     layout = check_pixels(header, tags, policy)
-    stored, decoder, grid = _frame(header, layout, target_size)
-    patterns = bit_patterns(stored)
-    shift = shift_of(layout, shifted=decoder in {"native", "imagecodecs:rle"})
-    field = field_of(patterns.dtype, layout.bits_stored, shift)
+    frame = _frame(header, layout, target_size)
+    grid, patterns = frame.grid, bit_patterns(frame.stored)
     sample = _sample(patterns, layout, tags, grid.reduction)
-    sample = sample if field is None else field[sample]
-    description = describe(tags, layout)
+    stored = find_stored_bits(layout, patterns, sample, frame.has_high_bit)
+    layout, table = with_bits(layout, stored), pattern_table(patterns.dtype, stored.bits, stored.shift, stored.clipped)
+    description = without_inner_padding(describe(tags, layout), patterns, table)
+    sample = sample if table is None else table[sample]
     histogram = np.bincount(sample.ravel(), minlength=1 << layout.bits_stored)
-    brightness, made = display_table(description, histogram, policy.voi)
-    if is_enough(layout, grid, target_size) and is_same(description, layout, brightness, histogram):
-        brightness, patterns = table_of_sums(brightness), halved(patterns, shift, layout.bits_stored)
-        grid, field = HALF, None
+    brightness, rendering = display_table(description, histogram, policy.voi)
+    if is_enough(layout, grid, target_size) and is_same(description, layout, brightness, histogram, stored.clipped):
+        brightness, patterns = table_of_sums(brightness), halved(patterns, stored.shift, layout.bits_stored)
+        grid, table = HALF, None
     levels = grey_levels(brightness)
-    shown = looked_up(levels if field is None else levels[field], patterns)
+    shown = looked_up(levels if table is None else levels[table], patterns)
     display = restored(shown, grid, layout.rows, layout.columns, target_size)
     aspect = pixel_aspect(tags)
-    told = _decisions(made, decoder, grid, aspect)
-    flags = (*description.flags, *made.flags, *(f"{keyword} cannot be read" for keyword in sorted(tags.broken)))
-    here = aspect * (layout.rows / display.shape[0]) / (layout.columns / display.shape[1])
-    return display, here, replace(told, flags=flags)
+    unread = tuple(f"{keyword} cannot be read" for keyword in sorted(tags.broken))
+    flags = (*frame.flags, *stored.flags, *description.flags, *rendering.flags, *unread)
+    decisions = replace(_decisions(rendering, frame.decoder, grid, aspect), flags=flags)
+    shown_aspect = aspect * (layout.rows / display.shape[0]) / (layout.columns / display.shape[1])
+    return display, shown_aspect, decisions
 
 
-def _decisions(made: Rendering, decoder: str, grid: Grid, aspect: float) -> PixelDecisions:
+def _decisions(rendering: Rendering, decoder: str, grid: Grid, aspect: float) -> PixelDecisions:
     return PixelDecisions(
         decoder=decoder,
         reduction=grid.reduction,
-        modality_transform=made.modality_transform,
-        voi=made.voi,
-        window_center=made.center,
-        window_width=made.width,
-        polarity=made.polarity,
-        polarity_reason=made.polarity_reason,
+        modality_transform=rendering.modality_transform,
+        voi=rendering.voi,
+        window_center=rendering.center,
+        window_width=rendering.width,
+        polarity=rendering.polarity,
+        polarity_reason=rendering.polarity_reason,
         pixel_aspect=aspect,
     )
 
 
-def _frame(header: Header, layout: Layout, target: int) -> tuple[Stored, str, Grid]:
-    codec = CODECS.get(header.syntax)
-    if codec is not None:
-        return decode_frame(fragments(header.body, header.elements.end), codec, layout, target)
+def _frame(header: Header, layout: Layout, target: int) -> DecodedFrame:
+    codec = CODECS.get(header.syntax, "")
+    if is_encapsulated(header, layout):
+        return decode_frame(read_fragments(header.body, header.elements.end), codec, layout, target)
+    flags: tuple[str, ...] = ()
+    if codec:
+        flags = (f"native pixel data under a Transfer Syntax of {codec}",)
+    if (excess := (header.elements.pixel_bytes or 0) - layout.frame_bytes) > 1:
+        flags = (*flags, f"{excess} bytes behind the frame in Pixel Data (7FE0,0010)")
     if isinstance(header.body, InflatedBytes):
         header.body.allow(header.elements.end + layout.frame_bytes)
-    return native_frame(header, layout), "native", WHOLE
+    return DecodedFrame(native_frame(header, layout), "native", has_high_bit=True, flags=flags)
 
 
 def _sample(bits: Patterns, layout: Layout, tags: Tags, reduction: int) -> Patterns:

@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from mura_batch.dicom.header.layout import Layout
 from mura_batch.dicom.header.tags import Tags
-from mura_batch.dicom.pixels.display import Description, Lut
+
+
+@dataclass(frozen=True, slots=True)
+class Lut:
+    """A lookup table of PS3.3 C.11.1.1: first stored value mapped, bits of an entry, and the entries."""
+
+    first: int
+    bits: int
+    entries: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a header says of its pixel values. padding: lowest and highest stored value that is no picture."""
+
+    bits_stored: int
+    signed: bool
+    photometric: str
+    slope: float = 1.0
+    intercept: float = 0.0
+    modality_lut: Lut | None = None
+    voi_lut: Lut | None = None
+    windows: tuple[tuple[float, float], ...] = ()  # (center, width)
+    function: str = "LINEAR"
+    padding: tuple[int, int] | None = None
+    shape: str = ""  # Presentation LUT Shape (2050,0020)
+    is_xrf: bool = False
+    flags: tuple[str, ...] = ()
 
 
 def describe(tags: Tags, layout: Layout) -> Description:

@@ -73,7 +73,7 @@ def _load_codecs() -> None:
 
     Image.MAX_IMAGE_PIXELS = None  # the header's size was checked, and the codestream's against it
     assert Jpeg2KImagePlugin, JpegImagePlugin  # noqa: S101 - named, so that they are imported
-    for name in ("jpeg2k", "htj2k", "jpegls", "jpeg8", "packbits"):
+    for name in ("jpeg2k", "htj2k", "jpegls", "jpeg8", "jpegxl", "packbits"):
         getattr(imagecodecs, f"{name}_decode")
 
 

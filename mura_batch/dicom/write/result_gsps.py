@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from mura_batch.dicom.pixels.display import Lut, white_level, window
+from mura_batch.dicom.pixels.description import Lut
+from mura_batch.dicom.pixels.voi import white_level, window
 from mura_batch.dicom.write.result_objects import (
     NOT_FOR_DIAGNOSIS,
     ImageResult,

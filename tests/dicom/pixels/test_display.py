@@ -13,7 +13,9 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_windowing
 from pydicom.uid import ExplicitVRLittleEndian
 
-from mura_batch.dicom.pixels.display import Description, Lut, display_table, grey_levels, window
+from mura_batch.dicom.pixels.description import Description, Lut
+from mura_batch.dicom.pixels.display import display_table, grey_levels
+from mura_batch.dicom.pixels.voi import window
 from mura_batch.dicom.refused import Refused
 from mura_batch.records import Reason
 

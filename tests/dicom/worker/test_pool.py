@@ -134,7 +134,8 @@ def stub(stream, layout):
 
 if "mura_batch.dicom.worker.child" in sys.orig_argv:
     import mura_batch.dicom.pixels.codecs as codecs
-    rle, codecs._rle = codecs._rle, stub
+    rle, decoder = codecs._RAW["rle"]
+    codecs._RAW["rle"] = stub, decoder
 """
 FATES = {
     66: Reason.WORKER_CRASHED,
