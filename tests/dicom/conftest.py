@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -63,12 +64,41 @@ def _dataset(stored: Pixels, name: str, changes: dict[str, Any]) -> Dataset:
     return data
 
 
+def _deflated(stored: Pixels, bits: int) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return packer.compress(stored.tobytes()) + packer.flush()
+
+
+ENCODERS: dict[str, Callable[[Pixels, int], bytes]] = {
+    syntaxes.JPEG_BASELINE: lambda stored, bits: imagecodecs.jpeg8_encode(stored, level=95),
+    syntaxes.HTJ2K_LOSSLESS: lambda stored, bits: imagecodecs.htj2k_encode(stored, reversible=True),
+    # lossless=True: distance=0 is not exact
+    syntaxes.JPEG_XL_LOSSLESS: lambda stored, bits: imagecodecs.jpegxl_encode(
+        stored, lossless=True, bitspersample=bits
+    ),
+    syntaxes.JPEG_XL_RECOMPRESSION: lambda stored, bits: imagecodecs.jpegxl_encode_jpeg(
+        imagecodecs.jpeg8_encode(stored, level=95)
+    ),
+    syntaxes.ENCAPSULATED_UNCOMPRESSED: lambda stored, bits: stored.tobytes(),
+    syntaxes.DEFLATED_FRAME: _deflated,
+}
+
+
 def _frame(stored: Pixels, syntax: str, bits: int) -> bytes:
-    if syntax == syntaxes.JPEG_BASELINE:
-        return bytes(imagecodecs.jpeg8_encode(stored, level=95))
-    if syntax == syntaxes.HTJ2K_LOSSLESS:
-        return bytes(imagecodecs.htj2k_encode(stored, reversible=True))
+    if syntax in ENCODERS:
+        return bytes(ENCODERS[syntax](stored, bits))
     return encode_frame(stored, syntax, bits)
+
+
+def _save(path: Path, data: Dataset, syntax: str) -> None:
+    """pydicom 3.0.2 does not know the newest transfer syntaxes and refuses to write them: they are put in afterwards,
+    for a private one of the same length."""
+    known = UID(syntax).is_transfer_syntax
+    stand_in = syntax if known else "2" + syntax[1:]
+    data.file_meta.TransferSyntaxUID = UID(stand_in)
+    form = {} if known else {"implicit_vr": False, "little_endian": True}
+    dcmwrite(path, data, enforce_file_format=True, **form)
+    path.write_bytes(path.read_bytes().replace(stand_in.encode(), syntax.encode(), 1))
 
 
 @pytest.fixture
@@ -94,6 +124,7 @@ def write(studies: Path, limb: Pixels) -> Callable[..., Path]:
             if syntax in syntaxes.ENCAPSULATED:
                 data.PixelData = encapsulate([frame or _frame(stored, syntax, data.BitsStored)])
                 data["PixelData"].VR = "OB"
+                data["PixelData"].is_undefined_length = True
             else:
                 order = ">" if syntax == syntaxes.EXPLICIT_BE else "<"
                 raw = frame or stored.astype(stored.dtype.newbyteorder(order)).tobytes()
@@ -101,7 +132,7 @@ def write(studies: Path, limb: Pixels) -> Callable[..., Path]:
                 data["PixelData"].VR = "OW" if stored.itemsize == 2 else "OB"
             path = studies / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            dcmwrite(path, data, enforce_file_format=True)
+            _save(path, data, syntax)
         return path
 
     return make

@@ -17,12 +17,16 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import imagecodecs
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from mura_batch.dicom import syntax as syntaxes
 from mura_batch.dicom.discover import discover
@@ -34,6 +38,7 @@ from mura_batch.dicom.write.radiograph import encode_frame
 from mura_batch.preprocess import InputSpec
 from mura_batch.records import Instance, Skipped, SourceFile
 
+Pixels = NDArray[Any]
 SHARED = Path(os.environ.get("MURA_BATCH_SHARED", Path(__file__).resolve().parents[3] / "shared")) / "dicom"
 BATCH = 250  # files in a folder at once
 LARGEST = 300_000  # bytes of a seed: larger ones cost time and add no other way to fail
@@ -47,6 +52,21 @@ def element(group: int, number: int, vr: str, value: bytes) -> bytes:
     if vr in {"OB", "OW", "SQ"}:
         return struct.pack("<HH2sHL", group, number, vr.encode(), 0, len(value)) + value
     return struct.pack("<HH2sH", group, number, vr.encode(), len(value)) + value
+
+
+def deflated(stored: Pixels) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return packer.compress(stored.tobytes()) + packer.flush()
+
+
+# Syntaxes that the package reads and does not write.
+NEW: dict[str, Callable[[Pixels], bytes]] = {
+    syntaxes.HTJ2K_LOSSLESS: lambda stored: imagecodecs.htj2k_encode(stored, reversible=True),
+    syntaxes.JPEG_XL_LOSSLESS: lambda stored: imagecodecs.jpegxl_encode(stored, lossless=True, bitspersample=16),
+    syntaxes.JPEG_XL: lambda stored: imagecodecs.jpegxl_encode(stored, level=90, usecontainer=True),
+    syntaxes.DEFLATED_FRAME: deflated,
+    syntaxes.ENCAPSULATED_UNCOMPRESSED: lambda stored: stored.tobytes(),
+}
 
 
 def small_radiograph(syntax: str, rng: random.Random) -> bytes:
@@ -72,7 +92,7 @@ def small_radiograph(syntax: str, rng: random.Random) -> bytes:
     body = body + b"".join(element(0x28, n, "US", struct.pack("<H", value)) for n, value in sorted(numbers))
     body += element(0x28, 0x1050, "DS", b"32000") + element(0x28, 0x1051, "DS", b"60000")
     if syntax in syntaxes.ENCAPSULATED:
-        frame = encode_frame(stored, syntax, 16)
+        frame = bytes(NEW[syntax](stored)) if syntax in NEW else encode_frame(stored, syntax, 16)
         frame += b"\0" * (len(frame) % 2)
         parts = struct.pack("<HHL", 0xFFFE, 0xE000, 0) + struct.pack("<HHL", 0xFFFE, 0xE000, len(frame)) + frame
         body += (
@@ -91,6 +111,7 @@ def seeds(rng: random.Random) -> tuple[list[bytes], list[bytes]]:
         syntaxes.JPEG_2000_LOSSLESS,
         syntaxes.JPEG_LS_LOSSLESS,
         syntaxes.JPEG_LOSSLESS_SV1,
+        *NEW,
     ]
     ours = [small_radiograph(syntax, rng) for syntax in made for _ in range(8)]
     paths = sorted(path for path in SHARED.rglob("*") if path.is_file() and path.stat().st_size <= LARGEST)

@@ -179,10 +179,26 @@ def jpeg(rows: int, columns: int) -> bytes:
     return bytes(code)
 
 
+def jpeg_xl(rows: int, columns: int, rest: str = "") -> bytes:
+    """A codestream that says rows x columns (ISO/IEC 18181-1 D.2: sizes of 30 bits, ratio 0), and then nothing. rest:
+    the next fields, as bits in the order in which they are read; all others are 0."""
+    bits = "0" + "11" + f"{rows - 1:030b}"[::-1] + "000" + "11" + f"{columns - 1:030b}"[::-1] + rest
+    return b"\xff\x0a" + int(bits[::-1], 2).to_bytes(len(bits) // 8 + 1, "little") + bytes(200)
+
+
+GREY = "0" + "0" + "0" + "00" + "0" + "00" + "0" + "0" + "0" + "10"  # 8 bits, no further channel, colour space 1
+
+
+def deflated(size: int) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return b"".join(packer.compress(bytes(1 << 20)) for _ in range(size >> 20)) + packer.flush()
+
+
 def lies(write: Write) -> dict[str, Reason]:
     """Writes the files whose pixels lie; what each has to become."""
     small, large = np.zeros((16, 16), np.uint16), {"Rows": 8000, "Columns": 8000}
     ljpeg = imagecodecs.jpegls_encode(small)
+    undecodable = Reason.UNDECODABLE_PIXELS
     rle = struct.pack("<16L", 2, 64, 66, *[0] * 13) + b"\x81\x00" * 2
     offsets = struct.pack("<16L", 2, 64, 0xFFFFFF00, *[0] * 13) + b"\x81\x00" * 64
     segments = struct.pack("<16L", 15, *range(64, 94, 2)) + b"\x81\x00" * 15
@@ -199,7 +215,7 @@ def lies(write: Write) -> dict[str, Reason]:
         "jpeg": (syntaxes.JPEG_BASELINE, jpeg(65000, 65000), {}, Reason.PIXEL_SIZE_MISMATCH),
         "jpeg zero high": (syntaxes.JPEG_BASELINE, jpeg(0, 16), {}, Reason.PIXEL_SIZE_MISMATCH),
         "jpeg-ls cut": (syntaxes.JPEG_LS_LOSSLESS, ljpeg[:30], {}, Reason.UNDECODABLE_PIXELS),
-        "lossless is jpeg-ls": (syntaxes.JPEG_LOSSLESS_SV1, ljpeg, {}, Reason.UNDECODABLE_PIXELS),
+        "lossless is jpeg-ls": (syntaxes.JPEG_LOSSLESS_SV1, ljpeg, {}, Reason.BLANK_IMAGE),
         "htj2k": (syntaxes.HTJ2K_LOSSLESS, j2k(30000, 30000), {}, Reason.PIXEL_SIZE_MISMATCH),
         "rle short": (syntaxes.RLE, rle, large, Reason.PIXEL_SIZE_MISMATCH),
         "rle offsets": (syntaxes.RLE, offsets, {}, Reason.UNDECODABLE_PIXELS),
@@ -211,6 +227,20 @@ def lies(write: Write) -> dict[str, Reason]:
             Reason.PIXEL_SIZE_MISMATCH,
         ),
         "rle empty": (syntaxes.RLE, b"", {}, Reason.UNDECODABLE_PIXELS),
+        "xl large": (syntaxes.JPEG_XL, jpeg_xl(1 << 29, 1 << 29, GREY), {}, Reason.PIXEL_SIZE_MISMATCH),
+        "xl both large": (syntaxes.JPEG_XL, jpeg_xl(8000, 8000, GREY), large, Reason.UNDECODABLE_PIXELS),
+        "xl colour": (syntaxes.JPEG_XL, jpeg_xl(16, 16), {}, Reason.PIXEL_SIZE_MISMATCH),
+        "xl channels": (syntaxes.JPEG_XL, jpeg_xl(16, 16, "0000" + "00" + "11" + "1" * 12), {}, undecodable),
+        "xl animation": (syntaxes.JPEG_XL, jpeg_xl(16, 16, "01" + "000" + "0" + "0" + "1"), {}, undecodable),
+        "xl turned": (syntaxes.JPEG_XL, jpeg_xl(16, 16, "01" + "101"), {}, undecodable),
+        "xl boxes": (syntaxes.JPEG_XL, b"\0\0\0\x0cJXL \r\n\x87\n" + b"\0\0\0\x08junk" * 500, {}, undecodable),
+        "xl endless": (syntaxes.JPEG_XL, b"\0\0\0\x0cJXL \r\n\x87\n" + b"\0\0\0\0junk", {}, undecodable),
+        "deflate bomb": (syntaxes.DEFLATED_FRAME, deflated(1 << 30), {}, Reason.PIXEL_SIZE_MISMATCH),
+        "deflate short": (syntaxes.DEFLATED_FRAME, deflated(1 << 20), large, Reason.PIXEL_SIZE_MISMATCH),
+        "deflate cut": (syntaxes.DEFLATED_FRAME, deflated(1 << 27)[:9000], large, undecodable),
+        "deflate noise": (syntaxes.DEFLATED_FRAME, b"\xfe\x17" * 60, {}, undecodable),
+        "uncompressed short": (syntaxes.ENCAPSULATED_UNCOMPRESSED, bytes(510), {}, Reason.PIXEL_SIZE_MISMATCH),
+        "uncompressed long": (syntaxes.ENCAPSULATED_UNCOMPRESSED, bytes(5120), {}, Reason.PIXEL_SIZE_MISMATCH),
         "not jpeg": (syntaxes.JPEG_BASELINE, b"GIF89a" * 40, {}, Reason.UNDECODABLE_PIXELS),
     }
     for name, (syntax, frame, tags, _) in made.items():

@@ -77,13 +77,13 @@ def _with_bits_above(layout: Layout, patterns: Patterns, sample: Patterns) -> St
 
 
 def _fits(sample: Patterns, bits: int, signed: bool) -> bool:
-    """Whether every sample is a value of so many bits, sign-extended where it is signed."""
-    if bits >= 8 * sample.itemsize:
+    """Whether every sample is a value of so many bits; what lies above those of a signed one is zero or its sign."""
+    if bits >= 8 * sample.itemsize or int(sample.max()) < 1 << bits:
         return True
     if not signed:
-        return int(sample.max()) < 1 << bits
+        return False
     values = sample.view(sample.dtype.str.replace("u", "i"))
-    return -(1 << bits - 1) <= int(values.min()) and int(values.max()) < 1 << bits - 1
+    return -(1 << bits - 1) <= int(values.min()) and int(values.max()) < 1 << bits
 
 
 def _values(patterns: Patterns, bits: int, signed: bool) -> NDArray[np.float32]:

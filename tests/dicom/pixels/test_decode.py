@@ -89,6 +89,9 @@ LOSSLESS = sorted(
         syntaxes.JPEG_LOSSLESS_SV1,
         syntaxes.RLE,
         syntaxes.HTJ2K_LOSSLESS,
+        syntaxes.JPEG_XL_LOSSLESS,
+        syntaxes.DEFLATED_FRAME,
+        syntaxes.ENCAPSULATED_UNCOMPRESSED,
     }
 )
 

@@ -133,9 +133,16 @@ def test_padding_is_black_and_decides_no_percentile() -> None:
 
 
 def test_a_narrow_picture_without_a_window_gets_percentiles() -> None:
+    counts = np.zeros(4096, np.int64)
+    counts[160:640] = 1
+    assert display_table(replace(EIGHT, bits_stored=12), counts, "auto")[1].voi == "percentiles"
+
+
+def test_a_narrow_8_bit_picture_without_a_window_keeps_its_full_range() -> None:
+    """Its values are grey levels already (PS3.3 C.11.2.1), and training shows them as they are."""
     counts = np.zeros(256, np.int64)
     counts[10:40] = 1
-    assert display_table(EIGHT, counts, "auto")[1].voi == "percentiles"
+    assert np.array_equal(table(EIGHT, counts), RAMP)
 
 
 def test_signed_values_are_twos_complement_of_the_stored_bits() -> None:
