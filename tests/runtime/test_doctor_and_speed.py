@@ -46,7 +46,7 @@ def test_a_decoder_that_does_not_work_is_told(own_model: Model, monkeypatch: pyt
     import imagecodecs
 
     monkeypatch.setattr(imagecodecs, "jpegls_decode", lambda stream: stream)
-    check = by_name(examine(None, own_model.folder))["decoder jpegls"]
+    check = by_name(examine(None, own_model.folder))["decoder jpeg-ls"]
     assert check.status == "fail"
     assert "imagecodecs" in check.fix
 
