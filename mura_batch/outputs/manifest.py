@@ -62,7 +62,7 @@ class ManifestFile:
 
 
 def manifest_of(run: RunInfo, end: RunEnd) -> RunManifest:
-    """What run.json holds of a run."""
+    """The content of run.json."""
     card = run.model.card
     return RunManifest(
         schema_version=SCHEMA_VERSION,

@@ -71,7 +71,7 @@ def study_values(s: StudyScore, model: str) -> Values:
 
 def image_values(score: InstanceScore, row_key: str) -> tuple[Values, ...]:
     """A row of `images` in five groups. The three in the middle differ little among the images of one device: a format
-    may keep what it made of them."""
+    may cache their text."""
     i, d, r = score.instance, score.decoded.decisions, score.instance.region
     source = i.source
     return (

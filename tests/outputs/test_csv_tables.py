@@ -45,7 +45,7 @@ def cells(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_the_files_are_the_golden_ones(
+def test_tables_equal_the_golden_files(
     tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, image: ScoreMaker, skip: SkipMaker, table: str
 ) -> None:
     with CsvTables(run_info(tmp_path)) as tables:
@@ -78,7 +78,7 @@ def test_a_run_that_fails_half_way_leaves_no_table(tmp_path: Path, run_info: Run
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path, run_info: RunInfoMaker) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path, run_info: RunInfoMaker) -> None:
     with pytest.raises(OutputError, match="cannot be written"), CsvTables(run_info(tmp_path / "nowhere")):
         pass
 
@@ -116,7 +116,7 @@ def test_numbers_stay_numbers(tmp_path: Path, run_info: RunInfoMaker, study: Stu
     assert (row["window_center"], row["window_width"], row["probability"]) == ("-500", "2000.5", "0.25")
 
 
-def test_float32_probabilities_are_read_back_as_they_were(
+def test_float32_probabilities_survive_the_csv(
     tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, image: ScoreMaker
 ) -> None:
     import numpy as np
@@ -132,7 +132,7 @@ text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(text, text, st.sampled_from(["", "'", "=", "-", "\n", ";'", ",="]))
-def test_whatever_a_header_holds_is_read_back_as_it_was(
+def test_any_header_text_survives_the_csv(
     tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, before: str, after: str, middle: str
 ) -> None:
     row = study(accession=f"{middle}{before}{middle}{after}", reason=after, study_uid="1.2.3")
@@ -141,7 +141,7 @@ def test_whatever_a_header_holds_is_read_back_as_it_was(
     assert list(read_studies(tmp_path)) == [row]
 
 
-def test_a_path_that_is_no_utf_8_is_spelled_out(
+def test_a_path_that_is_not_utf_8_is_escaped(
     tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, image: ScoreMaker, skip: SkipMaker
 ) -> None:
     with CsvTables(run_info(tmp_path)) as tables:
@@ -151,16 +151,14 @@ def test_a_path_that_is_no_utf_8_is_spelled_out(
     assert cells(tmp_path / "skipped.csv")[0]["file"] == "b/\\udcff.dcm"
 
 
-def test_a_text_without_end_is_cut_so_that_a_spreadsheet_holds_it(
-    tmp_path: Path, run_info: RunInfoMaker, skip: SkipMaker
-) -> None:
+def test_a_long_text_is_cut_to_a_spreadsheet_cell(tmp_path: Path, run_info: RunInfoMaker, skip: SkipMaker) -> None:
     with CsvTables(run_info(tmp_path)) as tables:
         tables.skip(skip(detail="x" * 1_000_000))
     (row,) = cells(tmp_path / "skipped.csv")
     assert len(row["detail"]) == LONGEST_TEXT + len(" ...")
 
 
-def test_the_key_of_a_file_is_the_one_in_the_log(
+def test_file_keys_equal_those_in_logs(
     tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, image: ScoreMaker, skip: SkipMaker
 ) -> None:
     good, bad = image(), skip()
@@ -183,9 +181,7 @@ def test_pandas_reads_the_scores_as_numbers(tmp_path: Path, run_info: RunInfoMak
     assert table["accession"].tolist() == ["00042", "00042"]
 
 
-def test_a_file_that_a_spreadsheet_saved_is_read_again(
-    tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker
-) -> None:
+def test_a_table_saved_by_a_spreadsheet_can_be_read(tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker) -> None:
     with CsvTables(run_info(tmp_path)) as tables:
         tables.study(study(), [])
     path = tmp_path / "studies.csv"
@@ -194,21 +190,21 @@ def test_a_file_that_a_spreadsheet_saved_is_read_again(
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "message"),
     [("wrist", "knee", "row 1"), ("0.25", "high", "row 1"), ("accession", "number", "no column accession")],
 )
-def test_a_table_that_was_changed_by_hand_is_told(
-    tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, before: str, after: str, told: str
+def test_a_table_changed_by_hand_is_an_error(
+    tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, before: str, after: str, message: str
 ) -> None:
     with CsvTables(run_info(tmp_path)) as tables:
         tables.study(study(), [])
     path = tmp_path / "studies.csv"
     path.write_text(path.read_text().replace(before, after))
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         list(read_studies(tmp_path))
 
 
-def test_a_table_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_table_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"studies\.csv cannot be read"):
         list(read_studies(tmp_path))
 

@@ -1,4 +1,4 @@
-"""docs/outputs.md and the files that it describes are held together here."""
+"""docs/outputs.md describes the files as they are written."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_regions_stages_and_the_longest_cell_are_named() -> None:
     assert f"{LONGEST_TEXT:,}" in PAGE
 
 
-def test_how_much_of_a_large_run_the_report_shows_is_told() -> None:
+def test_the_limits_of_the_report_are_described() -> None:
     section = PAGE.split("## `report.html`", 1)[1]
     assert f"{SHOWN_STUDIES}\nstudies of highest score" in section
     assert f"up to {LISTED_ROWS:,} are listed" in section

@@ -15,7 +15,7 @@ def test_values_are_escaped_whatever_the_template_is_called(tmp_path: Path) -> N
     assert page == "<p>&lt;script&gt;&amp;</p>"
 
 
-def test_a_name_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_an_undefined_name_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text("{{ missing }}")
     with pytest.raises(UndefinedError):
         html_environment(tmp_path).get_template("page.html").render()

@@ -36,12 +36,12 @@ def manifest() -> RunManifest:
     )
 
 
-def test_a_manifest_is_read_as_it_was_written(tmp_path: Path, manifest: RunManifest) -> None:
+def test_a_manifest_survives_writing_and_reading(tmp_path: Path, manifest: RunManifest) -> None:
     write_manifest(tmp_path, manifest)
     assert read_manifest(tmp_path) == manifest
 
 
-def test_it_is_plain_json_that_other_programs_read(tmp_path: Path, manifest: RunManifest) -> None:
+def test_the_manifest_is_plain_json(tmp_path: Path, manifest: RunManifest) -> None:
     write_manifest(tmp_path, manifest)
     values = json.loads((tmp_path / "run.json").read_bytes().decode("utf-8"))
     assert values["counts"] == {"found": 10, "scored": 5, "unchanged": 2, "skipped": 3}
@@ -65,20 +65,20 @@ def test_counts_that_add_up_pass() -> None:
         {"found": 11, "scored": 5, "unchanged": 2, "skipped": 4},  # a skip without a reason
     ],
 )
-def test_a_file_that_is_not_accounted_for_is_an_error(counts: dict[str, int]) -> None:
+def test_counts_that_do_not_add_up_are_an_error(counts: dict[str, int]) -> None:
     with pytest.raises(MuraBatchError, match="do not add up"):
         check_identity(end_of_run(counts))
 
 
 @pytest.mark.parametrize("text", [None, "", "[]", "{", '{"run": "x"}', '"run"'])
-def test_a_folder_that_is_no_run_is_told(tmp_path: Path, text: str | None) -> None:
+def test_a_folder_that_is_no_run_is_an_error(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "run.json").write_text(text)
     with pytest.raises(InputError, match="is not the folder of a run"):
         read_manifest(tmp_path)
 
 
-def test_a_field_of_a_newer_version_does_not_hinder_reading(tmp_path: Path, manifest: RunManifest) -> None:
+def test_an_unknown_field_is_ignored(tmp_path: Path, manifest: RunManifest) -> None:
     write_manifest(tmp_path, manifest)
     path = tmp_path / "run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "weather": "fine"}))

@@ -121,9 +121,7 @@ def test_each_image_names_a_row_of_studies(out: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", ["csv", "jsonl"])
-def test_the_report_of_a_run_is_the_one_rendered_again_from_its_tables(
-    out: Path, studies: Path, tmp_path: Path, kept: str
-) -> None:
+def test_a_report_rendered_again_from_tables_is_the_same(out: Path, studies: Path, tmp_path: Path, kept: str) -> None:
     from mura_batch.agreement.truth_csv import read_truth
 
     run = tmp_path / "run"

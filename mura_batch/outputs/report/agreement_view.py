@@ -83,9 +83,9 @@ def _roc(agreement: Agreement) -> str:
     if not overall.auroc.is_defined:
         return ""
     fpr, tpr = roc_curve([case.label for case in cases], [case.score for case in cases])
-    here = (1 - overall.specificity.value, overall.sensitivity.value)
+    operating_point = (1 - overall.specificity.value, overall.sensitivity.value)
     words = (
-        f"ROC curve, area {overall.auroc.value:.3f}; the dot is the threshold: sensitivity {here[1]:.3f}, "
-        f"specificity {1 - here[0]:.3f}"
+        f"ROC curve, area {overall.auroc.value:.3f}; the dot is the threshold: sensitivity {operating_point[1]:.3f}, "
+        f"specificity {1 - operating_point[0]:.3f}"
     )
-    return charts.roc(fpr, tpr, here, words)
+    return charts.roc(fpr, tpr, operating_point, words)

@@ -19,7 +19,7 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure of the model card. value: with its interval, in words."""
+    """A figure of the model card. value: text, with its interval."""
 
     name: str
     value: str
@@ -49,18 +49,18 @@ def card_figures(figures: dict[str, Any]) -> CardFigures:
 
 def _figures(figures: dict[str, Any], prefix: str = "") -> tuple[Figure, ...]:
     """Flattens nested figures; names are joined key paths. Plain numbers and words stand as they are."""
-    found: list[Figure] = []
+    flat: list[Figure] = []
     for key, value in figures.items():
         name = prefix + _NAMES.get(key, str(key).replace("_", " "))
         if not isinstance(value, dict):
-            found.append(Figure(name, _plain(value), "", "", ""))
+            flat.append(Figure(name, _plain(value), "", "", ""))
         elif "value" in value:
             words = (str(value.get(field) or "") for field in ("n", "split", "method"))
             numbers = (_float(value.get(field)) for field in ("value", "low", "high"))
-            found.append(Figure(name, with_interval(*numbers), *words))
+            flat.append(Figure(name, with_interval(*numbers), *words))
         else:
-            found.extend(_figures(value, f"{name}: "))
-    return tuple(found)
+            flat.extend(_figures(value, f"{name}: "))
+    return tuple(flat)
 
 
 def _plain(value: object) -> str:

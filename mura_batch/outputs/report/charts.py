@@ -28,12 +28,12 @@ def bin_of(score: float) -> int:
 
 
 def bar(start: float, share: float, kind: str) -> str:
-    """A bar over [start, start + share] of the whole, both 0 to 1: one step of the way of the files."""
+    """A bar over [start, start + share] of the whole, both 0 to 1: one step of the flow of files."""
     return _svg("bar", 14, f'<rect class="track" width="100%" height="14"/>{_span(start, share, kind, 14)}', label="")
 
 
 def score_bar(score: float, threshold: float) -> str:
-    """A score on its way from 0 to 1, with the threshold as a tick."""
+    """A score from 0 to 1, with the threshold as a tick."""
     kind = "abnormal" if score > threshold else "normal"
     tick = f'<line class="mark" x1="{_at(threshold)}" x2="{_at(threshold)}" y1="0" y2="12"/>'
     return _svg(
@@ -88,8 +88,8 @@ def forest_axis() -> str:
     return _svg("forest ticks", 18, ticks)
 
 
-def roc(fpr: NDArray[np.float64], tpr: NDArray[np.float64], here: tuple[float, float], words: str) -> str:
-    """here: (1 - specificity, sensitivity) at the threshold. words: what the picture says, for those who do not see."""
+def roc(fpr: NDArray[np.float64], tpr: NDArray[np.float64], threshold: tuple[float, float], words: str) -> str:
+    """threshold: (1 - specificity, sensitivity) at the threshold. words: alternative text."""
     left, top, size = _ROC_LEFT, _ROC_TOP, _ROC_SIZE
     foot = top + size
 
@@ -97,7 +97,7 @@ def roc(fpr: NDArray[np.float64], tpr: NDArray[np.float64], here: tuple[float, f
         return round(left + size * x, 1), round(foot - size * y, 1)
 
     points = " ".join("{},{}".format(*point(x, y)) for x, y in zip(fpr, tpr, strict=True))
-    x, y = point(*here)
+    x, y = point(*threshold)
     quarter = [0.25, 0.5, 0.75]
     out = [f'<path class="grid" d="M{point(q, 0)[0]} {foot}V{top}M{left} {point(0, q)[1]}h{size}"/>' for q in quarter]
     out += [
@@ -120,7 +120,7 @@ def _at(share: float) -> str:
 
 
 def _kappa(value: float) -> str:
-    """Place of a kappa on the forest's axis; both ends are kept a little off the edge."""
+    """Place of a kappa on the forest's axis; both ends are a little off the edge."""
     inside = (min(max(value, FOREST_LOW), FOREST_HIGH) - FOREST_LOW) / (FOREST_HIGH - FOREST_LOW)
     return _at(0.03 + 0.93 * inside)
 

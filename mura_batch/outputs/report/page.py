@@ -73,11 +73,11 @@ class ReportData:
 
 def render(data: ReportData) -> Iterator[str]:
     """The page in pieces: pictures are read as they are needed, so memory does not hold them all. Raises InputError
-    where the manifest lacks what the page tells of."""
+    where the manifest lacks a field that the page shows."""
     environment = html_environment(templates_folder())
     environment.filters.update(
         count=_count, date=_date, estimate=estimate, number=number, side=SIDES.__getitem__, svg=Markup, time=_time,
-        twins=_twins,
+        seen_and_map=_seen_and_map,
     )  # fmt: skip
     style = (templates_folder() / "report.css").read_text(encoding="utf-8")
     try:
@@ -110,9 +110,9 @@ def _time(text: str) -> str:
     return text.replace("T", " ").replace("+00:00", " UTC")
 
 
-def _twins(picture: Picture) -> tuple[str, str] | None:
-    """Data URIs of the picture as the model saw it and of the same under its map; None where they are not there any
-    more."""
+def _seen_and_map(picture: Picture) -> tuple[str, str] | None:
+    """Data URIs of the picture as the model saw it and of the same under its map; None where the file is missing or
+    damaged."""
     try:
         seen = picture.thumbnail.read_bytes()
         return _data_uri(seen), _data_uri(draw_map(seen, picture.probability))

@@ -99,6 +99,6 @@ def test_a_file_that_a_power_cut_broke_is_no_picture(tmp_path: Path, picture: np
             draw_map(broken, 0.5)
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, picture: np.ndarray) -> None:
+def test_a_read_only_folder_is_an_error(tmp_path: Path, picture: np.ndarray) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         save_thumbnail(tmp_path / "nowhere", UID, picture, hot_corner())

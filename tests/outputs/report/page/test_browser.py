@@ -60,11 +60,11 @@ class Opened:
     """A page of the report, with all that the browser complained of and asked for."""
 
     def __init__(self, browser: Any, report: Path, **how: Any) -> None:
-        self.told: list[str] = []
+        self.messages: list[str] = []
         self.asked: list[str] = []
         self.page = browser.new_page(**how)
-        self.page.on("console", lambda message: self.told.append(message.text))
-        self.page.on("pageerror", lambda error: self.told.append(str(error)))
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(report.as_uri())
 
@@ -81,11 +81,11 @@ def report(seven: Any) -> Path:
 
 @pytest.mark.parametrize("viewport", [DESKTOP, TABLET, PHONE], ids=["desktop", "tablet", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_opens_without_complaint_network_or_sideways_scrolling(
+def test_it_opens_without_error_network_or_horizontal_scrolling(
     browser: Any, report: Path, viewport: dict[str, int], scheme: str
 ) -> None:
     opened = Opened(browser, report, viewport=viewport, color_scheme=scheme)
-    assert opened.told == []
+    assert opened.messages == []
     assert opened.asked_beyond_itself() == []
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     assert opened.page.evaluate(CLIPPED) == []
@@ -93,14 +93,14 @@ def test_it_opens_without_complaint_network_or_sideways_scrolling(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_word_has_the_contrast_that_wcag_asks_of_small_text(browser: Any, report: Path, scheme: str) -> None:
+def test_every_word_has_wcag_contrast(browser: Any, report: Path, scheme: str) -> None:
     """WCAG 2.2, 1.4.3: 4.5 to 1."""
     opened = Opened(browser, report, viewport=DESKTOP, color_scheme=scheme)
     assert opened.page.evaluate(CONTRAST) == {}
     opened.page.close()
 
 
-def test_every_picture_is_shown_and_has_words(browser: Any, report: Path) -> None:
+def test_every_picture_loads_and_has_alternative_text(browser: Any, report: Path) -> None:
     opened = Opened(browser, report, viewport=DESKTOP)
     pictures = opened.page.evaluate(
         "Promise.all([...document.images].map(i => i.decode().then(() => [i.naturalWidth, i.alt])))"
@@ -111,20 +111,20 @@ def test_every_picture_is_shown_and_has_words(browser: Any, report: Path) -> Non
     opened.page.close()
 
 
-def test_the_style_is_the_one_that_the_policy_allows(browser: Any, report: Path) -> None:
+def test_the_style_matches_the_policy(browser: Any, report: Path) -> None:
     opened = Opened(browser, report, viewport=DESKTOP)
     assert opened.page.evaluate("getComputedStyle(document.querySelector('.tiles')).display") == "grid"
     opened.page.close()
 
 
-def test_the_policy_stops_a_script_that_found_its_way_in(browser: Any, report: Path) -> None:
+def test_the_policy_stops_an_injected_script(browser: Any, report: Path) -> None:
     hostile = report.with_name("hostile.html")
     text = report.read_text(encoding="utf-8")
     injected = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"
     hostile.write_text(text.replace("<main>", f"<main>{injected}"), encoding="utf-8")
     opened = Opened(browser, hostile, viewport=DESKTOP)
     assert opened.page.title().startswith("mura-batch audit report")
-    assert any("Content Security Policy" in line for line in opened.told)
+    assert any("Content Security Policy" in line for line in opened.messages)
     opened.page.close()
 
 
@@ -133,7 +133,7 @@ def test_hostile_headers_stay_text(browser: Any, make_run: Callable[..., Any], v
     text = "<script>document.title='owned'</script><img src=x onerror=alert(1)>'\"&{{7*7}}]]>" + "W" * 200
     run = make_run(3, hostile=text)
     opened = Opened(browser, render_report_file(run.folder, None), viewport=viewport)
-    assert opened.told == []
+    assert opened.messages == []
     assert opened.asked_beyond_itself() == []
     assert opened.page.title().startswith("mura-batch audit report")
     assert opened.page.evaluate("document.scripts.length") == 0
@@ -142,7 +142,7 @@ def test_hostile_headers_stay_text(browser: Any, make_run: Callable[..., Any], v
     opened.page.close()
 
 
-def test_printed_it_is_on_white_and_nothing_is_hidden_behind_a_scroll_bar(browser: Any, report: Path) -> None:
+def test_print_is_on_white_without_hidden_content(browser: Any, report: Path) -> None:
     opened = Opened(browser, report, viewport={"width": 794, "height": 1123}, color_scheme="dark")  # A4 at 96 dpi
     opened.page.emulate_media(media="print", color_scheme="light")
     assert opened.page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"

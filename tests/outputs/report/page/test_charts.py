@@ -25,7 +25,7 @@ def places(svg: str) -> list[float]:
 
 @settings(deadline=None)  # the machine may be busy
 @given(SHARES, SHARES)
-def test_a_bar_of_the_flow_stands_where_its_files_were_lost(start: float, share: float) -> None:
+def test_a_flow_bar_starts_where_its_files_were_lost(start: float, share: float) -> None:
     root = ET.fromstring(charts.bar(start, share, "lost"))
     bar = next(e for e in root if e.get("class") == "lost")
     assert float(bar.get("x", "").rstrip("%")) == pytest.approx(100 * start, abs=0.006)
@@ -34,7 +34,7 @@ def test_a_bar_of_the_flow_stands_where_its_files_were_lost(start: float, share:
 
 @settings(deadline=None)  # the machine may be busy
 @given(SHARES, SHARES)
-def test_a_score_bar_takes_the_colour_of_the_call(score: float, threshold: float) -> None:
+def test_a_score_bar_has_the_colour_of_the_call(score: float, threshold: float) -> None:
     drawn = charts.score_bar(score, threshold)
     assert ('class="abnormal"' in drawn) == (score > threshold)
 
@@ -51,7 +51,7 @@ def test_histograms_are_well_formed_and_stay_inside(normal: list[int], abnormal:
         assert all(float(e.get("y", "")) >= 0 and float(e.get("height", "")) > 0 for e in columns)
 
 
-def test_a_histogram_says_its_numbers_to_those_who_do_not_see_it() -> None:
+def test_a_histogram_has_its_numbers_as_alternative_text() -> None:
     normal, abnormal = [0] * charts.BINS, [0] * charts.BINS
     normal[2], abnormal[17] = 11, 3
     svg = charts.histogram(normal, abnormal, 0.5)
@@ -62,7 +62,7 @@ def test_a_histogram_says_its_numbers_to_those_who_do_not_see_it() -> None:
 
 @settings(deadline=None)  # the machine may be busy
 @given(KAPPAS, KAPPAS, KAPPAS)
-def test_a_forest_row_is_well_formed_whatever_is_undefined(value: float, low: float, high: float) -> None:
+def test_a_forest_row_with_undefined_values_is_well_formed(value: float, low: float, high: float) -> None:
     known = not (math.isnan(low) or math.isnan(high))
     ends = (min(low, high), max(low, high)) if known else (math.nan, math.nan)
     svg = charts.forest(value, *ends, 0.7, (0.3, 0.9))
@@ -74,21 +74,21 @@ def test_a_forest_row_is_well_formed_whatever_is_undefined(value: float, low: fl
     assert kinds.count("reader") == 2
 
 
-def test_a_forest_row_points_beyond_its_axis_instead_of_lying_about_a_place_on_it() -> None:
+def test_an_interval_beyond_the_axis_is_an_arrow() -> None:
     assert '<circle class="value"' in charts.forest(-0.2, math.nan, math.nan, None, ())
     beyond = charts.forest(-0.9, -1.0, 0.4, None, ())
     assert '<circle class="value"' not in beyond
     assert beyond.count("Z") == 2  # an arrow for the value, one for the end of its interval
 
 
-def test_the_forest_puts_kappas_in_their_order_from_left_to_right() -> None:
+def test_forest_kappas_are_ordered_left_to_right() -> None:
     svg = charts.forest(0.1, math.nan, math.nan, None, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0))
     readers = [float(x) for x in re.findall(r'class="reader" cx="([0-9.]+)%"', svg)]
     assert readers == sorted(readers)
     assert np.diff(readers) == pytest.approx(np.diff(readers)[0], abs=0.011)
 
 
-def test_a_roc_curve_runs_from_corner_to_corner_and_its_dot_is_the_threshold() -> None:
+def test_a_roc_curve_joins_the_corners_and_marks_the_threshold() -> None:
     svg = charts.roc(np.array([0.0, 0.0, 0.5, 1.0]), np.array([0.0, 0.5, 1.0, 1.0]), (0.5, 1.0), "words")
     root = ET.fromstring(svg)
     points = next(e for e in root if e.get("class") == "curve").get("points", "").split()

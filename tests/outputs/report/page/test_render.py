@@ -77,7 +77,7 @@ def report(make_run: MakeRun) -> Path:
     return render_report_file(run.folder, run.truth)
 
 
-def test_the_page_is_well_formed_and_its_links_lead_somewhere(report: Path) -> None:
+def test_the_page_is_well_formed_and_links_have_targets(report: Path) -> None:
     page = parsed(report)
     assert len(page.ids) == len(set(page.ids))
     assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
@@ -86,7 +86,7 @@ def test_the_page_is_well_formed_and_its_links_lead_somewhere(report: Path) -> N
     assert all(b - a <= 1 for a, b in zip(page.headings, page.headings[1:], strict=False))
 
 
-def test_the_page_asks_for_nothing_outside_itself(report: Path) -> None:
+def test_the_page_loads_nothing(report: Path) -> None:
     assert all(url.startswith(("#", "data:image/jpeg;base64,")) for url in parsed(report).urls)
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', report.read_text())
     assert policy is not None
@@ -94,13 +94,13 @@ def test_the_page_asks_for_nothing_outside_itself(report: Path) -> None:
     assert "unsafe" not in policy[1]
 
 
-def test_the_disclaimer_stands_at_the_top_and_at_the_bottom(report: Path) -> None:
+def test_the_disclaimer_is_at_top_and_bottom(report: Path) -> None:
     text = text_of(report)
     assert "Not a medical device" in text[:100]
     assert "Not a medical device" in text[-600:]
 
 
-def test_the_files_add_up_on_the_page_as_in_the_manifest(report: Path) -> None:
+def test_file_counts_equal_those_of_the_manifest(report: Path) -> None:
     manifest = json.loads((report.parent / "run.json").read_text())
     counts = manifest["counts"]
     text = text_of(report)
@@ -119,18 +119,18 @@ def test_the_files_add_up_on_the_page_as_in_the_manifest(report: Path) -> None:
     assert f"{unreadable} should have been readable" in text
 
 
-def test_the_studies_stand_most_abnormal_first_with_their_pictures(report: Path, make_run: MakeRun) -> None:
+def test_studies_are_sorted_by_score_and_have_pictures(report: Path, make_run: MakeRun) -> None:
     cards = re.findall(r'<article class="study.*?</article>', report.read_text(), re.S)
     scores = [float(re.search(r'class="score">([0-9.]+)<', card)[1]) for card in cards]  # type: ignore[index]
     assert len(scores) == 14
     assert scores == sorted(scores, reverse=True)
     assert all(card.count("<img ") == 4 for card in cards)
     with (report.parent / "studies.csv").open(newline="") as file:
-        told = sorted((float(row["score"]) for row in csv.DictReader(file)), reverse=True)
-    assert scores == pytest.approx(told, abs=0.0005)
+        expected = sorted((float(row["score"]) for row in csv.DictReader(file)), reverse=True)
+    assert scores == pytest.approx(expected, abs=0.0005)
 
 
-def test_agreement_is_that_of_the_statistics(make_run: MakeRun) -> None:
+def test_agreement_equals_the_computed_statistics(make_run: MakeRun) -> None:
     run = make_run(14)
     agreement = summarise(match(run.truth, run.studies))
     assert agreement is not None
@@ -169,14 +169,14 @@ def test_partial_truth_of_unknown_choice_gets_a_warning(make_run: MakeRun) -> No
     assert "verification bias" not in whole
 
 
-def test_without_a_truth_nothing_is_said_of_agreement(make_run: MakeRun) -> None:
+def test_without_truth_there_is_no_agreement_section(make_run: MakeRun) -> None:
     text = render_report_file(make_run(3).folder, None).read_text()
     assert "onfusion" not in text  # the matrix
     assert "appa with the truth" not in text
     assert 'id="agreement"' not in text
 
 
-def test_the_readers_of_the_truth_file_get_their_own_kappas(make_run: MakeRun) -> None:
+def test_each_reader_has_kappas(make_run: MakeRun) -> None:
     run = make_run(14)
     readers = (("reader_a", run.truth.labels), ("reader_b", run.truth.labels[:5]), ("reader_c", ()))
     text = text_of(render_report_file(run.folder, Truth("t", "study_uid", run.truth.labels, readers)))
@@ -184,7 +184,7 @@ def test_the_readers_of_the_truth_file_get_their_own_kappas(make_run: MakeRun) -
     assert "reader_c 0 undefined undefined" in text
 
 
-def test_one_class_only_is_undefined_and_says_why(make_run: MakeRun) -> None:
+def test_one_class_only_gives_undefined_figures_with_reasons(make_run: MakeRun) -> None:
     run = make_run(14)
     normal = tuple(
         (key, 0) for (key, _), study in zip(run.truth.labels, run.studies, strict=True) if not study.abnormal
@@ -195,7 +195,7 @@ def test_one_class_only_is_undefined_and_says_why(make_run: MakeRun) -> None:
     assert "one class in the truth" in text
 
 
-def test_a_truth_that_names_no_study_is_an_error_and_the_old_report_stays(make_run: MakeRun) -> None:
+def test_truth_without_matching_study_keeps_the_old_report(make_run: MakeRun) -> None:
     run = make_run(3)
     before = render_report_file(run.folder, None).read_text()
     with pytest.raises(TruthError, match="no study"):
@@ -209,7 +209,7 @@ def test_rendering_twice_gives_the_same_bytes(make_run: MakeRun) -> None:
     assert render_report_file(run.folder, run.truth).read_bytes() == first
 
 
-def test_pictures_that_are_gone_are_told_of(make_run: MakeRun) -> None:
+def test_a_missing_picture_is_reported(make_run: MakeRun) -> None:
     run = make_run(2)
     gone, broken = (
         thumbnail_path(run.folder / "thumbnails", image.instance.sop_instance_uid) for image in run.images[:2]
@@ -217,11 +217,11 @@ def test_pictures_that_are_gone_are_told_of(make_run: MakeRun) -> None:
     gone.unlink()
     broken.write_bytes(bytes(4096))  # as a power cut leaves it
     path = render_report_file(run.folder, None)
-    assert text_of(path).count("The picture is not kept any more.") == 2
+    assert text_of(path).count("The picture is missing.") == 2
     assert path.read_text().count("<img ") == 4
 
 
-def test_a_great_run_shows_the_first_and_counts_the_rest(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_run_shows_the_first_and_counts_the_rest(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collect, "SHOWN_STUDIES", 4)
     monkeypatch.setattr(collect, "LISTED_ROWS", 6)
     run = make_run(14)
@@ -234,7 +234,7 @@ def test_a_great_run_shows_the_first_and_counts_the_rest(make_run: MakeRun, monk
 
 
 @pytest.mark.parametrize("name", ["run.json", "studies.csv", "images.csv", "skipped.csv", "model.json"])
-def test_a_folder_that_is_no_whole_run_is_an_error_that_names_what_is_missing(make_run: MakeRun, name: str) -> None:
+def test_a_missing_file_of_the_run_is_named(make_run: MakeRun, name: str) -> None:
     run = make_run(1)
     (run.folder / name).unlink()
     with pytest.raises(InputError, match=re.escape(name)):
@@ -255,9 +255,7 @@ def test_a_folder_that_is_no_whole_run_is_an_error_that_names_what_is_missing(ma
         ("model.json", b'"threshold": 0.5', b'"threshold": 5'),
     ],
 )
-def test_a_file_spoilt_by_hand_is_an_error_that_names_the_run(
-    make_run: MakeRun, name: str, old: bytes, new: bytes
-) -> None:
+def test_a_damaged_file_of_the_run_is_an_error(make_run: MakeRun, name: str, old: bytes, new: bytes) -> None:
     run = make_run(7)
     content = (run.folder / name).read_bytes()
     assert old in content
@@ -267,7 +265,7 @@ def test_a_file_spoilt_by_hand_is_an_error_that_names_the_run(
     assert not (run.folder / "report.html").exists()
 
 
-def test_a_manifest_that_lost_a_field_is_an_error_and_leaves_no_page(make_run: MakeRun) -> None:
+def test_a_manifest_without_a_field_leaves_no_page(make_run: MakeRun) -> None:
     run = make_run(1)
     manifest = json.loads((run.folder / "run.json").read_text())
     del manifest["runner"]["device"]
@@ -277,13 +275,13 @@ def test_a_manifest_that_lost_a_field_is_an_error_and_leaves_no_page(make_run: M
     assert not (run.folder / "report.html").exists()
 
 
-def test_a_run_that_scored_nothing_has_a_page_too(make_run: MakeRun) -> None:
+def test_a_run_without_scores_has_a_page(make_run: MakeRun) -> None:
     path = render_report_file(make_run(0).folder, None)
     parsed(path)
     assert "No study was scored." in text_of(path)
 
 
-def test_the_page_is_the_golden_one(make_run: MakeRun) -> None:
+def test_the_page_equals_the_golden_page(make_run: MakeRun) -> None:
     """Without its style and its pictures, whose bytes are the libraries'. MURA_BATCH_GOLDEN=write writes it anew."""
     run = make_run(3)
     text = render_report_file(run.folder, run.truth).read_text(encoding="utf-8")
@@ -294,23 +292,23 @@ def test_the_page_is_the_golden_one(make_run: MakeRun) -> None:
     assert text == GOLDEN.read_text(encoding="utf-8")
 
 
-def test_a_score_of_a_region_that_the_model_never_saw_says_so(make_run: MakeRun) -> None:
+def test_scores_of_untrained_regions_are_marked(make_run: MakeRun) -> None:
     text = render_report_file(make_run(7).folder, None).read_text()
-    told = {
+    marked = {
         re.search("<h3>([A-Za-z]+)", card)[1]  # type: ignore[index]
         for card in re.findall(r'<article class="study.*?</article>', text, re.S)
         if "was not trained on this region" in card
     }
-    assert told == {"Elbow", "Finger", "Forearm", "Humerus", "Wrist"}  # the card names hand and shoulder
+    assert marked == {"Elbow", "Finger", "Forearm", "Humerus", "Wrist"}  # the card names hand and shoulder
 
 
-def test_no_path_below_the_studies_folder_is_on_the_page(make_run: MakeRun) -> None:
+def test_no_source_path_is_on_the_page(make_run: MakeRun) -> None:
     text = render_report_file(make_run(3).folder, None).read_text()
     assert "PA001" not in text
     assert "EXTRA/" not in text
 
 
-def test_figures_of_the_card_are_shown_whatever_is_missing_in_them(report: Path) -> None:
+def test_incomplete_card_figures_are_shown(report: Path) -> None:
     text = text_of(report)
     assert "AUROC 0.810 [0.770, 0.850] 608 val DeLong" in text
     assert "Cohen’s kappa 0.432 608 val" in text
