@@ -67,7 +67,7 @@ def _ours(size: int) -> Callable[[Path], object]:
 
     def read(path: Path) -> object:
         info = path.stat()
-        source = SourceFile(path.name, info.st_size, info.st_mtime_ns, info.st_dev, info.st_ino)
+        source = SourceFile(path.name, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
         instance = read_header(path.parent, source, policy)
         assert isinstance(instance, Instance)  # noqa: S101 - the benchmark wrote it
         return decode_file(path.parent, instance, policy, spec, buffer)

@@ -25,7 +25,8 @@ from mura_batch.runtime.runner import Outputs, RunnerInfo
 from mura_batch.scoring.intake import scan, settle_identity
 from mura_batch.scoring.score_stream import Stream
 from mura_batch.scoring.timings import Timings
-from mura_batch.store.ledger import Key, Ledger
+from mura_batch.store.key import Key
+from mura_batch.store.ledger import Ledger
 
 SECTION = "Overlap with a simulated accelerator"
 MAP = 10  # a side of the class activation map at 320 px
@@ -104,14 +105,14 @@ def _streamed(studies: Path, count: int, size: int, seconds: float) -> tuple[flo
         Ledger(Path(out) / "ledger.sqlite") as ledger,
         DecodePool(studies, policy, InputSpec(size=size), workers) as pool,
     ):
-        ledger.begin_run("bench")
-        scan(studies, policy, ledger, _Silent())
-        settle_identity(studies, ledger, key)
-        if ledger.count_pending(key) != count:
-            raise RuntimeError(f"{ledger.count_pending(key)} pictures instead of {count}: the bounds would be wrong")
-        for _ in pool.decode(list(ledger.pending(key))[:workers]):  # the processes start and import
+        ledger.runs.begin("bench", studies)
+        scan(studies, policy, ledger.files, _Silent())
+        settle_identity(studies, ledger.files, key)
+        if (pending := ledger.scores.count_pending(key)) != count:
+            raise RuntimeError(f"{pending} pictures instead of {count}: the bounds would be wrong")
+        for _ in pool.decode(list(ledger.scores.pending(key))[:workers]):  # the processes start and import
             pass
-        Stream(ledger, key, pool, accelerator, Path(out), _Silent()).run(timings, strict=False)
+        Stream(ledger.scores, key, pool, accelerator, _Silent()).run(timings, strict=False)
     return timings.busy["store"] + timings.waiting["store"], timings.waiting["inference"]
 
 

@@ -1,4 +1,4 @@
-"""Atomic writes: a reader sees the old file or folder or the new one, never a part. Files are their owner's (0600).
+"""Atomic writes: a reader sees the old file or folder or the new one, never a part. The only module that does them.
 
 Each is written under a temporary name in the folder where it will be, flushed to the disk (fsync), renamed, and the
 folder that holds it is flushed where the file system can do that.
@@ -12,8 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from io import FileIO
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -21,6 +20,8 @@ from mura_batch.errors import OutputError
 
 # A file name that is no UTF-8 reaches us with surrogates (PEP 383), which UTF-8 cannot hold: written as \udcXX.
 SURROGATES = "backslashreplace"
+PRIVATE = 0o600  # patient data
+SHARED = 0o666  # what other users may read as well: the umask decides
 FREE_SPACE = "free space or correct the permissions of its folder, and run again; what was finished is kept"
 
 
@@ -34,20 +35,24 @@ def output_errors(path: Path, fix: str = FREE_SPACE) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_file(path: Path, fix: str = FREE_SPACE) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, fix: str = FREE_SPACE, mode: int = PRIVATE) -> Iterator[BinaryIO]:
     """A binary file that appears at path when the block ends without an error, and leaves nothing otherwise. The folder
-    must exist. Raises OutputError with the advice of `fix`."""
+    must exist. mode: PRIVATE or SHARED. Raises OutputError with the advice of `fix`."""
     with output_errors(path, fix):
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp creates it 0600
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with os.fdopen(os.open(temporary, _NEW, mode), "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).replace(path)
+            temporary.replace(path)
         finally:
-            Path(temporary).unlink(missing_ok=True)
+            with suppress(OSError):  # most often it has been renamed
+                temporary.unlink()
         sync_folder(path.parent)
+
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 def make_folder(folder: Path, fix: str = FREE_SPACE) -> None:
@@ -61,41 +66,16 @@ def atomic_writer(path: Path) -> Iterator[TextIO]:
     """As `atomic_file`, for UTF-8 text. Line ends are written as given."""
     with atomic_file(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", errors=SURROGATES, newline="")
-        yield text
-        text.flush()
-        text.detach()  # its end would close the file before the file is flushed to the disk
+        try:
+            yield text
+        finally:
+            text.detach()  # its end would close the file before the file is flushed to the disk
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes | memoryview, fix: str = FREE_SPACE, mode: int = PRIVATE) -> None:
     """All of data, or nothing, as `atomic_file` does it. Raises OutputError."""
-    with atomic_file(path) as file:
+    with atomic_file(path, fix, mode) as file:
         file.write(data)
-
-
-def write_plain(path: Path, data: bytes | memoryview) -> None:
-    """A new small file inside a folder that is published as a whole: neither renamed nor flushed, which would cost more
-    than the file. A file already there is replaced, never written into: it may be linked from elsewhere. Raises
-    OutputError, and then there is no file."""
-    with output_errors(path):
-        try:
-            descriptor = os.open(path, _NEW, 0o600)
-        except FileExistsError:
-            path.unlink()
-            descriptor = os.open(path, _NEW, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb", buffering=0) as file:
-                _write_all(file, memoryview(data))
-        except OSError:
-            path.unlink(missing_ok=True)
-            raise
-
-
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-
-
-def _write_all(file: FileIO, data: memoryview) -> None:
-    while data:
-        data = data[file.write(data) :]
 
 
 @contextmanager
@@ -144,12 +124,18 @@ def replace_folder(new: Path, out: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """A rename is durable only when the folder that holds it is. Does nothing on a file system that cannot do it."""
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        sync_file(folder)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # what fsync(2) gives for "not supported here"
             raise
+
+
+def sync_file(path: Path) -> None:
+    """Waits until the content is on the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -160,5 +146,4 @@ def sync_tree(folder: Path) -> None:
         if path.is_dir():
             sync_folder(path)
         else:
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+            sync_file(path)

@@ -137,8 +137,7 @@ class SourceFile:
     path: str
     size: int  # bytes
     mtime_ns: int
-    device: int
-    inode: int
+    ctime_ns: int  # no program can set it: content that changes under an old mtime changes it
 
     @property
     def key(self) -> str:

@@ -65,7 +65,7 @@ def make_instance() -> Callable[..., Instance]:
         side: Laterality = Laterality.UNKNOWN,
     ) -> Instance:
         return Instance(
-            source=SourceFile(path, 1000, 1_700_000_000_000_000_000, 1, hash(path) % 1000),
+            source=SourceFile(path, 1000, 1_700_000_000_000_000_000, 1),
             sop_instance_uid=sop or f"1.2.3.{path}",
             sop_class_uid="1.2.840.10008.5.1.4.1.1.1.1",
             study_uid=study,

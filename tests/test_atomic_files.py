@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mura_batch.atomic_files import (
+    SHARED,
     atomic_file,
     atomic_folder,
     atomic_writer,
@@ -21,7 +22,6 @@ from mura_batch.atomic_files import (
     replace_folder,
     sync_folder,
     write_atomic,
-    write_plain,
 )
 from mura_batch.errors import OutputError
 
@@ -69,8 +69,6 @@ def test_an_unwritable_folder_is_an_error_with_advice(tmp_path: Path, place: str
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(OutputError, match="correct the permissions"):
         write_atomic(tmp_path / place, b"x")
-    with pytest.raises(OutputError, match="correct the permissions"):
-        write_plain(tmp_path / place, b"x")
     with pytest.raises(OutputError, match="correct the permissions"), atomic_writer(tmp_path / place):
         pass
 
@@ -102,14 +100,13 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 4096  # the limit was the child's
 
 
-def test_a_small_file_replaces_a_linked_one_and_leaves_the_other_name_alone(tmp_path: Path) -> None:
-    """A run links pictures of an earlier run: writing one anew must not change the earlier run."""
-    old, new = tmp_path / "old.jpg", tmp_path / "new.jpg"
-    write_plain(old, b"earlier")
-    os.link(old, new)
-    write_plain(new, b"later")
-    assert (old.read_bytes(), new.read_bytes()) == (b"earlier", b"later")
-    assert stat.S_IMODE(new.stat().st_mode) == 0o600
+def test_a_shared_file_is_as_readable_as_the_umask_lets_it_be(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        write_atomic(tmp_path / "model.json", b"{}", mode=SHARED)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "model.json").stat().st_mode) == 0o644
 
 
 KILLED_AT_A_RENAME = """

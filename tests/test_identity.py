@@ -62,7 +62,17 @@ def write(tmp_path: Path) -> Write:
 
 def score(tmp_path: Path) -> tuple[int, Rows, Rows, Rows, str]:
     """Exit code, study, image and skipped rows, and the report."""
-    command = [sys.executable, "-m", "mura_batch", "score", tmp_path / "studies", "--out", tmp_path / "out"]
+    command = [
+        sys.executable,
+        "-m",
+        "mura_batch",
+        "score",
+        tmp_path / "studies",
+        "--out",
+        tmp_path / "out",
+        "--settle",
+        "0",
+    ]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120, check=False)
     latest = tmp_path / "out" / "latest"
 

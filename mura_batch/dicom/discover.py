@@ -100,15 +100,16 @@ def _judge(
         if identity in seen:
             return _skipped(path, info, Reason.SAME_FILE, "a hard link to a file already met")
         seen.add(identity)
-    if young[0] < info.st_mtime <= young[1]:
+    # A copy that keeps the times (cp -p, rsync -t) shows only by its change time that it is still being written.
+    if any(young[0] < changed <= young[1] for changed in (info.st_mtime, info.st_ctime)):
         return _skipped(path, info, Reason.TOO_YOUNG, "changed within the settle time: left for the next run")
     return _source(path, info)
 
 
 def _source(path: str, info: os.stat_result | None) -> SourceFile:
     if info is None:
-        return SourceFile(path, 0, 0, 0, 0)
-    return SourceFile(path, info.st_size, info.st_mtime_ns, info.st_dev, info.st_ino)
+        return SourceFile(path, 0, 0, 0)
+    return SourceFile(path, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
 
 
 def _skipped(path: str, info: os.stat_result | None, reason: Reason, detail: str) -> Skipped:

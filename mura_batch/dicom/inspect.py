@@ -43,7 +43,7 @@ def describe_file(path: Path, policy: IntakePolicy, spec: InputSpec, png: Path |
     info = path.stat()
     if not path.is_file():
         raise InputError(f"{path} is neither a file nor a folder")
-    source = SourceFile(path.name, info.st_size, info.st_mtime_ns, info.st_dev, info.st_ino)
+    source = SourceFile(path.name, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
     record = read_header(path.parent, source, policy)
     with DecodePool(path.parent, policy, spec, 1) as pool:  # a hostile file may kill the process that decodes it
         (answer,) = pool.decode([stand_in(source) if isinstance(record, Skipped) else record])

@@ -20,7 +20,8 @@ from mura_batch.model_card import Model, sha256_of
 from mura_batch.progress import Observer
 from mura_batch.records import UNREADABLE, Instance, Reason, Skipped, SourceFile, Stage, skip_instance
 from mura_batch.scoring.studies import settle_patients, settle_same_sop
-from mura_batch.store.ledger import Key, Ledger
+from mura_batch.store.key import Key
+from mura_batch.store.seen_files import Recall, SeenFiles
 from mura_batch.version import __version__
 
 HEADERS_PER_COMMIT = 1000  # a commit costs a disk flush; a crash costs at most this many headers read again
@@ -38,13 +39,13 @@ def score_key(model: Model, policy: IntakePolicy, precision: str) -> Key:
     return Key(model.hash, _digest(settings))
 
 
-def check_truth(truth: Truth, ledger: Ledger) -> None:
+def check_truth(truth: Truth, files: SeenFiles) -> None:
     """Raises TruthError when no study of the run is named by it: before time is spent on scoring."""
-    if not any(truth.names(study_uid, accession) for study_uid, accession in ledger.identities()):
+    if not any(truth.names(study_uid, accession) for study_uid, accession in files.identities()):
         raise TruthError("the truth file names no study of this run: are its study_uid or accession values from here?")
 
 
-def scan(root: Path, policy: IntakePolicy, ledger: Ledger, observer: Observer) -> int:
+def scan(root: Path, policy: IntakePolicy, files: SeenFiles, observer: Observer) -> int:
     """Judges every file under root that is new or changed; returns the number of source files found.
 
     Raises InputError where there is no file at all: an empty folder in a nightly job is a mount that failed.
@@ -56,9 +57,9 @@ def scan(root: Path, policy: IntakePolicy, ledger: Ledger, observer: Observer) -
     intake, count = intake_key(policy), 0
     observer.begin("reading headers", None)
     for group in _batched(chain([first], found)):
-        with ledger.intake():
+        with files.intake():
             for item in group:
-                _judge(root, item, policy, intake, ledger)
+                _judge(root, item, policy, intake, files)
         count += len(group)
         observer.advance(len(group))
     return count
@@ -69,44 +70,54 @@ def _batched(items: Iterator[SourceFile | Skipped]) -> Iterator[tuple[SourceFile
         yield group
 
 
-def _judge(root: Path, item: SourceFile | Skipped, policy: IntakePolicy, intake: str, ledger: Ledger) -> None:
+def _judge(root: Path, item: SourceFile | Skipped, policy: IntakePolicy, intake: str, files: SeenFiles) -> None:
     if isinstance(item, Skipped):
-        ledger.put_header(item, "")  # what discovery skips, it judges anew every time
-    elif not ledger.recall(item, intake):
+        files.put_header(item, "")  # what discovery skips, it judges anew every time
+        return
+    known = files.recall(item, intake)
+    if known is Recall.TOUCHED and _has_same_content(root, item, files):
+        files.put_touched(item)
+    elif known is not Recall.KNOWN:
         record = read_header(root, item, policy)
         # A file that could not be opened may be readable tomorrow, with the same size and time.
         opened = not (isinstance(record, Skipped) and record.reason is Reason.UNREADABLE_FILE)
-        ledger.put_header(record, intake if opened else "")
+        files.put_header(record, intake if opened else "")
 
 
-def refuse_unreadable(ledger: Ledger) -> None:
+def _has_same_content(root: Path, source: SourceFile, files: SeenFiles) -> bool:
+    """Whether a file of which only the change time is another holds what was scored."""
+    content = files.content_hash(source)
+    return content is not None and _hash_file(root / source.path) == content
+
+
+def refuse_unreadable(files: SeenFiles) -> None:
     """--strict: raises StrictError at the first input that should have been readable, before time is spent on
     decoding."""
-    for skip in ledger.skipped_before_decoding():
+    for skip in files.skipped_before_decoding():
         if skip.reason in UNREADABLE:
             raise StrictError(f"file {skip.source.key}: {skip.reason}: {skip.detail} (--strict)")
 
 
-def settle_identity(root: Path, ledger: Ledger, key: Key) -> None:
-    """Duplicates, conflicts, and files that were only moved or touched since they were scored."""
-    for copies in ledger.same_sop():
-        hashed = _hashed(root, copies, ledger)
-        ledger.set_aside(settle_same_sop(hashed))
-    for instances in ledger.studies_of_two_patients():
-        ledger.set_aside(settle_patients(instances))
-    for instance in ledger.met_elsewhere(key):
-        _hashed(root, [instance], ledger)
+def settle_identity(root: Path, files: SeenFiles, key: Key) -> None:
+    """Duplicates, conflicts, and files that were only moved or written again since they were scored."""
+    for copies in files.same_sop():
+        hashed = _hashed(root, copies, files)
+        files.set_aside(settle_same_sop(hashed))
+    for instances in files.studies_of_two_patients():
+        files.set_aside(settle_patients(instances))
+    for instance in files.not_hashed_but_scored(key):
+        _hashed(root, [instance], files)
 
 
-def _hashed(root: Path, instances: list[Instance], ledger: Ledger) -> list[tuple[Instance, str]]:
+def _hashed(root: Path, instances: list[Instance], files: SeenFiles) -> list[tuple[Instance, str]]:
     """Content hashes, remembered in the ledger; a file that cannot be read any more is set aside."""
-    known = [(i, ledger.content_hash(i) or _hash_file(root / i.source.path)) for i in instances]
+    known = [(i, files.content_hash(i.source) or _hash_file(root / i.source.path)) for i in instances]
     gone = [i for i, content in known if not content]
-    ledger.set_aside(
+    files.set_aside(
         skip_instance(i, Stage.STUDY, Reason.UNREADABLE_FILE, "the file went away while the run read it") for i in gone
     )
     readable = [(i, content) for i, content in known if content]
-    ledger.put_content_hashes(readable)
+    files.put_content_hashes(readable)
     return readable
 
 

@@ -9,15 +9,17 @@ one. What was scored is in the ledger before that, so a crash at any point loses
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from mura_batch.agreement.truth import Truth
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker.pool import DecodePool
 from mura_batch.errors import ExitCode, InputError
-from mura_batch.model_card import Model
+from mura_batch.model_card import CARD_NAME, Model
 from mura_batch.outputs.manifest import RunManifest, check_identity, manifest_of
 from mura_batch.outputs.registry import open_sinks
 from mura_batch.outputs.sink import RunEnd, RunInfo
@@ -28,15 +30,17 @@ from mura_batch.scoring.intake import check_truth, refuse_unreadable, scan, scor
 from mura_batch.scoring.results import Tally, feed
 from mura_batch.scoring.score_stream import Stream
 from mura_batch.scoring.timings import Timings
-from mura_batch.store.ledger import Key, Ledger
+from mura_batch.store.database import LEDGER_NAME
+from mura_batch.store.key import Key
+from mura_batch.store.ledger import Ledger
 from mura_batch.store.lock import locked
-from mura_batch.store.run_folder import THUMBNAILS, RunFolder
+from mura_batch.store.run_folder import RunFolder, is_published
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
     """What `mura-batch score` was asked. workers: None for one a core. options: as given, for the manifest. formats: of
-    the tables, names in outputs.registry.FORMATS."""
+    the tables, names in outputs.registry.FORMATS. single_writer: OUT may lie on a file system without locks."""
 
     studies: Path
     out: Path
@@ -48,6 +52,7 @@ class ScoreRequest:
     strict: bool
     options: dict[str, str]
     formats: tuple[str, ...] = ("csv",)
+    single_writer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +68,8 @@ def run_score(request: ScoreRequest, observer: Observer) -> ScoreResult:
     """Raises MuraBatchError; whatever it raises, what was scored is kept."""
     _refuse_bad_folders(request)
     with (
-        locked(request.out),
-        Ledger(request.out / "ledger.sqlite") as ledger,
+        locked(request.out, single_writer=request.single_writer) as may_lock,
+        Ledger(request.out / LEDGER_NAME, may_lock=may_lock) as ledger,
         open_runner(request.model, request.runner) as runner,
         RunFolder(request.out, datetime.now(UTC)) as folder,
     ):
@@ -103,15 +108,17 @@ class _Run:
     def score(self) -> int:
         """Returns the number of source files found."""
         request, ledger = self.request, self.ledger
-        ledger.begin_run(self.folder.name)
+        ledger.runs.reconcile(partial(is_published, request.out))
+        ledger.runs.begin(self.folder.name, request.studies)
+        ledger.scores.forget_transient()
         with self.timings.measuring("headers"):
-            found = scan(request.studies, request.policy, ledger, self.observer)
-            settle_identity(request.studies, ledger, self.key)
+            found = scan(request.studies, request.policy, ledger.files, self.observer)
+            settle_identity(request.studies, ledger.files, self.key)
         if request.strict:
-            refuse_unreadable(ledger)
+            refuse_unreadable(ledger.files)
         if request.truth is not None:
-            check_truth(request.truth, ledger)
-        if pending := ledger.count_pending(self.key):
+            check_truth(request.truth, ledger.files)
+        if pending := ledger.scores.count_pending(self.key):
             self.observer.begin("scoring", pending)
             self._stream(pending)
         return found
@@ -120,19 +127,21 @@ class _Run:
         request = self.request
         workers = min(request.workers or len(os.sched_getaffinity(0)), pending)
         with DecodePool(request.studies, request.policy, request.model.card.input, workers) as pool:
-            stream = Stream(self.ledger, self.key, pool, self.runner, self.folder.path / THUMBNAILS, self.observer)
+            stream = Stream(self.ledger.scores, self.key, pool, self.runner, self.observer)
             stream.run(self.timings, strict=request.strict)
 
     def write(self, found: int) -> ScoreResult:
         info = self._info()
         with open_sinks(info, self.request.formats) as sink:
             with self.timings.measuring("tables"):
-                tally = feed(sink, self.ledger, self.key, self.request.model, self.folder)
+                tally = feed(sink, self.ledger.outcomes, self.key, self.request.model.card.threshold)
+                shutil.copyfile(self.request.model.folder / CARD_NAME, self.folder.path / CARD_NAME)
             end = self._end(found, tally)
             check_identity(end)
             sink.finish(end)
+        self.ledger.runs.claim(self.key)
         final = self.folder.publish()
-        self.ledger.finish_run(end.finished)
+        self.ledger.runs.finish(end.finished)
         return ScoreResult(manifest_of(info, end), ExitCode(end.exit_code), _summary(tally, final))
 
     def _info(self) -> RunInfo:
@@ -147,6 +156,7 @@ class _Run:
             model=request.model,
             runner=asdict(self.runner.info),
             truth=request.truth,
+            read_picture=self.ledger.pictures.of(self.key),
         )
 
     def _end(self, found: int, tally: Tally) -> RunEnd:

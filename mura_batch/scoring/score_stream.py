@@ -11,37 +11,55 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mura_batch.dicom.worker.pool import DecodePool
 from mura_batch.errors import StrictError
-from mura_batch.outputs.report.thumbnails import save_thumbnail
+from mura_batch.outputs.report.thumbnails import encode_thumbnail
 from mura_batch.progress import Observer
-from mura_batch.records import UNREADABLE, Decoded, InstanceScore, Reason, Skipped, Stage, skip_instance
+from mura_batch.records import UNREADABLE, Decoded, Instance, InstanceScore, Reason, Skipped, Stage, skip_instance
 from mura_batch.runtime.runner import Outputs, Runner
 from mura_batch.scoring.timings import Timings
-from mura_batch.store.ledger import Key, Ledger
+from mura_batch.store.key import Key
+from mura_batch.store.scores import Scored, Scores
 
 Pixels = NDArray[np.uint8]  # [S, S], one model input
 Prepared = tuple[Decoded, Pixels]
 COMMIT_SECONDS = 0.25  # a commit waits for the disk, some milliseconds; a crash costs what was scored since
 
 
+class Decoder(Protocol):
+    """What decodes files beside the stream; `dicom.worker.pool.DecodePool` is one."""
+
+    @property
+    def workers(self) -> int:
+        """How many decode at once."""
+        ...
+
+    @property
+    def busy_seconds(self) -> float:
+        """Seconds of decoding so far, of all workers together."""
+        ...
+
+    def arrivals(self, instances: Iterable[Instance], most: int) -> Iterator[list[Prepared | Skipped]]:
+        """Each instance decoded, or why it is not, in the order in which they are ready: each time all that is ready by
+        then, from one, which is waited for, to `most`. Takes from instances only what is in flight."""
+        ...
+
+
 class Stream:
     """Scores what is pending in the ledger and commits it as it goes."""
 
-    def __init__(
-        self, ledger: Ledger, key: Key, pool: DecodePool, runner: Runner, thumbnails: Path, observer: Observer
-    ) -> None:
-        self._ledger, self._key = ledger, key
-        self._pool, self._runner = pool, runner
-        self._thumbnails, self._observer = thumbnails, observer
+    def __init__(self, scores: Scores, key: Key, decoder: Decoder, runner: Runner, observer: Observer) -> None:
+        self._scores, self._key = scores, key
+        self._decoder, self._runner = decoder, runner
+        self._observer = observer
         self._in_flight: deque[list[Prepared]] = deque()
-        self._done: list[InstanceScore | Skipped] = []  # not committed yet
+        self._scored: list[Scored] = []  # not committed yet
+        self._failed: list[Skipped] = []  # likewise
         self._committed = time.perf_counter()
         self._strict = False
 
@@ -58,13 +76,13 @@ class Stream:
             with timings.measuring("store"):
                 self._commit()
         took = time.perf_counter() - begun
-        timings.put("decode", self._pool.busy_seconds, self._pool.workers * took)
+        timings.put("decode", self._decoder.busy_seconds, self._decoder.workers * took)
         timings.put("inference", self._runner.busy_seconds - before, took)
         timings.put("store", timings.busy["store"], took)
 
     def _batches(self) -> Iterator[Pixels]:
         """Taken when the runner has room."""
-        for arrived in self._pool.arrivals(self._ledger.pending(self._key), self._runner.batch_size):
+        for arrived in self._decoder.arrivals(self._scores.pending(self._key), self._runner.batch_size):
             batch = [item for item in arrived if not isinstance(item, Skipped)]
             for item in arrived:
                 if isinstance(item, Skipped):
@@ -80,22 +98,23 @@ class Stream:
                 detail = "the model's output is not a finite number"
                 self._fail(skip_instance(decoded.instance, Stage.SCORE, Reason.NOT_FINITE, detail))
                 continue
-            probability = float(out.probability[n])
-            save_thumbnail(self._thumbnails, decoded.instance.sop_instance_uid, pixels, out.cam[n])
-            self._keep(InstanceScore(decoded, probability))
+            score = InstanceScore(decoded, float(out.probability[n]))
+            self._scored.append((score, encode_thumbnail(pixels, out.cam[n])))
+            self._advance()
 
     def _fail(self, skip: Skipped) -> None:
-        self._keep(skip)
+        self._failed.append(skip)
+        self._advance()
         if self._strict and skip.reason in UNREADABLE:
             raise StrictError(f"file {skip.source.key}: {skip.reason}: {skip.detail} (--strict)")
 
-    def _keep(self, result: InstanceScore | Skipped) -> None:
-        self._done.append(result)
+    def _advance(self) -> None:
         self._observer.advance()
         if time.perf_counter() - self._committed > COMMIT_SECONDS:
             self._commit()
 
     def _commit(self) -> None:
-        done, self._done = self._done, []
-        self._ledger.put_results(done, self._key)
+        scored, failed = self._scored, self._failed
+        self._scored, self._failed = [], []
+        self._scores.commit(scored, failed, self._key)
         self._committed = time.perf_counter()

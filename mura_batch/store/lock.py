@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -10,24 +11,29 @@ from pathlib import Path
 
 from mura_batch.errors import LockHeldError, OutputError
 
+# With these a file system says that it has no locks: flock(2), and what NFS and CIFS mounts return.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+
 
 @contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Creates OUT (mode 0700) and holds OUT/.lock. Raises LockHeldError when another run has it, OutputError when OUT
-    cannot be written."""
+def locked(out: Path, *, single_writer: bool = False) -> Iterator[bool]:
+    """Creates OUT (mode 0700) and holds OUT/.lock; gives whether the file system has locks. single_writer: the user
+    vouches that no other run writes to OUT, so a file system without locks will do.
+
+    Raises LockHeldError when another run has it, OutputError when OUT cannot be written or cannot be locked.
+    """
     try:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(out / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
     except OSError as error:
-        raise OutputError(f"{out} cannot be written ({error.strerror}): choose another --out or mend it") from error
+        raise OutputError(f"{out} cannot be written ({error.strerror}): choose another --out or fix it") from error
     try:
-        _take(descriptor, out)
-        yield
+        yield _take(descriptor, out, single_writer=single_writer)
     finally:
         os.close(descriptor)
 
 
-def _take(descriptor: int, out: Path) -> None:
+def _take(descriptor: int, out: Path, *, single_writer: bool) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -35,5 +41,13 @@ def _take(descriptor: int, out: Path) -> None:
         raise LockHeldError(
             f"another run (process {holder}) is writing to {out}: wait for it, or choose another --out"
         ) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS or not single_writer:
+            raise OutputError(
+                f"{out} cannot be locked ({error.strerror}): choose an --out on a local disk, or add --single-writer "
+                "if no other run ever writes to it"
+            ) from error
+        return False
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return True

@@ -1,11 +1,13 @@
-"""Records <-> JSON text, as the ledger keeps them."""
+"""Records <-> JSON text and rows, as the ledger keeps them."""
 
 from __future__ import annotations
 
 import json
+import os
 from functools import lru_cache
 from typing import Any
 
+from mura_batch.errors import LedgerError
 from mura_batch.records import (
     Instance,
     Laterality,
@@ -16,11 +18,25 @@ from mura_batch.records import (
     Skipped,
     SourceFile,
     Stage,
+    short_key,
 )
+from mura_batch.store.checksum import checksum
+
+# A stored record: the file's path and stat are columns, the rest of the record is JSON. In this order in every query.
+RECORD_COLUMNS = "f.study_uid, f.sop_uid, f.path, f.size, f.mtime_ns, f.ctime_ns, f.record, f.checksum"
+RECORD_WIDTH = RECORD_COLUMNS.count(",") + 1
 
 
 def dump_record(record: Instance | Skipped | PixelDecisions) -> str:
-    return _dumps(_fields(record))
+    """Without its source file, which has columns of its own."""
+    values = _fields(record)
+    values.pop("source", None)
+    return _dumps(values)
+
+
+def dump_skip(skip: Skipped) -> str:
+    """With its source file."""
+    return _dumps(_fields(skip))
 
 
 def _fields(record: Any) -> dict[str, Any]:
@@ -35,24 +51,43 @@ _dumps = json.JSONEncoder(separators=(",", ":"), default=_fields).encode
 _loads = json.JSONDecoder().raw_decode
 
 
-def load_instance(text: str) -> Instance:
-    values, _ = _loads(text)
-    region = values["region"]
-    region["region"] = _REGIONS[region["region"]]
-    values["source"] = SourceFile(**values["source"])
-    values["region"] = RegionFinding(**region)
-    values["laterality"] = _SIDES[values["laterality"]]
-    values["flags"] = tuple(values["flags"])
-    return Instance(**values)
+def load_instance(row: tuple[Any, ...]) -> Instance:
+    """row: RECORD_COLUMNS. Raises LedgerError where it is not as it was written."""
+    try:
+        values = _checked(row)
+        region = values["region"]
+        region["region"] = _REGIONS[region["region"]]
+        values["region"] = RegionFinding(**region)
+        values["laterality"] = _SIDES[values["laterality"]]
+        values["flags"] = tuple(values["flags"])
+        return Instance(**values)
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged("the record of a file", row[0]) from error
 
 
 _REGIONS = {region.value: region for region in Region}  # a look-up is a fifth of calling the Enum
 _SIDES = {side.value: side for side in Laterality}
 
 
-def load_skipped(text: str) -> Skipped:
-    values, _ = _loads(text)
-    values["source"] = SourceFile(**values["source"])
+def load_skipped(row: tuple[Any, ...]) -> Skipped:
+    """row: RECORD_COLUMNS. Raises LedgerError where it is not as it was written."""
+    try:
+        return _skipped(_checked(row))
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged("the record of a file", row[0]) from error
+
+
+def load_skip(text: str, study_uid: str) -> Skipped:
+    """What dump_skip wrote. Raises LedgerError."""
+    try:
+        values, _ = _loads(text)
+        values["source"] = SourceFile(**values["source"])
+        return _skipped(values)
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged("the record of a file", study_uid) from error
+
+
+def _skipped(values: dict[str, Any]) -> Skipped:
     values["stage"] = Stage(values["stage"])
     values["reason"] = Reason(values["reason"])
     values["region"] = Region(values["region"])
@@ -60,7 +95,26 @@ def load_skipped(text: str) -> Skipped:
     return Skipped(**values)
 
 
+def _checked(row: tuple[Any, ...]) -> dict[str, Any]:
+    study_uid, sop_uid, path, size, mtime_ns, ctime_ns, record, expected = row
+    if checksum(path, study_uid, sop_uid, record) != expected:
+        raise ValueError
+    values: dict[str, Any]
+    values, _ = _loads(record)
+    values["source"] = SourceFile(os.fsdecode(path), size, mtime_ns, ctime_ns or 0)
+    return values
+
+
 @lru_cache(maxsize=1024)  # the radiographs of one device differ in little but their windows
 def load_decisions(text: str) -> PixelDecisions:
     values, _ = _loads(text)
     return PixelDecisions(**{**values, "flags": tuple(values["flags"])})
+
+
+def damaged(what: str, study_uid: str) -> LedgerError:
+    """The error for a row whose checksum does not fit, or that cannot be read back."""
+    whose = f"of study {short_key(study_uid)}" if study_uid else "that names no study"
+    return LedgerError(
+        f"the ledger is damaged: {what} {whose} is not as it was written; restore ledger.sqlite from a backup, or move "
+        "it away to score everything again"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from datetime import datetime
@@ -9,17 +10,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mura_batch.atomic_files import sync_folder
+from mura_batch.atomic_files import sync_folder, write_atomic
 from mura_batch.errors import OutputError
 
-THUMBNAILS = "thumbnails"
+LATEST = "latest"
+LATEST_FILE = "latest.txt"  # where the file system has no symbolic links: the newest run's path below OUT
+# symlink(2): EPERM from a file system that has none; the others come from network and user-space file systems.
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 class RunFolder:
     """`with RunFolder(out, started) as folder`: write into folder.path, then folder.publish().
 
-    A run that ends before publish() leaves nothing visible. Its hidden folder is kept, and the next run takes over the
-    pictures in it: they belong to scores that the ledger has kept.
+    A run that ends before publish() leaves nothing visible.
     """
 
     def __init__(self, out: Path, started: datetime) -> None:
@@ -30,47 +33,56 @@ class RunFolder:
         self.path = self.runs / f".{self.name}.partial"
 
     def __enter__(self) -> Self:
+        """Removes what runs that were killed left. Raises OutputError."""
+        latest = self.out / LATEST
+        if latest.exists() and not latest.is_symlink():
+            raise OutputError(f"{latest} is no link of this program, as a copied OUT may have: remove it and run again")
         try:
-            (self.path / THUMBNAILS).mkdir(mode=0o700, parents=True)
-            self._take_over()
+            for stale in self.runs.glob(".*.partial"):
+                shutil.rmtree(stale, ignore_errors=True)
+            self.path.mkdir(mode=0o700, parents=True)
         except OSError as error:
             raise OutputError(
-                f"{self.runs} cannot be written ({error.strerror}): mend it or choose another --out"
+                f"{self.runs} cannot be written ({error.strerror}): fix it or choose another --out"
             ) from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.path.is_dir() and not any((self.path / THUMBNAILS).iterdir()):
-            shutil.rmtree(self.path)
-
-    def thumbnails_of(self, run_name: str) -> Path:
-        """Where the pictures of an earlier run are."""
-        return self.runs / run_name / THUMBNAILS
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def publish(self) -> Path:
-        """Renames the folder to its name and points OUT/latest at it."""
+        """Renames the folder to its name and points OUT/latest at it. Raises OutputError."""
         final = self.runs / self.name
         try:
+            sync_folder(self.path)
             self.path.rename(final)
             sync_folder(self.runs)
-            self._point_latest()
+            point_latest(self.out, self.name)
         except OSError as error:
-            raise OutputError(f"{final} cannot be written ({error.strerror}): mend it and run again") from error
+            raise OutputError(f"{final} cannot be written ({error.strerror}): fix it and run again") from error
         return final
 
-    def _take_over(self) -> None:
-        """What runs that did not end left: their pictures are ours now, the rest goes."""
-        for stale in self.runs.glob(".*.partial"):
-            if stale == self.path:
-                continue
-            for picture in (stale / THUMBNAILS).glob("*"):
-                picture.replace(self.path / THUMBNAILS / picture.name)
-            shutil.rmtree(stale, ignore_errors=True)
 
-    def _point_latest(self) -> None:
-        link = self.out / f".latest.{os.getpid()}"
-        link.unlink(missing_ok=True)
-        link.symlink_to(Path("runs") / self.name)
-        link.replace(self.out / "latest")
+def is_published(out: Path, name: str) -> bool:
+    """Whether the folder of a run has its name."""
+    return (out / "runs" / name).is_dir()
+
+
+def point_latest(out: Path, name: str) -> None:
+    """OUT/latest -> runs/NAME; OUT/latest.txt with that path where the file system has no symbolic links. Raises
+    OSError and OutputError."""
+    target = Path("runs") / name
+    link = out / f".{LATEST}.{os.getpid()}"
+    link.unlink(missing_ok=True)
+    try:
+        link.symlink_to(target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        write_atomic(out / LATEST_FILE, f"{target.as_posix()}\n".encode())
+        return
+    link.replace(out / LATEST)
+    (out / LATEST_FILE).unlink(missing_ok=True)
+    sync_folder(out)

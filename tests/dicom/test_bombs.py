@@ -130,7 +130,7 @@ def judged_alone(path: Path) -> tuple[str, float, int]:
         "import sys, time; from pathlib import Path;"
         "from mura_batch.dicom.header.reader import read_header; from mura_batch.dicom.policy import IntakePolicy;"
         "from mura_batch.records import SourceFile; start = time.perf_counter();"
-        "found = read_header(Path(sys.argv[1]).parent, SourceFile(Path(sys.argv[1]).name, 0, 0, 0, 0), IntakePolicy());"
+        "found = read_header(Path(sys.argv[1]).parent, SourceFile(Path(sys.argv[1]).name, 0, 0, 0), IntakePolicy());"
         # not ru_maxrss: it counts the memory of the process that started this one
         "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
         "print(found.reason, time.perf_counter() - start, int(peak.split()[1]) >> 10)"

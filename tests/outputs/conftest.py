@@ -60,7 +60,7 @@ StudyMaker = Callable[..., StudyScore]
 
 
 def _source(path: str) -> SourceFile:
-    return SourceFile(path=path, size=1, mtime_ns=1, device=1, inode=1)
+    return SourceFile(path=path, size=1, mtime_ns=1, ctime_ns=1)
 
 
 @pytest.fixture
@@ -156,6 +156,7 @@ def run_info() -> RunInfoMaker:
                 "reason": "no GPU was found; bf16 holds the parity gate", "parity_max_abs_error": 0.006,
             },
             truth=truth,
+            read_picture=lambda _: None,
         )  # fmt: skip
 
     return make

@@ -15,7 +15,8 @@ from mura_batch.phantom import PhantomOptions, make_phantoms
 from mura_batch.progress import Silent
 from mura_batch.records import Reason, Skipped, SourceFile, Stage
 from mura_batch.scoring.intake import check_truth, refuse_unreadable, scan, score_key, settle_identity
-from mura_batch.store.ledger import Key, Ledger
+from mura_batch.store.key import Key
+from mura_batch.store.ledger import Ledger
 
 KEY = Key("model", "settings")
 POLICY = IntakePolicy(settle_seconds=0)
@@ -29,33 +30,34 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def skipped(ledger: Ledger) -> dict[str, Reason]:
-    return {skip.source.path: skip.reason for skip in ledger.skipped_before_decoding()}
+    return {skip.source.path: skip.reason for skip in ledger.files.skipped_before_decoding()}
 
 
-def test_a_scan_meets_every_file_and_a_second_one_opens_none(studies: Path, tmp_path: Path) -> None:
+def test_a_scan_meets_every_file_and_a_second_one_opens_none(
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = sum(path.is_file() for path in studies.rglob("*"))
     with Ledger(tmp_path / "l") as ledger:
-        ledger.begin_run("one")
-        assert scan(studies, POLICY, ledger, Silent()) == files
-        first = ledger.count_pending(KEY)
+        ledger.runs.begin("one", studies)
+        assert scan(studies, POLICY, ledger.files, Silent()) == files
+        first = ledger.scores.count_pending(KEY)
         assert first + len(skipped(ledger)) == files
-        ledger.begin_run("two")
-        before = {path: path.stat().st_atime_ns for path in studies.rglob("*") if path.is_file()}
-        for path in before:
-            os.utime(path, ns=(1, path.stat().st_mtime_ns))  # an access time that any read would change
-        scan(studies, POLICY, ledger, Silent())
-        assert ledger.count_pending(KEY) == first
-        assert {path.stat().st_atime_ns for path in before} == {1}
+        ledger.runs.begin("two", studies)
+        with monkeypatch.context() as patch:
+            patch.setattr("mura_batch.scoring.intake.read_header", None)
+            patch.setattr("mura_batch.scoring.intake.sha256_of", None)
+            scan(studies, POLICY, ledger.files, Silent())
+        assert ledger.scores.count_pending(KEY) == first
 
 
 def test_an_identical_copy_is_a_duplicate_and_only_one_is_scored(studies: Path, tmp_path: Path) -> None:
     with Ledger(tmp_path / "l") as ledger:
-        ledger.begin_run("one")
-        scan(studies, POLICY, ledger, Silent())
-        before = ledger.count_pending(KEY)
-        settle_identity(studies, ledger, KEY)
+        ledger.runs.begin("one", studies)
+        scan(studies, POLICY, ledger.files, Silent())
+        before = ledger.scores.count_pending(KEY)
+        settle_identity(studies, ledger.files, KEY)
         assert list(skipped(ledger).values()).count(Reason.DUPLICATE) == 1
-        assert ledger.count_pending(KEY) == before - 1
+        assert ledger.scores.count_pending(KEY) == before - 1
 
 
 def test_a_file_that_could_not_be_opened_is_read_when_it_can_be(
@@ -67,43 +69,43 @@ def test_a_file_that_could_not_be_opened_is_read_when_it_can_be(
     (folder / "image").write_bytes(picture.read_bytes())
     os.utime(folder / "image", (1, 1))
     with Ledger(tmp_path / "l") as ledger:
-        ledger.begin_run("one")
+        ledger.runs.begin("one", studies)
         with monkeypatch.context() as patch:  # root may open anything: the refusal is made
 
             def refuse(root: Path, source: SourceFile, policy: IntakePolicy) -> Skipped:
                 return Skipped(source, Stage.HEADER, Reason.UNREADABLE_FILE, "Permission denied")
 
             patch.setattr("mura_batch.scoring.intake.read_header", refuse)
-            scan(folder, POLICY, ledger, Silent())
+            scan(folder, POLICY, ledger.files, Silent())
         assert skipped(ledger) == {"image": Reason.UNREADABLE_FILE}
-        ledger.begin_run("two")
-        scan(folder, POLICY, ledger, Silent())
+        ledger.runs.begin("two", studies)
+        scan(folder, POLICY, ledger.files, Silent())
         assert skipped(ledger) == {}
-        assert ledger.count_pending(KEY) == 1
+        assert ledger.scores.count_pending(KEY) == 1
 
 
 def test_a_folder_without_files_is_a_mount_that_failed(tmp_path: Path) -> None:
     (tmp_path / "studies" / "empty").mkdir(parents=True)
     with Ledger(tmp_path / "l") as ledger, pytest.raises(InputError, match="mounted"):
-        scan(tmp_path / "studies", POLICY, ledger, Silent())
+        scan(tmp_path / "studies", POLICY, ledger.files, Silent())
 
 
 def test_strict_refuses_a_truncated_file_before_decoding(studies: Path, tmp_path: Path) -> None:
     with Ledger(tmp_path / "l") as ledger:
-        ledger.begin_run("one")
-        scan(studies, POLICY, ledger, Silent())
+        ledger.runs.begin("one", studies)
+        scan(studies, POLICY, ledger.files, Silent())
         with pytest.raises(StrictError, match="truncated"):
-            refuse_unreadable(ledger)
+            refuse_unreadable(ledger.files)
 
 
 def test_a_truth_file_of_other_studies_is_refused_before_decoding(studies: Path, tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("study_uid,label\n9.9,1\n")
     with Ledger(tmp_path / "l") as ledger:
-        ledger.begin_run("one")
-        scan(studies, POLICY, ledger, Silent())
-        check_truth(read_truth(studies / "truth.csv"), ledger)
+        ledger.runs.begin("one", studies)
+        scan(studies, POLICY, ledger.files, Silent())
+        check_truth(read_truth(studies / "truth.csv"), ledger.files)
         with pytest.raises(TruthError, match="no study"):
-            check_truth(read_truth(tmp_path / "other.csv"), ledger)
+            check_truth(read_truth(tmp_path / "other.csv"), ledger.files)
 
 
 def test_the_settings_of_a_score_are_what_it_depends_on() -> None:

@@ -17,7 +17,9 @@ from mura_batch.runtime.runner import Outputs
 from mura_batch.scoring import score_stream as scoring_stream
 from mura_batch.scoring.score_stream import Stream
 from mura_batch.scoring.timings import Timings
-from mura_batch.store.ledger import Key, Ledger
+from mura_batch.store.key import Key
+from mura_batch.store.ledger import Ledger
+from mura_batch.store.seen_files import Recall
 
 KEY = Key("model", "settings")
 DECISIONS = PixelDecisions("native", 1, "none", "full range", None, None, "as stored", "MONOCHROME2", 1.0)
@@ -118,18 +120,20 @@ def play(tmp_path: Path, make_instance: MakeInstance, monkeypatch: pytest.Monkey
             monkeypatch.setattr(module, "time", clock)
         monkeypatch.setattr("mura_batch.scoring.timings.time", clock)
 
-        def draw(*_: object) -> None:
+        def draw(*_: object) -> bytes:
             clock.now += store
+            return b""
 
-        monkeypatch.setattr(scoring_stream, "save_thumbnail", draw)
+        monkeypatch.setattr(scoring_stream, "encode_thumbnail", draw)
         pool, device = Pool(clock, times, bad), Device(clock, seconds, fails_at)
+        (tmp_path / "ledger").unlink(missing_ok=True)
         with Ledger(tmp_path / "ledger") as ledger:
-            ledger.begin_run("run")
-            with ledger.intake():
+            ledger.runs.begin("run", tmp_path)
+            with ledger.files.intake():
                 for n in range(len(times)):
-                    ledger.put_header(make_instance(f"{n:04d}"), "intake")
+                    ledger.files.put_header(make_instance(f"{n:04d}"), "intake")
             timings, runner = Timings(), Runner(device, lanes, size)
-            stream = Stream(ledger, KEY, pool, runner, tmp_path, Silent())  # type: ignore[arg-type]
+            stream = Stream(ledger.scores, KEY, pool, runner, Silent())  # type: ignore[arg-type]
             stream.run(timings, strict=strict)
         return pool, device, timings
 
@@ -191,11 +195,13 @@ def test_what_was_scored_before_the_device_failed_is_kept(
     with pytest.raises(RunnerError, match="the device is gone"):
         play([0.0] * 40, 0.1, fails_at=20)
     with Ledger(tmp_path / "ledger") as ledger:
-        ledger.begin_run("next")
-        with ledger.intake():
+        ledger.runs.begin("next", tmp_path)
+        with ledger.files.intake():
             for n in range(40):
-                assert ledger.recall(make_instance(f"{n:04d}").source, "intake")
-        assert ledger.count_pending(KEY) == 40 - 17  # the 20th piece was started when the 17th answer had been stored
+                assert ledger.files.recall(make_instance(f"{n:04d}").source, "intake") is Recall.KNOWN
+        assert (
+            ledger.scores.count_pending(KEY) == 40 - 17
+        )  # the 20th piece was started when the 17th answer had been stored
 
 
 def test_strict_keeps_what_came_before_the_bad_file_and_the_bad_file(
@@ -204,8 +210,8 @@ def test_strict_keeps_what_came_before_the_bad_file_and_the_bad_file(
     with pytest.raises(StrictError, match="undecodable_pixels"):
         play(EVEN, 0.001, bad=frozenset({12}), strict=True)
     with Ledger(tmp_path / "ledger") as ledger:
-        ledger.begin_run("next")
-        with ledger.intake():
+        ledger.runs.begin("next", tmp_path)
+        with ledger.files.intake():
             for n in range(40):
-                assert ledger.recall(make_instance(f"{n:04d}").source, "intake")
-        assert 40 - 13 <= ledger.count_pending(KEY) < 40 - 8  # up to four answers were still on their way
+                assert ledger.files.recall(make_instance(f"{n:04d}").source, "intake") is Recall.KNOWN
+        assert 40 - 13 <= ledger.scores.count_pending(KEY) < 40 - 8  # up to four answers were still on their way

@@ -70,7 +70,7 @@ def refused(
     path: str, reason: Reason, region: Region = Region.UNKNOWN, side: Laterality = Laterality.UNKNOWN
 ) -> Skipped:
     """A radiograph that its header shows to be unreadable."""
-    source = SourceFile(path, 1, 1, 1, 1)
+    source = SourceFile(path, 1, 1, 1)
     return Skipped(source, Stage.HEADER, reason, "", "1.2", accession="A7", region=region, laterality=side)
 
 
@@ -167,7 +167,7 @@ def test_a_study_is_unchanged_only_if_every_score_is_an_earlier_runs(
 
 
 def test_a_study_without_radiographs_still_has_its_row() -> None:
-    report = Skipped(SourceFile("sr", 1, 1, 1, 1), Stage.HEADER, Reason.NOT_AN_IMAGE, study_uid="1.2", accession="A7")
+    report = Skipped(SourceFile("sr", 1, 1, 1), Stage.HEADER, Reason.NOT_AN_IMAGE, study_uid="1.2", accession="A7")
     (row,) = rows_of(StudyFiles("1.2", (), (), (report,)), 0.5)
     assert (row.status, row.reason, row.accession) == (StudyStatus.SKIPPED, "not_an_image", "A7")
 
@@ -206,7 +206,7 @@ def test_every_radiograph_is_counted_in_exactly_one_row(parts: list[tuple[Region
         InstanceScore(
             Decoded(
                 Instance(
-                    SourceFile(str(n), 1, 1, 1, n), str(n), "", "1.2", "", "", "", "", "DX", RegionFinding(region),
+                    SourceFile(str(n), 1, 1, 1), str(n), "", "1.2", "", "", "", "", "DX", RegionFinding(region),
                     side, "", "", "", 1, 1, 12,
                 ),
                 str(n),

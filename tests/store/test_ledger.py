@@ -15,20 +15,30 @@ import pytest
 
 from mura_batch.errors import LedgerError, LockHeldError
 from mura_batch.records import Instance, InstanceScore, Reason, Skipped, SourceFile, Stage, skip_instance
-from mura_batch.store.ledger import Key, Ledger
+from mura_batch.store.key import Key
+from mura_batch.store.ledger import Ledger
 from mura_batch.store.lock import locked
+from mura_batch.store.seen_files import Recall
 
 KEY = Key("model", "settings")
+STUDIES = Path("/export")
 MakeInstance = Callable[..., Instance]
 MakeScore = Callable[..., InstanceScore]
 
 
 def seen(ledger: Ledger, *instances: Instance) -> None:
-    ledger.begin_run("run")
-    with ledger.intake():
+    ledger.runs.reconcile(lambda _: False)
+    ledger.runs.begin("run", STUDIES)
+    ledger.scores.forget_transient()
+    with ledger.files.intake():
         for instance in instances:
-            if not ledger.recall(instance.source, "intake"):
-                ledger.put_header(instance, "intake")
+            if ledger.files.recall(instance.source, "intake") is not Recall.KNOWN:
+                ledger.files.put_header(instance, "intake")
+
+
+def publish(ledger: Ledger) -> None:
+    ledger.runs.claim(KEY)
+    ledger.runs.finish("2026-01-01T00:00:00+00:00")
 
 
 def test_a_scored_file_is_not_pending_in_the_next_run(
@@ -37,12 +47,13 @@ def test_a_scored_file_is_not_pending_in_the_next_run(
     one, two = make_instance("a"), make_instance("b")
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, one, two)
-        assert list(ledger.pending(KEY)) == [one, two]
-        ledger.put_results([make_score(one, 0.25)], KEY)
+        assert list(ledger.scores.pending(KEY)) == [one, two]
+        ledger.scores.commit([(make_score(one, 0.25), b"")], [], KEY)
+        publish(ledger)
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, one, two)
-        assert list(ledger.pending(KEY)) == [two]
-        assert next(iter(ledger.studies(KEY))).scored == (make_score(one, 0.25, reused=True),)
+        assert list(ledger.scores.pending(KEY)) == [two]
+        assert next(iter(ledger.outcomes.studies(KEY))).scored == (make_score(one, 0.25, reused=True),)
 
 
 def test_another_model_or_other_settings_score_again(
@@ -50,21 +61,21 @@ def test_another_model_or_other_settings_score_again(
 ) -> None:
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, make_instance("a"))
-        ledger.put_results([make_score(make_instance("a"), 0.25)], KEY)
-        assert ledger.count_pending(KEY) == 0
-        assert ledger.count_pending(Key("other", "settings")) == 1
-        assert ledger.count_pending(Key("model", "other")) == 1
+        ledger.scores.commit([(make_score(make_instance("a"), 0.25), b"")], [], KEY)
+        assert ledger.scores.count_pending(KEY) == 0
+        assert ledger.scores.count_pending(Key("other", "settings")) == 1
+        assert ledger.scores.count_pending(Key("model", "other")) == 1
 
 
 def test_a_changed_file_is_pending_again(tmp_path: Path, make_instance: MakeInstance, make_score: MakeScore) -> None:
     old = make_instance("a")
-    source = SourceFile("a", 1001, old.source.mtime_ns, 1, 1)
+    source = SourceFile("a", 1001, old.source.mtime_ns, 1)
     new = Instance(**{**{f: getattr(old, f) for f in old.__slots__}, "source": source})
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, old)
-        ledger.put_results([make_score(old, 0.25)], KEY)
+        ledger.scores.commit([(make_score(old, 0.25), b"")], [], KEY)
         seen(ledger, new)
-        assert list(ledger.pending(KEY)) == [new]
+        assert list(ledger.scores.pending(KEY)) == [new]
 
 
 def test_a_broken_file_is_told_once_and_not_decoded_every_night(tmp_path: Path, make_instance: MakeInstance) -> None:
@@ -72,15 +83,15 @@ def test_a_broken_file_is_told_once_and_not_decoded_every_night(tmp_path: Path, 
     skip = skip_instance(bad, Stage.PIXELS, Reason.UNDECODABLE_PIXELS, "broken")
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, bad)
-        ledger.put_results([skip], KEY)
-        assert ledger.is_new(skip)
+        ledger.scores.commit([], [skip], KEY)
+        assert ledger.outcomes.is_new(skip)
         seen(ledger, bad)
-        assert ledger.is_new(skip)  # the run before did not finish: it told nobody
-        ledger.finish_run("2026-01-01")
+        assert ledger.outcomes.is_new(skip)  # the run before did not finish: it told nobody
+        publish(ledger)
         seen(ledger, bad)
-        assert ledger.count_pending(KEY) == 0
-        assert not ledger.is_new(skip)
-        assert next(iter(ledger.studies(KEY))).failed == ((bad, skip),)
+        assert ledger.scores.count_pending(KEY) == 0
+        assert not ledger.outcomes.is_new(skip)
+        assert next(iter(ledger.outcomes.studies(KEY))).failed == ((bad, skip),)
 
 
 def test_a_file_that_a_dead_worker_lost_is_tried_again_in_the_next_run(
@@ -89,28 +100,28 @@ def test_a_file_that_a_dead_worker_lost_is_tried_again_in_the_next_run(
     bad = make_instance("a")
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, bad)
-        ledger.put_results([skip_instance(bad, Stage.PIXELS, Reason.WORKER_TIMEOUT, "")], KEY)
-        assert ledger.count_pending(KEY) == 0
+        ledger.scores.commit([], [skip_instance(bad, Stage.PIXELS, Reason.WORKER_TIMEOUT, "")], KEY)
+        assert ledger.scores.count_pending(KEY) == 0
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, bad)
-        assert ledger.count_pending(KEY) == 1
+        assert ledger.scores.count_pending(KEY) == 1
 
 
 def test_files_that_went_away_are_not_in_the_run(tmp_path: Path, make_instance: MakeInstance) -> None:
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, make_instance("a"), make_instance("b"))
         seen(ledger, make_instance("b"))
-        assert [i.source.path for i in ledger.pending(KEY)] == ["b"]
+        assert [i.source.path for i in ledger.scores.pending(KEY)] == ["b"]
 
 
 def test_names_that_are_not_utf8_survive(tmp_path: Path, make_instance: MakeInstance) -> None:
     name = os.fsdecode(b"\xff\xfe/r\xe9sultat")
-    skip = Skipped(SourceFile(name, 1, 1, 1, 1), Stage.HEADER, Reason.NOT_DICOM)
+    skip = Skipped(SourceFile(name, 1, 1, 1), Stage.HEADER, Reason.NOT_DICOM)
     with Ledger(tmp_path / "l") as ledger:
-        ledger.begin_run("run")
-        with ledger.intake():
-            ledger.put_header(skip, "intake")
-        assert list(ledger.skipped_without_study(KEY)) == [skip]
+        ledger.runs.begin("run", STUDIES)
+        with ledger.files.intake():
+            ledger.files.put_header(skip, "intake")
+        assert list(ledger.outcomes.skipped_without_study(KEY)) == [skip]
 
 
 def test_copies_and_two_patients_are_found(tmp_path: Path, make_instance: MakeInstance) -> None:
@@ -123,8 +134,8 @@ def test_copies_and_two_patients_are_found(tmp_path: Path, make_instance: MakeIn
             make_instance("d", "s2", patient="p2"),
             make_instance("e", "s3"),
         )
-        assert [[i.source.path for i in group] for group in ledger.same_sop()] == [["a", "b"]]
-        assert [[i.source.path for i in group] for group in ledger.studies_of_two_patients()] == [["c", "d"]]
+        assert [[i.source.path for i in group] for group in ledger.files.same_sop()] == [["a", "b"]]
+        assert [[i.source.path for i in group] for group in ledger.files.studies_of_two_patients()] == [["c", "d"]]
 
 
 def test_a_night_without_news_writes_little(tmp_path: Path, make_instance: MakeInstance) -> None:
@@ -132,11 +143,12 @@ def test_a_night_without_news_writes_little(tmp_path: Path, make_instance: MakeI
     instances = [make_instance(f"{n:04d}") for n in range(1000)]
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, *instances)
+        publish(ledger)
     held = (tmp_path / "l").stat().st_size
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, *instances)
         assert (tmp_path / "l-wal").stat().st_size < held / 4
-        assert list(ledger.pending(KEY)) == instances
+        assert list(ledger.scores.pending(KEY)) == instances
 
 
 def test_what_was_set_aside_is_judged_anew_every_night(tmp_path: Path, make_instance: MakeInstance) -> None:
@@ -144,10 +156,10 @@ def test_what_was_set_aside_is_judged_anew_every_night(tmp_path: Path, make_inst
     one = make_instance("a")
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, one)
-        ledger.set_aside([skip_instance(one, Stage.STUDY, Reason.DUPLICATE, "same bytes")])
-        assert list(ledger.pending(KEY)) == []
+        ledger.files.set_aside([skip_instance(one, Stage.STUDY, Reason.DUPLICATE, "same bytes")])
+        assert list(ledger.scores.pending(KEY)) == []
         seen(ledger, one)
-        assert list(ledger.pending(KEY)) == [one]
+        assert list(ledger.scores.pending(KEY)) == [one]
 
 
 def test_only_the_owner_can_read_the_ledger(tmp_path: Path) -> None:
@@ -183,16 +195,18 @@ def test_what_was_committed_before_a_kill_is_there_after_it(tmp_path: Path) -> N
         import sys, itertools
         from pathlib import Path
         from mura_batch.records import *
-        from mura_batch.store.ledger import Key, Ledger
+        from mura_batch.store.key import Key
+        from mura_batch.store.ledger import Ledger
         decisions = PixelDecisions("native", 1, "none", "full range", None, None, "as stored", "", 1.0)
         with Ledger(Path(sys.argv[1])) as ledger:
-            ledger.begin_run("killed")
+            ledger.runs.begin("killed", Path(sys.argv[1]))
             for n in itertools.count():
-                source = SourceFile(f"{n:06}", 1, 1, 1, n)
+                source = SourceFile(f"{n:06}", 1, 1, 1)
                 i = Instance(source, str(n), "", "1.2", "", "", "", "", "DX", RegionFinding(Region.HAND),
                              Laterality.LEFT, "", "", "", 1, 1, 12)
-                ledger.put_header(i, "intake")
-                ledger.put_results([InstanceScore(Decoded(i, f"h{n}", decisions), n / 1e6)], Key("model", "settings"))
+                ledger.files.put_header(i, "intake")
+                score = InstanceScore(Decoded(i, f"h{n}", decisions), n / 1e6)
+                ledger.scores.commit([(score, b"picture %d" % n)], [], Key("model", "settings"))
                 print(n, flush=True)
         """
     )
@@ -203,8 +217,8 @@ def test_what_was_committed_before_a_kill_is_there_after_it(tmp_path: Path) -> N
         announced = [int(child.stdout.readline()) for _ in range(20)][-1]
         child.send_signal(signal.SIGKILL)
     with Ledger(tmp_path / "l") as ledger:
-        kept = [ledger.run_that_scored(f"h{n}", KEY) for n in range(announced + 1)]
-    assert kept == ["killed"] * (announced + 1)
+        kept = [ledger.pictures.read(KEY, f"h{n}") for n in range(announced + 1)]
+    assert kept == [b"picture %d" % n for n in range(announced + 1)]
 
 
 def test_a_second_run_on_the_same_folder_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:

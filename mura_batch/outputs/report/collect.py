@@ -13,7 +13,6 @@ from mura_batch.agreement.truth import Matched, Matching, Truth
 from mura_batch.outputs.read_tables import read_rows, read_studies
 from mura_batch.outputs.report.charts import BINS, bin_of
 from mura_batch.outputs.report.region_overview import RegionCounts, RegionLine
-from mura_batch.outputs.report.thumbnails import thumbnail_path
 from mura_batch.outputs.tables import TABLES, Row, as_text, flags_of, skip_values
 from mura_batch.records import InstanceScore, Skipped, StudyScore
 
@@ -23,9 +22,10 @@ LISTED_ROWS = 1000  # study rows and skipped files listed by name: what a browse
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One image of a study: the file of its thumbnail, which may be gone, and what was decided about it."""
+    """One image of a study and what was decided about it. content_hash: by which its thumbnail is found, if it is still
+    there."""
 
-    thumbnail: Path
+    content_hash: str
     probability: float
     view: str
     decisions: str
@@ -35,9 +35,7 @@ class Picture:
 class ReportRows:
     """count, scored, abnormal: study rows. bins: of the scored ones, by call. skips: the first skipped files."""
 
-    def __init__(self, folder: Path, truth: Truth | None) -> None:
-        """folder: of the run; its thumbnails are read when the page is rendered."""
-        self._thumbnails = folder / "thumbnails"
+    def __init__(self, truth: Truth | None) -> None:
         self._matching = Matching(truth) if truth is not None else None
         self._regions = RegionCounts()
         self._top: list[tuple[StudyScore, list[Picture]]] = []
@@ -48,7 +46,7 @@ class ReportRows:
     @classmethod
     def read(cls, folder: Path, truth: Truth | None) -> Self:
         """From the tables of a published run. Raises InputError where one is missing or was changed by hand."""
-        rows = cls(folder, truth)
+        rows = cls(truth)
         for row in read_studies(folder):
             rows._add(row, [])
         pictures = {row.row_key: of for row, of in rows.shown()}
@@ -101,7 +99,7 @@ class ReportRows:
     def _picture(self, image: InstanceScore) -> Picture:
         instance, decisions = image.instance, image.decoded.decisions
         return Picture(
-            thumbnail_path(self._thumbnails, instance.sop_instance_uid),
+            image.decoded.content_hash,
             image.probability,
             instance.view_position,
             _decisions(decisions.voi, decisions.polarity),
@@ -110,7 +108,7 @@ class ReportRows:
 
     def _picture_of_row(self, image: Row) -> Picture:
         return Picture(
-            thumbnail_path(self._thumbnails, image["sop_instance_uid"]),
+            image["content_hash"],
             float(image["probability"]),
             image["view"],
             _decisions(image["voi"], image["polarity"]),

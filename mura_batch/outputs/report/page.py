@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from markupsafe import Markup
 
@@ -22,6 +23,7 @@ from mura_batch.outputs.report.region_overview import RegionLine
 from mura_batch.outputs.report.thumbnails import draw_map
 from mura_batch.records import StudyScore
 from mura_batch.resources import templates_folder
+from mura_batch.store.pictures import ReadPicture
 
 SIDES = {"L": "left", "R": "right", "B": "both sides", "U": "", "": ""}
 
@@ -71,13 +73,13 @@ class ReportData:
         return sum(step.files for step in self.steps if step.serious)
 
 
-def render(data: ReportData) -> Iterator[str]:
+def render(data: ReportData, read: ReadPicture) -> Iterator[str]:
     """The page in pieces: pictures are read as they are needed, so memory does not hold them all. Raises InputError
     where the manifest lacks a field that the page shows."""
     environment = html_environment(templates_folder())
     environment.filters.update(
         count=_count, date=_date, estimate=estimate, number=number, side=SIDES.__getitem__, svg=Markup, time=_time,
-        seen_and_map=_seen_and_map,
+        seen_and_map=partial(_seen_and_map, read),
     )  # fmt: skip
     style = (templates_folder() / "report.css").read_text(encoding="utf-8")
     try:
@@ -110,12 +112,12 @@ def _time(text: str) -> str:
     return text.replace("T", " ").replace("+00:00", " UTC")
 
 
-def _seen_and_map(picture: Picture) -> tuple[str, str] | None:
+def _seen_and_map(read: ReadPicture, picture: Picture) -> tuple[str, str] | None:
     """Data URIs of the picture as the model saw it and of the same under its map; None where the file is missing or
     damaged."""
     try:
-        seen = picture.thumbnail.read_bytes()
-        return _data_uri(seen), _data_uri(draw_map(seen, picture.probability))
+        seen = read(picture.content_hash)
+        return (_data_uri(seen), _data_uri(draw_map(seen, picture.probability))) if seen is not None else None
     except (OSError, ValueError):
         return None
 

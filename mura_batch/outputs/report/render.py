@@ -21,6 +21,8 @@ from mura_batch.outputs.report.file_flow import steps_of
 from mura_batch.outputs.report.page import ReportData, StudyCard, Totals, render
 from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.records import InstanceScore, Skipped, StudyScore
+from mura_batch.store.key import Key
+from mura_batch.store.pictures import ReadPicture, stored_pictures
 
 REPORT_NAME = "report.html"
 SHOWN_PICTURES = 6  # of one study row: a study has 1 to 4, a trauma series a few more
@@ -31,7 +33,7 @@ class ReportFile:
 
     def __init__(self, run: RunInfo) -> None:
         self._run = run
-        self._rows = ReportRows(run.folder, run.truth)
+        self._rows = ReportRows(run.truth)
 
     def __enter__(self) -> Self:
         return self
@@ -47,29 +49,33 @@ class ReportFile:
 
     def finish(self, end: RunEnd) -> None:
         data = _report_data(manifest_of(self._run, end), self._run.model.card, self._rows)
-        _write(data, self._run.folder / REPORT_NAME)
+        _write(data, self._run.read_picture, self._run.folder / REPORT_NAME)
 
 
 def render_report_file(run_folder: Path, truth: Truth | None) -> Path:
-    """Reads run.json, the tables and the thumbnails of the run; writes report.html beside them, whole or not at all.
+    """Reads run.json and the tables of a past run; writes report.html beside them, whole or not at all. Its pictures
+    are in the OUT that holds the run: a run folder that was copied elsewhere has none.
 
     Raises InputError where the folder is no whole run, TruthError where the truth names none of its studies,
     OutputError where the page cannot be written.
     """
     try:
-        data = _report_data(read_manifest(run_folder), _card(run_folder), ReportRows.read(run_folder, truth))
+        manifest = read_manifest(run_folder)
+        data = _report_data(manifest, _card(run_folder), ReportRows.read(run_folder, truth))
     except (KeyError, ValueError) as error:
         raise InputError(
             f"{run_folder}: a file of the run is not as it was written ({error!r}); score again"
         ) from error
     path = run_folder / REPORT_NAME
-    _write(data, path)
+    key = Key(str(manifest.model["hash"]), manifest.settings_hash)
+    with stored_pictures(run_folder.resolve().parent.parent, key) as read:
+        _write(data, read, path)
     return path
 
 
-def _write(data: ReportData, path: Path) -> None:
+def _write(data: ReportData, read: ReadPicture, path: Path) -> None:
     with atomic_writer(path) as file:
-        for piece in render(data):
+        for piece in render(data, read):
             file.write(piece)
 
 

@@ -1,40 +1,30 @@
-"""What the model saw and where it looked: kept as a run streams, as little work as can be, and drawn by the report for
-the few images that it shows."""
+"""What the model saw and where it looked: encoded as a run streams, at little cost, and drawn by the report for the few
+images that it shows."""
 
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mura_batch.atomic_files import write_plain
-from mura_batch.records import short_key
-
 _OPAQUE = 165 / 255  # the map at its strongest: the bone is seen through it
 _QUALITY = 72  # JPEG: about 6 kB a picture of 320 px
 
 
-def thumbnail_path(folder: Path, sop_instance_uid: str) -> Path:
-    """Named by a hash: a UID from a file is never a file name."""
-    return folder / f"{short_key(sop_instance_uid)}.jpg"
-
-
-def save_thumbnail(folder: Path, sop_instance_uid: str, image: NDArray[np.uint8], cam: NDArray[np.float32]) -> None:
-    """One JPEG that holds both: a file costs more to make than its bytes. image: [S, S] uint8. cam: [h, w], in logits;
-    the JPEG's comment is h, w, then what speaks for abnormal, 0 to 255 of its own maximum, a byte each. Raises
-    OutputError."""
+def encode_thumbnail(image: NDArray[np.uint8], cam: NDArray[np.float32]) -> bytes:
+    """One JPEG that holds both. image: [S, S] uint8. cam: [h, w], in logits. The JPEG's comment is h, w, then positive
+    class activation, scaled to uint8, a byte a cell."""
     positive = np.maximum(np.nan_to_num(cam), 0)
     levels = (positive * (255 / max(float(positive.max()), 1e-6))).astype(np.uint8)
     comment = bytes(levels.shape) + levels.tobytes()
-    write_plain(thumbnail_path(folder, sop_instance_uid), _jpeg(Image.fromarray(image), comment=comment))
+    return bytes(_jpeg(Image.fromarray(image), comment=comment))
 
 
 def draw_map(thumbnail: bytes, probability: float) -> bytes:
     """JPEG of the picture under its map, as strong as the probability that it belongs to: a normal image does not glow.
-    Raises ValueError or OSError where the file is not a whole thumbnail."""
+    Raises ValueError or OSError where it is not a whole thumbnail."""
     with Image.open(io.BytesIO(thumbnail)) as file:
         height, width, *levels = file.info.get("comment", b"")
         picture = file.convert("RGB")

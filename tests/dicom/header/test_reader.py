@@ -348,13 +348,13 @@ def test_a_damaged_file_whose_last_byte_is_there_is_not_truncated(
 
 def test_a_file_that_became_a_pipe_is_refused_at_once(studies: Path) -> None:
     os.mkfifo(studies / "a")
-    found = read_header(studies, SourceFile("a", 1000, 0, 0, 0), IntakePolicy())
+    found = read_header(studies, SourceFile("a", 1000, 0, 0), IntakePolicy())
     assert isinstance(found, Skipped)
     assert found.reason is Reason.UNREADABLE_FILE
 
 
 def test_a_file_that_went_away_is_unreadable_and_its_path_is_not_told(studies: Path) -> None:
-    found = read_header(studies, SourceFile("DOE^JOHN.dcm", 1000, 0, 0, 0), IntakePolicy())
+    found = read_header(studies, SourceFile("DOE^JOHN.dcm", 1000, 0, 0), IntakePolicy())
     assert isinstance(found, Skipped)
     assert (found.reason, found.detail) == (Reason.UNREADABLE_FILE, "No such file or directory")
 

@@ -111,6 +111,6 @@ def test_intake_skips_every_kind_of_result(drawn_studies: Studies, tmp_path: Pat
         path = tmp_path / "result"
         path.write_bytes(encoded(data))
         info = path.stat()
-        record = read_header(tmp_path, SourceFile("result", info.st_size, 0, 0, 0), IntakePolicy(settle_seconds=0))
+        record = read_header(tmp_path, SourceFile("result", info.st_size, 0, 0), IntakePolicy(settle_seconds=0))
         assert isinstance(record, Skipped)
         assert record.reason == expected[data.Modality], data.Modality

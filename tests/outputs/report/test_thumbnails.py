@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mura_batch.errors import OutputError
-from mura_batch.outputs.report.thumbnails import draw_map, save_thumbnail, thumbnail_path
-
-UID = "../../../etc/passwd"  # a SOP Instance UID comes from a file: it is never part of a path
+from mura_batch.outputs.report.thumbnails import draw_map, encode_thumbnail
 
 
 @pytest.fixture
@@ -35,10 +31,9 @@ def pixels(jpeg: bytes) -> np.ndarray:
         return np.asarray(opened.convert("RGB"), dtype=np.int16)
 
 
-def drawn(folder: Path, picture: np.ndarray, cam: np.ndarray, probability: float) -> np.ndarray:
-    """The picture under its map, by way of the file."""
-    save_thumbnail(folder, UID, picture, cam)
-    return pixels(draw_map(thumbnail_path(folder, UID).read_bytes(), probability))
+def drawn(picture: np.ndarray, cam: np.ndarray, probability: float) -> np.ndarray:
+    """The picture under its map, by way of the JPEG."""
+    return pixels(draw_map(encode_thumbnail(picture, cam), probability))
 
 
 def warmth(shown: np.ndarray) -> np.ndarray:
@@ -46,59 +41,48 @@ def warmth(shown: np.ndarray) -> np.ndarray:
     return shown[..., 0] - shown[..., 2]
 
 
-def test_a_picture_and_its_map_are_one_small_file_named_by_a_hash(tmp_path: Path, picture: np.ndarray) -> None:
-    save_thumbnail(tmp_path, UID, picture, hot_corner())
-    assert list(tmp_path.iterdir()) == [thumbnail_path(tmp_path, UID)]
-    assert thumbnail_path(tmp_path, UID).stat().st_size < 15_000
+def test_a_picture_and_its_map_are_one_small_jpeg(picture: np.ndarray) -> None:
+    assert len(encode_thumbnail(picture, hot_corner())) < 15_000
 
 
-def test_the_picture_is_what_the_model_saw(tmp_path: Path, picture: np.ndarray) -> None:
-    save_thumbnail(tmp_path, UID, picture, hot_corner())
-    shown = pixels(thumbnail_path(tmp_path, UID).read_bytes())
+def test_the_picture_is_what_the_model_saw(picture: np.ndarray) -> None:
+    shown = pixels(encode_thumbnail(picture, hot_corner()))
     assert np.abs(shown[..., 0] - picture).mean() < 2
     assert not warmth(shown).any()
 
 
-def test_the_map_glows_where_the_activation_is_and_nowhere_else(tmp_path: Path, picture: np.ndarray) -> None:
-    warm = warmth(drawn(tmp_path, picture, hot_corner(), 0.9))
+def test_the_map_glows_where_the_activation_is_and_nowhere_else(picture: np.ndarray) -> None:
+    warm = warmth(drawn(picture, hot_corner(), 0.9))
     assert warm[:57, :57].mean() > 60
     assert warm[171:, 171:].mean() < 3
 
 
-def test_under_the_map_the_picture_is_seen(tmp_path: Path, picture: np.ndarray) -> None:
-    shown = drawn(tmp_path, picture, hot_corner(), 1.0)
+def test_under_the_map_the_picture_is_seen(picture: np.ndarray) -> None:
+    shown = drawn(picture, hot_corner(), 1.0)
     glowing = shown[:57, :, 2]  # blue: what the map itself has least of
     assert np.corrcoef(glowing.ravel(), picture[:57].ravel())[0, 1] > 0.9
     assert np.abs(shown[171:, 171:, 0] - picture[171:, 171:]).mean() < 3
 
 
-def test_a_normal_image_glows_less_than_an_abnormal_one(tmp_path: Path, picture: np.ndarray) -> None:
-    low, high = (warmth(drawn(tmp_path, picture, hot_corner(), p))[:57, :57].mean() for p in (0.02, 0.95))
+def test_a_normal_image_glows_less_than_an_abnormal_one(picture: np.ndarray) -> None:
+    low, high = (warmth(drawn(picture, hot_corner(), p))[:57, :57].mean() for p in (0.02, 0.95))
     assert low < 0.5 * high
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, -5.0])
-def test_a_map_that_is_empty_or_not_finite_still_gives_a_picture(
-    tmp_path: Path, picture: np.ndarray, value: float
-) -> None:
-    assert drawn(tmp_path, picture, hot_corner(value), 0.5).shape == (320, 320, 3)
+def test_a_map_that_is_empty_or_not_finite_still_gives_a_picture(picture: np.ndarray, value: float) -> None:
+    assert drawn(picture, hot_corner(value), 0.5).shape == (320, 320, 3)
 
 
-def test_the_model_input_is_shown_in_its_own_size(tmp_path: Path) -> None:
+def test_the_model_input_is_shown_in_its_own_size() -> None:
     for size in (96, 224, 512):
-        assert drawn(tmp_path, np.full((size, size), 90, np.uint8), hot_corner(), 0.5).shape == (size, size, 3)
+        assert drawn(np.full((size, size), 90, np.uint8), hot_corner(), 0.5).shape == (size, size, 3)
 
 
-def test_a_file_that_a_power_cut_broke_is_no_picture(tmp_path: Path, picture: np.ndarray) -> None:
-    save_thumbnail(tmp_path, UID, picture, hot_corner())
-    whole = thumbnail_path(tmp_path, UID).read_bytes()
+def test_a_file_that_a_power_cut_broke_is_no_picture(picture: np.ndarray) -> None:
+    whole = encode_thumbnail(picture, hot_corner())
     plain = io.BytesIO()
     Image.fromarray(picture).save(plain, "JPEG")
     for broken in (b"", bytes(4096), whole[:40], whole[:2000], plain.getvalue()):
         with pytest.raises((OSError, ValueError)):
             draw_map(broken, 0.5)
-
-
-def test_a_read_only_folder_is_an_error(tmp_path: Path, picture: np.ndarray) -> None:
-    with pytest.raises(OutputError, match="cannot be written"):
-        save_thumbnail(tmp_path / "nowhere", UID, picture, hot_corner())

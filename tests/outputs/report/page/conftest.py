@@ -17,7 +17,7 @@ from mura_batch.agreement.truth import Truth
 from mura_batch.model_card import CARD_NAME, ModelCard
 from mura_batch.outputs.csv_tables import CsvTables
 from mura_batch.outputs.manifest import manifest_of, write_manifest
-from mura_batch.outputs.report.thumbnails import save_thumbnail
+from mura_batch.outputs.report.thumbnails import encode_thumbnail
 from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.preprocess import InputSpec
 from mura_batch.records import (
@@ -36,6 +36,8 @@ from mura_batch.records import (
     StudyScore,
     StudyStatus,
 )
+from mura_batch.store.key import Key
+from mura_batch.store.ledger import Ledger
 
 RunInfoMaker = Callable[..., RunInfo]
 THRESHOLD = 0.5
@@ -85,7 +87,7 @@ class Run:
 def make_instance(n: int, k: int, region: Region, side: Laterality) -> Instance:
     """The k-th radiograph of the n-th study."""
     return Instance(
-        source=SourceFile(f"PA{n:03}/ST1/IM{k}", 1_000_000, 1_767_225_600_000_000_000, 1, 1000 * n + k),
+        source=SourceFile(f"PA{n:03}/ST1/IM{k}", 1_000_000, 1_767_225_600_000_000_000, 1),
         sop_instance_uid=f"1.2.826.0.1.{n}.{k}",
         sop_class_uid="1.2.840.10008.5.1.4.1.1.1.1",
         study_uid=f"1.2.826.0.1.{n}",
@@ -131,7 +133,7 @@ def make_study(scores: list[InstanceScore]) -> StudyScore:
 def skipped_files() -> list[Skipped]:
     return [
         Skipped(
-            source=SourceFile(f"EXTRA/{reason}-{n}", 100, 0, 1, n),
+            source=SourceFile(f"EXTRA/{reason}-{n}", 100, 0, 1),
             stage=stage,
             reason=reason,
             detail="the file ends inside Pixel Data (7FE0,0010)" if reason is Reason.TRUNCATED else "",
@@ -173,15 +175,17 @@ def end_of(studies: list[StudyScore], images: list[InstanceScore], skipped: list
 
 def write_run(run: RunInfo, studies: list[tuple[StudyScore, list[InstanceScore]]], skipped: list[Skipped]) -> None:
     """Everything that a run's folder holds, but the report."""
-    (run.folder / "thumbnails").mkdir(parents=True)
+    run.folder.mkdir(parents=True)
     images = [image for _, of in studies for image in of]
     with CsvTables(run) as tables:
         for study, of in studies:
             tables.study(study, of)
         for skip in skipped:
             tables.skip(skip)
-    for n, image in enumerate(images):
-        save_thumbnail(run.folder / "thumbnails", image.instance.sop_instance_uid, drawing(n), heat(n))
+    with Ledger(run.folder.parent.parent / "ledger.sqlite") as ledger:
+        ledger.runs.begin(run.name, run.studies)
+        scored = [(image, encode_thumbnail(drawing(n), heat(n))) for n, image in enumerate(images)]
+        ledger.scores.commit(scored, [], Key(run.model.hash, run.settings_hash))
     (run.folder / CARD_NAME).write_text(json.dumps(asdict(CARD)), encoding="utf-8")
     write_manifest(run.folder, manifest_of(run, end_of([study for study, _ in studies], images, skipped)))
 
@@ -190,13 +194,13 @@ def write_run(run: RunInfo, studies: list[tuple[StudyScore, list[InstanceScore]]
 def make_run(tmp_path: Path, run_info: RunInfoMaker) -> Callable[..., Run]:
     """make_run(studies=14, hostile=""): two radiographs a study, regions in turn; the truth agrees with four of five.
     hostile: a text to stand wherever a header's text may stand."""
-    return lambda studies=14, hostile="": run_in(run_info(tmp_path / "run", card=CARD), studies, hostile)
+    return lambda studies=14, hostile="": run_in(run_info(tmp_path / "runs" / "run", card=CARD), studies, hostile)
 
 
 @pytest.fixture(scope="module")
 def seven(tmp_path_factory: pytest.TempPathFactory, run_info: RunInfoMaker) -> Run:
     """A run of seven studies, for tests that change nothing in its folder but the report."""
-    return run_in(run_info(tmp_path_factory.mktemp("seven") / "run", card=CARD), 7)
+    return run_in(run_info(tmp_path_factory.mktemp("seven") / "runs" / "run", card=CARD), 7)
 
 
 def run_in(run: RunInfo, studies: int, hostile: str = "") -> Run:

@@ -20,7 +20,6 @@ from mura_batch.agreement.truth import Truth, match
 from mura_batch.errors import InputError, ModelError, TruthError
 from mura_batch.outputs.report import collect
 from mura_batch.outputs.report.render import render_report_file
-from mura_batch.outputs.report.thumbnails import thumbnail_path
 from mura_batch.records import UNREADABLE
 from mura_batch.resources import templates_folder
 
@@ -211,11 +210,10 @@ def test_rendering_twice_gives_the_same_bytes(make_run: MakeRun) -> None:
 
 def test_a_missing_picture_is_reported(make_run: MakeRun) -> None:
     run = make_run(2)
-    gone, broken = (
-        thumbnail_path(run.folder / "thumbnails", image.instance.sop_instance_uid) for image in run.images[:2]
-    )
-    gone.unlink()
-    broken.write_bytes(bytes(4096))  # as a power cut leaves it
+    pack = run.folder.parent.parent / "pictures" / "000001.pack"
+    first, second = pack.read_bytes().split(b"\xff\xd8\xff")[1:3]  # each JPEG begins with a start of image marker
+    with pack.open("r+b") as file:
+        file.write(bytes(len(first) + len(second) + 6))  # as a power cut or a bad disk leaves it
     path = render_report_file(run.folder, None)
     assert text_of(path).count("The picture is missing.") == 2
     assert path.read_text().count("<img ") == 4

@@ -1,0 +1,101 @@
+"""Brings a ledger to the newest schema: numbered steps, each one transaction, after a copy of the file.
+
+What stands in the way is found before anything is written: a ledger of a newer version, of another program, damaged, or
+a folder is refused and left byte for byte as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from mura_batch.atomic_files import sync_file, sync_folder
+from mura_batch.errors import LedgerError
+from mura_batch.store import schema_3
+from mura_batch.store.database import Database, explained, read_only
+
+APPLICATION_ID = 0x4D555241  # "MURA": `file ledger.sqlite` shows it, and another program's file has another
+OLDEST = 2  # the oldest schema that a ledger may have
+BASE = 3  # the schema that a new ledger is made of; later steps follow
+STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {3: schema_3.from_schema_2}  # schema -> from the one before
+SCHEMA = max(STEPS)
+
+
+def schema_of(path: Path) -> int | None:
+    """The ledger's schema, None where there is no ledger yet. Changes nothing. Raises LedgerError where the file is no
+    ledger that this version can read."""
+    with explained(path):
+        if not path.exists():
+            return None
+        if path.is_dir():
+            raise IsADirectoryError
+        with closing(read_only(path)) as db:
+            return _schema_in(db, path)
+
+
+def _schema_in(db: sqlite3.Connection, path: Path) -> int | None:
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if not tables and not application:  # a run was killed before its first commit
+        return None
+    row = None
+    if "meta" in tables and application in {0, APPLICATION_ID}:
+        row = db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    if row is None or not str(row[0]).isdecimal():
+        raise LedgerError(f"{path} is a database of another program: move it away, or give another --out")
+    if not OLDEST <= int(row[0]) <= SCHEMA:
+        raise LedgerError(
+            f"the ledger {path} has schema {row[0]}, this version reads {OLDEST} to {SCHEMA}: use the version of "
+            "mura-batch that wrote it, or give another --out"
+        )
+    return int(row[0])
+
+
+def upgrade(database: Database, found: int | None) -> None:
+    """found: as schema_of says. Raises LedgerError; the ledger is then as it was."""
+    if found is None:
+        with database.writing():
+            _create(database.connection)
+        found = BASE
+    elif found < SCHEMA:
+        copy_ledger(database, database.path.with_name(f"{database.path.stem}-schema-{found}.sqlite"))
+    for schema in range(found + 1, SCHEMA + 1):
+        with database.writing():
+            STEPS[schema](database.connection)
+            _note(database.connection, schema)
+
+
+def copy_ledger(database: Database, copy: Path) -> None:
+    """A whole copy by SQLite's backup API, which sees what is still in the WAL; it appears when it is whole. Raises
+    LedgerError."""
+    temporary = copy.with_name(f".{copy.name}.{os.getpid()}.tmp")
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600))
+        with closing(sqlite3.connect(temporary)) as target:
+            database.connection.backup(target)
+        sync_file(temporary)
+        temporary.replace(copy)
+        sync_folder(copy.parent)
+    except (sqlite3.Error, OSError) as error:
+        megabytes = (database.path.stat().st_size >> 20) + 1
+        raise LedgerError(
+            f"the ledger {database.path} cannot be brought to schema {SCHEMA}, for the copy that is made first cannot "
+            f"be written ({error}): free {megabytes} MB beside it or fix its permissions; it was not changed"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _create(db: sqlite3.Connection) -> None:
+    db.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+    for statement in schema_3.TABLES:
+        db.execute(statement)
+    _note(db, BASE)
+
+
+def _note(db: sqlite3.Connection, schema: int) -> None:
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (str(schema),))
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -1,0 +1,111 @@
+"""What became of every file of the run: files, scores and failures joined, study by study."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from mura_batch.records import (
+    Decoded,
+    Instance,
+    InstanceScore,
+    Reason,
+    Skipped,
+    Stage,
+    StudyFiles,
+    skip_instance,
+)
+from mura_batch.store.checksum import checksum
+from mura_batch.store.database import Database
+from mura_batch.store.key import Key
+from mura_batch.store.records_json import (
+    RECORD_COLUMNS,
+    RECORD_WIDTH,
+    damaged,
+    load_decisions,
+    load_instance,
+    load_skip,
+    load_skipped,
+)
+from mura_batch.store.runs import Runs
+
+Outcome = InstanceScore | Skipped | tuple[Instance, Skipped]  # of a file: scored, no radiograph, or a lost radiograph
+
+
+class Outcomes:
+    def __init__(self, database: Database, runs: Runs) -> None:
+        self._db, self._runs = database, runs
+
+    def studies(self, key: Key) -> Iterator[StudyFiles]:
+        """Every study of this run with the outcome of each of its files, ordered by study UID and path. Raises
+        LedgerError where a row is not as it was written."""
+        rows = self._db.rows(f"{_OUTCOMES} WHERE f.study_uid != '' ORDER BY f.study_uid, f.path", key.values)
+        for study_uid, group in groupby(rows, key=itemgetter(0)):
+            yield _study_files(study_uid, [outcome for row in group if (outcome := self._outcome(row, key))])
+
+    def skipped_without_study(self, key: Key) -> Iterator[Skipped]:
+        """Files of this run that name no study."""
+        for row in self._db.rows(f"{_OUTCOMES} WHERE f.study_uid = '' ORDER BY f.path", key.values):
+            if isinstance(outcome := self._outcome(row, key), Skipped):
+                yield outcome
+
+    def is_new(self, skip: Skipped) -> bool:
+        """Whether no published run has reported the file as it is: what cron should mail about."""
+        row = self._db.first(
+            "SELECT f.run, coalesce(x.run, f.run) FROM files f LEFT JOIN failures x ON x.path = f.path"
+            " WHERE f.path = ?",
+            (os.fsencode(skip.source.path),),
+        )
+        return row is None or any(self._is_first_reported(run) for run in row)
+
+    def _is_first_reported(self, run: int) -> bool:
+        """By this run, that is."""
+        return run in {0, self._runs.current}
+
+    def _outcome(self, row: tuple[Any, ...], key: Key) -> Outcome | None:
+        record, (is_instance, set_aside, content, *rest) = row[:RECORD_WIDTH], row[RECORD_WIDTH:]
+        if not is_instance:
+            return load_skipped(record)
+        instance = load_instance(record)
+        if set_aside is not None:
+            return instance, load_skip(set_aside, instance.study_uid)
+        scored, failed = rest[:5], rest[5:]
+        if scored[-1] is not None:
+            return self._score(instance, content, scored, key)
+        return (instance, _failure(instance, failed, key)) if failed[-1] is not None else None
+
+    def _score(self, instance: Instance, content: str, columns: list[Any], key: Key) -> InstanceScore:
+        sop_uid, probability, decisions, run, expected = columns
+        intact = isinstance(probability, float) and isinstance(decisions, str)
+        if not intact or checksum(content, key.model, key.settings, sop_uid, probability, decisions) != expected:
+            raise damaged("the score of a radiograph", instance.study_uid)
+        decoded = Decoded(instance, content, load_decisions(decisions))
+        return InstanceScore(decoded, probability, reused=not self._is_first_reported(run))
+
+
+def _failure(instance: Instance, columns: list[Any], key: Key) -> Skipped:
+    reason, detail, stage, expected = columns
+    if checksum(os.fsencode(instance.source.path), key.settings, reason, detail, stage) != expected:
+        raise damaged("the failure of a radiograph", instance.study_uid)
+    return skip_instance(instance, Stage(stage), Reason(reason), detail)
+
+
+def _study_files(study_uid: str, outcomes: list[Outcome]) -> StudyFiles:
+    return StudyFiles(
+        study_uid=study_uid,
+        scored=tuple(outcome for outcome in outcomes if isinstance(outcome, InstanceScore)),
+        failed=tuple(outcome for outcome in outcomes if isinstance(outcome, tuple)),
+        skipped=tuple(outcome for outcome in outcomes if isinstance(outcome, Skipped)),
+    )
+
+
+_OUTCOMES = (
+    f"SELECT {RECORD_COLUMNS}, f.is_instance, f.set_aside, f.content_hash,"
+    " s.sop_uid, s.probability, s.decisions, s.run, s.checksum, x.reason, x.detail, x.stage, x.checksum"
+    " FROM present_files f"
+    " LEFT JOIN scores s ON s.content_hash = f.content_hash AND s.model = :model AND s.settings = :settings"
+    " LEFT JOIN failures x ON x.path = f.path AND x.settings = :settings"
+)

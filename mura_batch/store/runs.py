@@ -1,0 +1,71 @@
+"""Which runs there were, and which of them are published: their folders have their names.
+
+A score is `unchanged` if a published run has reported it. A run takes what it is the first to report just before its
+folder is renamed; a run that ends before that has reported nothing. The two cannot happen at one moment, so the next
+start holds the ledger against the folders: a kill between them is healed there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from mura_batch.store.database import Database
+from mura_batch.store.key import Key
+
+
+class Runs:
+    """current: the number of the run that was begun last; root: the number of its studies folder."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self.current = 0
+        self.root = 0
+
+    def begin(self, name: str, studies: Path) -> None:
+        """A new run. studies: the folder that paths are relative to; the ledger keeps a hash of its path."""
+        with self._db.writing():
+            self._db.execute("DELETE FROM present")
+            self.current = self._db.execute("INSERT INTO runs (name) VALUES (?)", (name,)).lastrowid or 0
+        self.root = _number_of(studies)
+
+    def reconcile(self, is_published: Callable[[str], bool]) -> None:
+        """Settles how earlier runs ended. is_published: whether the folder of a run of this name is there. Asked once a
+        run: a folder that is removed later changes nothing."""
+        with self._db.writing():
+            opened = self._db.execute("SELECT id, name FROM runs WHERE published IS NULL").fetchall()
+            for number, name in opened:
+                if is_published(name):
+                    self._db.execute("UPDATE runs SET published = '' WHERE id = ?", (number,))
+                    continue
+                for table in ("files", "scores", "failures"):
+                    self._db.execute(f"UPDATE {table} SET run = 0 WHERE run = ?", (number,))
+                self._db.execute("DELETE FROM runs WHERE id = ?", (number,))
+
+    def claim(self, key: Key) -> None:
+        """What this run reports and no published run has reported is this run's from now on."""
+        with self._db.writing():
+            for statement in _CLAIM:
+                self._db.execute(statement, {"run": self.current, "model": key.model, "settings": key.settings})
+
+    def finish(self, finished: str) -> None:
+        """The run's folder has its name. finished: UTC, ISO 8601."""
+        with self._db.writing():
+            self._db.execute("UPDATE runs SET published = ? WHERE id = ?", (finished, self.current))
+
+
+_CLAIM = (
+    "UPDATE files INDEXED BY files_unreported SET run = :run WHERE run = 0 AND id IN (SELECT file FROM present)",
+    "UPDATE failures SET run = :run WHERE run = 0 AND path IN (SELECT path FROM present)",
+    "UPDATE scores INDEXED BY scores_unreported SET run = :run WHERE run = 0"
+    " AND model = :model AND settings = :settings"
+    " AND content_hash IN (SELECT content_hash FROM present_files WHERE is_instance AND set_aside IS NULL)",
+)
+
+
+def _number_of(folder: Path) -> int:
+    """48 bits that name a folder: its path is nobody's business in the ledger. Never 0."""
+    digest = hashlib.sha256(os.fsencode(folder.resolve())).digest()
+    return int.from_bytes(digest[:6], "big") | 1

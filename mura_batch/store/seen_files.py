@@ -1,0 +1,207 @@
+"""Files that runs have seen: their stat, their headers, their content hashes, and conflicts between them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from mura_batch.records import Instance, Skipped, SourceFile
+from mura_batch.store.checksum import checksum
+from mura_batch.store.database import Database
+from mura_batch.store.key import Key
+from mura_batch.store.records_json import (
+    RECORD_COLUMNS,
+    dump_record,
+    dump_skip,
+    load_instance,
+    load_skip,
+    load_skipped,
+)
+from mura_batch.store.runs import Runs
+
+
+class Recall(Enum):
+    """What the ledger has of a file that discovery found."""
+
+    KNOWN = "known"  # same size, times and intake settings: its header need not be read
+    TOUCHED = "touched"  # only its change time is another: the content decides
+    NEW = "new"  # unknown, changed, or judged under other settings
+
+
+@dataclass(frozen=True, slots=True)
+class MissingStudy:
+    """A study of an earlier run of which this run sees no file. files: how many the ledger has. accession, study_date:
+    of one of its radiographs, '' where it has none."""
+
+    study_uid: str
+    accession: str
+    study_date: str
+    files: int
+
+
+class SeenFiles:
+    def __init__(self, database: Database, runs: Runs) -> None:
+        self._db, self._runs = database, runs
+
+    @contextmanager
+    def intake(self) -> Iterator[None]:
+        """Header rows written inside are committed together: a crash here costs a header scan, no score."""
+        with self._db.writing():
+            yield
+
+    def recall(self, source: SourceFile, intake: str) -> Recall:
+        """A KNOWN file is noted as present in this run. A night without news writes a short row a file, not its record.
+        A file whose change time is not recorded yet is KNOWN, and it is recorded now."""
+        path = os.fsencode(source.path)
+        row = self._db.execute(
+            "SELECT id, study_uid, set_aside, ctime_ns, root FROM files"
+            " WHERE path = ? AND size = ? AND mtime_ns = ? AND intake = ?",
+            (path, source.size, source.mtime_ns, intake),
+        ).fetchone()
+        if row is None:
+            return Recall.NEW
+        file, study_uid, set_aside, ctime_ns, root = row
+        if ctime_ns is not None and ctime_ns != source.ctime_ns:
+            return Recall.TOUCHED
+        if set_aside is not None or ctime_ns is None or root != self._runs.root:
+            self._note_present(file, source)
+        self._db.execute(_PRESENT, (study_uid, path, file))
+        return Recall.KNOWN
+
+    def put_touched(self, source: SourceFile) -> None:
+        """The file has the content that it had: only its change time is another."""
+        path = os.fsencode(source.path)
+        file, study_uid = self._db.execute("SELECT id, study_uid FROM files WHERE path = ?", (path,)).fetchone()
+        self._note_present(file, source)
+        self._db.execute(_PRESENT, (study_uid, path, file))
+
+    def _note_present(self, file: int, source: SourceFile) -> None:
+        self._db.execute(
+            "UPDATE files SET set_aside = NULL, ctime_ns = ?, root = ? WHERE id = ?",
+            (source.ctime_ns, self._runs.root, file),
+        )
+
+    def put_header(self, record: Instance | Skipped, intake: str) -> None:
+        """intake: hash of the settings under which the header was judged; '' for a record not to be recalled.
+
+        Of a file whose stat is as it was, the content hash and the failure are kept: only the settings are other ones.
+        What is judged as before, of the same size and time, is no news."""
+        source, path = record.source, os.fsencode(record.source.path)
+        text = dump_record(record)
+        old = self._db.execute(
+            "SELECT id, size, mtime_ns, ctime_ns, run, record, content_hash FROM files WHERE path = ?", (path,)
+        ).fetchone()
+        file, run, content = None, self._runs.current, None
+        if old is not None:
+            file, size, mtime_ns, ctime_ns, old_run, old_text, old_content = old
+            same_times = (size, mtime_ns) == (source.size, source.mtime_ns)
+            untouched = same_times and ctime_ns in {None, source.ctime_ns}
+            run = old_run if same_times and old_text == text and intake else run
+            content = old_content if untouched else None
+            if not untouched:
+                self._forget_failure(path, same_times=same_times)
+        patient = record.patient_key if isinstance(record, Instance) else ""
+        sop_uid, is_instance = record.sop_instance_uid, isinstance(record, Instance)
+        written = self._db.execute(
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?)",
+            (file, path, source.size, source.mtime_ns, source.ctime_ns, self._runs.root, intake, is_instance,
+             record.study_uid, sop_uid, patient, content, run, text,
+             checksum(path, record.study_uid, sop_uid, text)),
+        )  # fmt: skip
+        self._db.execute(_PRESENT, (record.study_uid, path, written.lastrowid))
+
+    def _forget_failure(self, path: bytes, *, same_times: bool) -> None:
+        """The file is decoded again. Where only its change time is another, the same failure is no news."""
+        if same_times:
+            self._db.execute("UPDATE failures SET settings = '' WHERE path = ?", (path,))
+        else:
+            self._db.execute("DELETE FROM failures WHERE path = ?", (path,))
+
+    def identities(self) -> Iterator[tuple[str, str]]:
+        """(Study Instance UID, accession number) of each radiograph of this run."""
+        for row in self._db.rows(f"SELECT {RECORD_COLUMNS} FROM present_files f WHERE is_instance"):
+            instance = load_instance(row)
+            yield instance.study_uid, instance.accession
+
+    def skipped_before_decoding(self) -> Iterator[Skipped]:
+        """What this run's header and study stages left out."""
+        rows = self._db.rows(
+            f"SELECT f.set_aside, {RECORD_COLUMNS} FROM present_files f WHERE NOT is_instance OR set_aside IS NOT NULL"
+        )
+        for set_aside, *record in rows:
+            yield load_skipped(tuple(record)) if set_aside is None else load_skip(set_aside, record[0])
+
+    def missing_studies(self) -> Iterator[MissingStudy]:
+        """Studies of this run's studies folder that earlier runs saw and this run does not, in the order of their
+        UIDs."""
+        rows = self._db.rows(
+            f"SELECT f.is_instance, {RECORD_COLUMNS} FROM files f WHERE f.root = ? AND f.study_uid != ''"
+            " AND NOT EXISTS (SELECT 1 FROM present p WHERE p.study_uid = f.study_uid) ORDER BY f.study_uid, f.path",
+            (self._runs.root,),
+        )
+        for study_uid, group in groupby(rows, key=itemgetter(1)):
+            files = list(group)
+            known = next((load_instance(row[1:]) for row in files if row[0]), None)
+            yield MissingStudy(
+                study_uid, known.accession if known else "", known.study_date if known else "", len(files)
+            )
+
+    # Conflicts of identity
+
+    def same_sop(self) -> Iterator[list[Instance]]:
+        """Instances of this run that share a SOP Instance UID with another path, a list for each UID."""
+        yield from self._groups(
+            f"SELECT {RECORD_COLUMNS}, f.sop_uid FROM present_files f WHERE is_instance AND sop_uid IN"
+            " (SELECT sop_uid FROM present_files WHERE is_instance GROUP BY sop_uid HAVING count(*) > 1)"
+            " ORDER BY f.sop_uid, f.path"
+        )
+
+    def studies_of_two_patients(self) -> Iterator[list[Instance]]:
+        """Instances of this run whose study stands under more than one patient, a list for each study."""
+        yield from self._groups(
+            f"SELECT {RECORD_COLUMNS}, f.study_uid FROM present_files f WHERE is_instance AND study_uid IN"
+            " (SELECT study_uid FROM present_files WHERE is_instance AND patient_key != '' GROUP BY study_uid"
+            " HAVING count(DISTINCT patient_key) > 1) ORDER BY f.study_uid, f.path"
+        )
+
+    def _groups(self, query: str) -> Iterator[list[Instance]]:
+        """query: RECORD_COLUMNS, then what makes a group, by which its rows are ordered."""
+        for _, group in groupby(self._db.rows(query), key=itemgetter(-1)):
+            yield [load_instance(row[:-1]) for row in group]
+
+    def set_aside(self, skips: Iterable[Skipped]) -> None:
+        self._update("set_aside", [(dump_skip(skip), os.fsencode(skip.source.path)) for skip in skips])
+
+    # Content hashes
+
+    def content_hash(self, source: SourceFile) -> str | None:
+        row = self._db.first("SELECT content_hash FROM files WHERE path = ?", (os.fsencode(source.path),))
+        return row[0] if row else None
+
+    def put_content_hashes(self, hashes: Iterable[tuple[Instance, str]]) -> None:
+        self._update("content_hash", [(content, os.fsencode(i.source.path)) for i, content in hashes])
+
+    def not_hashed_but_scored(self, key: Key) -> Iterator[Instance]:
+        """Instances whose SOP Instance UID was scored before, while this path's content is not known yet: files that
+        were moved or written again. Hashing them is far cheaper than decoding them again."""
+        rows = self._db.rows(
+            f"SELECT {RECORD_COLUMNS} FROM present_files f WHERE is_instance AND set_aside IS NULL AND content_hash IS"
+            " NULL AND EXISTS (SELECT 1 FROM scores s WHERE s.sop_uid = f.sop_uid AND model = :model AND"
+            " settings = :settings)",
+            key.values,
+        )
+        yield from map(load_instance, rows)
+
+    def _update(self, column: str, values: list[tuple[Any, bytes]]) -> None:
+        """values: (value of the column, path)."""
+        with self._db.writing():
+            self._db.connection.executemany(f"UPDATE files SET {column} = ? WHERE path = ?", values)
+
+
+_PRESENT = "INSERT OR REPLACE INTO present VALUES (?, ?, ?)"
