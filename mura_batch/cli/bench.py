@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from mura_batch.cli.options import FOLDER, NumberList, example, option, reference_model
+from mura_batch.cli.process import show
 from mura_batch.errors import ExitCode
 
 
@@ -23,14 +24,14 @@ def bench(model: Path | None, batch_sizes: tuple[int, ...], as_json: bool) -> in
 
     records = list(measure(load_model(model or reference_model()), batch_sizes))
     if as_json:
-        click.echo(json.dumps([asdict(record) for record in records], indent=2))
+        show(json.dumps([asdict(record) for record in records], indent=2))
         return ExitCode.OK
-    click.echo(f"{'runner':<16} {'batch':>5} {'img/s':>8} {'ratio':>6} {'median ms':>10} {'p95 ms':>8} {'max |dp|':>9}")
+    show(f"{'runner':<16} {'batch':>5} {'img/s':>8} {'ratio':>6} {'median ms':>10} {'p95 ms':>8} {'max |dp|':>9}")
     for r in records:
         if r.unavailable:
-            click.echo(f"{r.runner:<16} {r.batch_size:>5} not measured: {r.unavailable}")
+            show(f"{r.runner:<16} {r.batch_size:>5} not measured: {r.unavailable}")
             continue
-        click.echo(
+        show(
             f"{r.runner:<16} {r.batch_size:>5} {r.images_per_second or 0:>8.1f} {r.ratio or 1:>6.2f}"
             f" {r.latency_ms_median or 0:>10.1f} {r.latency_ms_p95 or 0:>8.1f} {r.parity_max_abs or 0:>9.5f}"
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from mura_batch.cli.options import FILE, FOLDER, as_record, example, option
+from mura_batch.cli.process import show
 from mura_batch.errors import ExitCode
 
 
@@ -57,7 +58,7 @@ def compile_command(options: CompileOptions) -> int:
         version_compatible=options.version_compatible,
     )
     path = compile_plan(load_model(options.model), build, _print_phase if sys.stderr.isatty() else None)
-    click.echo(str(path))
+    show(str(path))
     return ExitCode.OK
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from mura_batch.cli.options import FOLDER, example, option, reference_model
+from mura_batch.cli.process import show
 from mura_batch.errors import ExitCode
 
 _MARKS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "red")}
@@ -25,11 +26,11 @@ def doctor(out: Path | None, model: Path | None, as_json: bool) -> int:
 
     checks = examine(out, model or reference_model())
     if as_json:
-        click.echo(json.dumps([asdict(check) for check in checks], indent=2))
+        show(json.dumps([asdict(check) for check in checks], indent=2))
     else:
         for check in checks:
             mark, colour = _MARKS[check.status]
-            click.echo(f"{click.style(mark, fg=colour)}  {check.name:<18} {check.detail}")
+            show(f"{click.style(mark, fg=colour)}  {check.name:<18} {check.detail}")
             if check.fix and check.status != "ok":
-                click.echo(f"{'':6}{'':<18} {check.fix}")
+                show(f"{'':6}{'':<18} {check.fix}")
     return ExitCode.FATAL if any(check.status == "fail" for check in checks) else ExitCode.OK

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mura_batch.cli.options import FILE, example, option
+from mura_batch.cli.process import show
 from mura_batch.errors import ExitCode, InputError
 
 
@@ -31,5 +32,5 @@ def inspect_command(paths: tuple[Path, ...], png: Path | None) -> int:
             raise InputError(f"{path} is not there")
         lines = describe_folder(path, policy) if path.is_dir() else describe_file(path, policy, InputSpec(), png)
         for line in lines:
-            click.echo(line)
+            show(line)
     return ExitCode.OK

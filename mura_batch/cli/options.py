@@ -27,11 +27,6 @@ _CONFIG = "mura_batch.config"  # in Context.meta: the file that --config named
 R = TypeVar("R")
 
 
-def say(line: str) -> None:
-    """To standard error: standard output is for results."""
-    click.echo(line, err=True)
-
-
 class SourcedOption(click.Option):
     """Names the source of a wrong value: option, environment variable, or file and key."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mura_batch.cli.options import FOLDER, example, option
+from mura_batch.cli.process import show
 from mura_batch.errors import ExitCode
 
 
@@ -24,5 +25,5 @@ def phantom(out: Path, studies: int, seed: int, small: bool) -> int:
     with observer(sys.stderr) as watch:
         watch.begin("drawing studies", studies)
         summary = make_phantoms(out, PhantomOptions(studies, seed, small), lambda done, total: watch.advance())
-    click.echo(str(summary))
+    show(str(summary))
     return ExitCode.OK

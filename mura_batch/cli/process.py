@@ -64,14 +64,13 @@ def open_missing_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
+    for name, mode in (("stdin", "r"), ("stdout", "r"), ("stderr", "w")):  # stdout for reading: a result is not lost
+        if getattr(sys, name) is None:  # in silence, `show` fails
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - lives as long as the process
 
 
 def say(line: str) -> None:
-    """One line to standard error; standard output is for results. A stream that is full or closed changes nothing of the
-    run."""
+    """One line to standard error; standard output is for results. A full or closed stream does not change the run."""
     with suppress(OSError, ValueError):
         click.echo(line, err=True)
 
@@ -85,32 +84,46 @@ def show(text: str) -> None:
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:
-        discard_output()
+        discard(1)
         raise OutputError(f"standard output cannot be written ({error}): what it should hold is incomplete") from error
 
 
-def discard_output() -> None:
-    """From here on both streams go to /dev/null: Python's own flush at exit would turn their failure into exit code
+def discard(*streams: int) -> None:
+    """From here on these streams go to /dev/null: Python's own flush at exit would turn their failure into exit code
     120."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for number in (1, 2):
+    for number in streams:
         os.dup2(nowhere, number)
     os.close(nowhere)
 
 
-def record_crash(error: BaseException, folder: Path | None) -> str:
-    """Writes the traceback, without local variables, to a file that only its owner reads: crash-<UTC time>.txt in
-    folder, or in the temporary folder where there is none. Returns one line for a person."""
+def flush_streams() -> None:
+    """Before the process ends; a stream that is full is discarded."""
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            discard(number)
+
+
+def keep_crashes_in(folder: Path) -> None:
+    """Where a record of an unexpected error goes: OUT of the command, once it is known."""
+    _crash_folders.insert(0, folder)
+
+
+_crash_folders = [Path(tempfile.gettempdir())]  # the first one that can be written
+
+
+def record_crash(error: BaseException) -> str:
+    """Writes the traceback, without local variables, to crash-<UTC time>.txt, which only its owner reads. Returns one
+    line for a person."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{type(error).__name__} in {Path(last.filename).name}, line {last.lineno}"
+    words = f"unexpected error ({type(error).__name__} in {Path(last.filename).name}, line {last.lineno})"
     name = f"crash-{datetime.now(UTC):%Y-%m-%dT%H%M%S.%fZ}.txt"
-    text = "".join(traceback.format_exception(error))
-    for place in (folder, Path(tempfile.gettempdir())):
-        if place is None or not place.is_dir():
-            continue
+    for folder in _crash_folders:
         with suppress(OSError):
-            descriptor = os.open(place / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(text)
-            return f"unexpected error ({where}); what was scored is kept. Send {place / name} to the developers"
-    return f"unexpected error ({where}); what was scored is kept. Please report it"
+                file.writelines(traceback.format_exception(error))
+            return f"{words}; what was scored is kept. Send {folder / name} to the developers"
+    return f"{words}; what was scored is kept. Please report it"

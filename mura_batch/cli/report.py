@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mura_batch.cli.options import FILE, FOLDER, example, option, read_truth_option
+from mura_batch.cli.process import show
 from mura_batch.errors import ExitCode
 
 
@@ -17,5 +18,5 @@ def report(run: Path, truth: Path | None) -> int:
     """Renders the report of a past RUN again, with truth that was not known then."""
     from mura_batch.outputs.report.render import render_report_file
 
-    click.echo(str(render_report_file(run, read_truth_option(truth))))
+    show(str(render_report_file(run, read_truth_option(truth))))
     return ExitCode.OK

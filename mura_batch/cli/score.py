@@ -21,8 +21,8 @@ from mura_batch.cli.options import (
     option,
     read_truth_option,
     reference_model,
-    say,
 )
+from mura_batch.cli.process import keep_crashes_in, say, show
 from mura_batch.errors import ExitCode, InputError
 from mura_batch.records import MURA_REGIONS, Region
 
@@ -131,6 +131,7 @@ def score(options: ScoreOptions) -> int:
     from mura_batch.scoring.pipeline import run_score
 
     os.umask(0o077)  # scores and identifiers are patient data: whatever a run writes is its owner's only
+    keep_crashes_in(options.out)
     request = _request(options)
     with observer(sys.stderr) as watch:
         result = run_score(request, watch)
@@ -176,7 +177,7 @@ def _policy(options: ScoreOptions) -> IntakePolicy:
 
 def _print_result(result: ScoreResult, options: ScoreOptions) -> int:
     if options.json:
-        click.echo(dumps(asdict(result.manifest), indent=2, default=str))
+        show(dumps(asdict(result.manifest), indent=2, default=str))
     if options.timings:
         say(timings_table(result.manifest.seconds))
     # Silent under cron when all is well: a mail means that somebody should look.
@@ -198,5 +199,5 @@ def _describe(options: ScoreOptions) -> int:
     if not options.studies.is_dir():
         raise InputError(f"{options.studies} is not a folder: name the folder of exported studies")
     for line in describe_folder(options.studies, _policy(options)):
-        click.echo(line)
+        show(line)
     return ExitCode.OK

@@ -18,16 +18,13 @@ import pytest
 from mura_batch.phantom import PhantomOptions, make_phantoms
 
 COMMAND = [sys.executable, "-m", "mura_batch"]
+DONE = 3  # the export holds a truncated file
 
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five small studies without the other files of an export: a run of them ends with 0."""
-    folder = make_phantoms(tmp_path_factory.mktemp("phantom") / "studies", PhantomOptions(studies=5, small=True)).folder
-    for path in [p for p in folder.rglob("*") if p.is_file()]:
-        if path.suffix or path.stat().st_size < 100_000:  # the truncated file, documents, DICOMDIR, truth
-            path.unlink()
-    return folder
+    """Three small studies and the other files of an export."""
+    return make_phantoms(tmp_path_factory.mktemp("phantom") / "studies", PhantomOptions(studies=3, small=True)).folder
 
 
 def score(studies: Path, out: Path, *words: str) -> list[str]:
@@ -43,18 +40,18 @@ def shell(command: list[str], redirection: str) -> subprocess.CompletedProcess[s
 @pytest.mark.parametrize("redirection", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full"])
 def test_closed_and_full_streams_change_no_run(studies: Path, tmp_path: Path, redirection: str) -> None:
     done = shell(score(studies, tmp_path / "out", "--timings"), redirection)
-    assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "out" / "latest" / "run.json").read_text())["exit_code"] == 0
+    assert done.returncode == DONE, done.stderr
+    assert json.loads((tmp_path / "out" / "latest" / "run.json").read_text())["exit_code"] == DONE
     with closing(sqlite3.connect(tmp_path / "out" / "ledger.sqlite")) as ledger:  # no message went into it
         assert ledger.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
-def test_json_that_cannot_be_written_ends_with_1_and_one_line(
-    studies: Path, tmp_path: Path, redirection: str
-) -> None:
+def test_json_that_cannot_be_written_ends_with_1_and_one_line(studies: Path, tmp_path: Path, redirection: str) -> None:
     done = shell(score(studies, tmp_path / "out", "--json"), redirection)
-    assert (done.returncode, len(done.stderr.splitlines())) == ((1, 1) if "full" in redirection else (0, 0)), done.stderr
+    assert (done.returncode, len(done.stderr.splitlines())) == ((1, 1) if "full" in redirection else (0, 0)), (
+        done.stderr
+    )
     assert (tmp_path / "out" / "latest" / "run.json").exists(), "the run itself was published"
 
 
@@ -73,7 +70,7 @@ def test_a_signal_ends_the_run_as_ctrl_c_does(studies: Path, tmp_path: Path, num
     assert alive == []
     assert not (out / "latest").exists()
     before = count_scores(out / "ledger.sqlite")
-    done = subprocess.run([*score(studies, out), "--json"], capture_output=True, text=True, check=True)
+    done = subprocess.run([*score(studies, out), "--json"], capture_output=True, text=True, check=False)
     assert before >= 1
     assert json.loads(done.stdout)["counts"]["unchanged"] == 0  # no published run had reported them
 
@@ -84,7 +81,7 @@ def test_a_run_under_nohup_survives_the_end_of_its_terminal(studies: Path, tmp_p
         wait_for_a_score(out / "ledger.sqlite", run)
         run.send_signal(signal.SIGHUP)
         run.communicate(timeout=120)
-    assert run.returncode == 0
+    assert run.returncode == DONE
 
 
 def test_an_unexpected_error_is_one_line_and_a_private_record(studies: Path, tmp_path: Path) -> None:
@@ -109,7 +106,9 @@ def test_an_unexpected_error_is_one_line_and_a_private_record(studies: Path, tmp
 
 
 def test_an_unexpected_error_before_out_is_there_is_recorded_elsewhere(tmp_path: Path) -> None:
-    script = "import mura_batch.doctor.checks as c\nc.examine = lambda *a: 1 / 0\nfrom mura_batch.cli import main\nmain()\n"
+    script = (
+        "import mura_batch.doctor.checks as c\nc.examine = lambda *a: 1 / 0\nfrom mura_batch.cli import main\nmain()\n"
+    )
     command = [sys.executable, "-c", script, "doctor"]
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
