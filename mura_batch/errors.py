@@ -29,7 +29,9 @@ class ExitCode(IntEnum):
     USAGE = 2  # Click's own code for a wrong command line
     INPUT_UNREADABLE = 3  # done, but some input could not be read
     LOCKED = 11  # another run holds the lock: EAGAIN's number on Linux
-    INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+    HUNG_UP = 129  # 128 + SIGHUP, as shells report it
+    INTERRUPTED = 130  # 128 + SIGINT
+    TERMINATED = 143  # 128 + SIGTERM
 
 
 class MuraBatchError(Exception):
