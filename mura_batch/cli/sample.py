@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from mura_batch.cli.options import FOLDER, example, option, say
+from mura_batch.cli.options import FOLDER, example, option
+from mura_batch.cli.process import say, show
 from mura_batch.errors import ExitCode
 
 
@@ -27,5 +28,5 @@ def sample(out: Path, for_kappa_width: float, expected_kappa: float, strata: str
     names = tuple(name.strip() for name in strata.split(",") if name.strip())
     drawn = write_sample(out, Wanted(for_kappa_width, expected_kappa, names, seed))
     say(drawn.words)
-    click.echo(str(drawn.sheet))
+    show(str(drawn.sheet))
     return ExitCode.OK
