@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from mura_batch.atomic_files import atomic_file, make_folder
+from mura_batch.dicom.pixels.version import PIXELS_VERSION
 from mura_batch.errors import InputError
 from mura_batch.preprocess import InputSpec, preprocess
 from mura_batch.progress import Advance, progress_bar
@@ -74,7 +75,7 @@ def _decoded(dataset: Dataset, examples: Sequence[Example], spec: InputSpec) -> 
 
 
 def _fingerprint(dataset: Dataset, examples: Sequence[Example], spec: InputSpec) -> str:
-    digest = hashlib.sha256(repr(sorted(asdict(spec).items())).encode())
+    digest = hashlib.sha256(repr((PIXELS_VERSION, sorted(asdict(spec).items()))).encode())
     for example in examples:
         path = dataset.root / example.image
         try:

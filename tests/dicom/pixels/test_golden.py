@@ -1,5 +1,5 @@
-"""Model inputs by their hashes: a change of pixels that forgets to raise PIXELS_VERSION would leave old scores beside new
-ones, and is caught here.
+"""Model inputs by their hashes: a change of pixels that forgets to raise PIXELS_VERSION would leave old scores beside
+new ones, and is caught here.
 
 When this fails because pixels changed on purpose: raise PIXELS_VERSION, and add the hashes that the message shows to
 golden.json under the new number. Hashes of older versions stay.

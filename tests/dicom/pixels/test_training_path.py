@@ -1,0 +1,88 @@
+"""Training and scoring see one picture: what training reads from a picture file, and what a DICOM of it gives."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mura_batch.agreement.curves import roc_auc_score
+from mura_batch.dicom import syntax as syntaxes
+from mura_batch.dicom.pixels.decode import decode
+from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.dicom.write.radiograph import CR, ObjectHeader, Radiograph, StudyHeader, Window, write_radiograph
+from mura_batch.model_card import load_model
+from mura_batch.preprocess import InputSpec, preprocess
+from mura_batch.records import Laterality
+from mura_batch.resources import engines_folder
+from mura_batch.runtime.cpu_answers import cpu_answers
+from train.data.input_cache import read_picture
+
+SPEC = InputSpec()
+WAYS = (  # syntax, bits, photometric, window over the full range
+    (syntaxes.EXPLICIT_LE, 8, "MONOCHROME2", False),
+    (syntaxes.JPEG_2000_LOSSLESS, 8, "MONOCHROME1", False),
+    (syntaxes.RLE, 8, "MONOCHROME2", True),
+    (syntaxes.JPEG_LOSSLESS_SV1, 12, "MONOCHROME1", True),
+    (syntaxes.IMPLICIT_LE, 16, "MONOCHROME2", True),
+)
+Example = tuple[Path, int]
+
+
+@pytest.fixture(scope="module")
+def validation(fracatlas: Path) -> list[Example]:
+    """(picture, abnormal) of the split that the reference model's card was measured on."""
+    with (fracatlas / "labels.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "val"]
+    return [(fracatlas / row["image"], int(row["abnormal"])) for row in rows]
+
+
+def as_dicom(path: Path, picture: NDArray[np.uint8], number: int) -> Path:
+    syntax, bits, photometric, with_window = WAYS[number % len(WAYS)]
+    top = 255 << (bits - 8)
+    values = picture.astype(np.uint16) << (bits - 8)
+    values = top - values if photometric == "MONOCHROME1" else values
+    stored = values.astype(np.uint8) if bits == 8 else values.astype(np.uint16)
+    study = StudyHeader("P", "TEST^WRAP", "", "", "2.25.1", "1", "20240101", "120000", "A", "")
+    header = ObjectHeader(study, "2.25.2", 1, f"2.25.3.{number}", 1)
+    windows = (Window(top / 2, top, "LINEAR_EXACT"),) if with_window else ()
+    radiograph = Radiograph(
+        header, CR, "HAND", None, Laterality.LEFT, "PA", None, 0.15, bits, photometric, windows=windows
+    )
+    write_radiograph(path, radiograph, stored, syntax)
+    return path
+
+
+def both(validation: list[Example], folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Model inputs [N, S, S] as training has them, and by way of DICOM."""
+    trained, scored = [], []
+    for number, (image, _) in enumerate(validation):
+        picture = read_picture(image)
+        trained.append(preprocess(picture, SPEC))
+        data = as_dicom(folder / "a.dcm", picture, number).read_bytes()
+        display, aspect, _ = decode(data, IntakePolicy(), SPEC.size)
+        scored.append(preprocess(display, SPEC, aspect))
+    return np.stack(trained), np.stack(scored)
+
+
+@pytest.mark.slow
+def test_every_validation_picture_is_the_same_by_way_of_dicom(validation: list[Example], tmp_path: Path) -> None:
+    trained, scored = both(validation, tmp_path)
+    difference = np.abs(trained.astype(int) - scored).max(axis=(1, 2))
+    assert [str(validation[n][0].name) for n in np.flatnonzero(difference > 1)] == []
+    assert (difference[[n % len(WAYS) == 0 for n in range(len(validation))]] == 0).all()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)  # 608 pictures in float32: a minute on two quiet cores
+def test_the_cards_auroc_holds_by_way_of_dicom(validation: list[Example], tmp_path: Path) -> None:
+    """The reference model's card is measured on picture files; scores are made of DICOM."""
+    model = load_model(engines_folder() / "reference")
+    _, scored = both(validation, tmp_path)
+    probability = cpu_answers(model, "float32", scored[:, None]).probability
+    labels = np.array([abnormal for _, abnormal in validation])
+    found = roc_auc_score(labels, probability).value
+    assert abs(found - model.card.figures["auroc"]["value"]) <= 0.002
