@@ -63,7 +63,7 @@ def summarise(matched: Matched) -> Agreement | None:
     if not matched.cases:
         return None
     order = (*MURA_REGIONS, Region.OTHER, Region.UNKNOWN)
-    groups = [(name, [c for c in matched.cases if c.region == name]) for name in order]
+    groups = [(name, [c for c in matched.cases if c.region == name and not c.whole_study]) for name in order]
     regions = tuple(group_of(name, cases) for name, cases in groups if cases)
     readers = tuple(_reader(name, n, matched.cases) for n, name in enumerate(matched.readers))
     patients = len({case.patient for case in matched.cases})

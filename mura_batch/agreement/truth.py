@@ -14,10 +14,21 @@ Key = tuple[str, str]  # (study_uid or accession, region or '')
 
 
 @dataclass(frozen=True, slots=True)
+class Contradiction:
+    """Lines that give one study, or one region of it, different labels. lines: each with its file and its label."""
+
+    study: str
+    region: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Truth:
     """labels: (study_uid or accession, region or '') -> 0 or 1. by: the column that names the study. readers: for each
     reader column its name and its labels, which may leave studies out. sampling: of the labels of a drawn sample, else
-    empty. unread: studies that were drawn and have no label yet."""
+    empty. unread: studies that were drawn and have no label yet. sha256: of the file. left_out: lines of the file that
+    give no label, 'pending', 'indeterminate', 'blank' or 'repeated' -> how many. contradictory: studies whose lines
+    contradict each other; none of them is a label."""
 
     source: str
     by: str  # 'study_uid' or 'accession'
@@ -25,6 +36,9 @@ class Truth:
     readers: tuple[tuple[str, tuple[tuple[Key, int], ...]], ...] = ()
     sampling: tuple[tuple[Key, Sampled], ...] = ()
     unread: int = 0
+    sha256: str = ""
+    left_out: tuple[tuple[str, int], ...] = ()
+    contradictory: tuple[Contradiction, ...] = ()
 
     studies: frozenset[str] = field(init=False, repr=False, compare=False)  # the names in labels
 
@@ -42,7 +56,8 @@ class Truth:
 @dataclass(frozen=True, slots=True)
 class Case:
     """One labelled study (or one region of it) with its score. readers: the label of each reader, None for none.
-    sampled: how it came to be read, None where the truth file does not tell."""
+    sampled: how it came to be read, None where the truth file does not say. whole_study: the label is of a study with
+    several regions, and the case is its row of highest score: no region's figure may use it."""
 
     study_uid: str
     patient: str
@@ -53,6 +68,7 @@ class Case:
     abnormal: bool
     readers: tuple[int | None, ...] = ()
     sampled: Sampled | None = None
+    whole_study: bool = False
 
     @property
     def row_key(self) -> str:
@@ -63,7 +79,8 @@ class Case:
 class Matched:
     """cases: labelled and scored. unscored: labels that name a study of the run without a score. absent: labels that
     name no study of the run. unlabelled: scored studies that no label names. readers: names of the reader columns.
-    unread: studies of a drawn sample without a label."""
+    unread: studies of a drawn sample without a label. ambiguous: labels whose accession number stands for several
+    studies of the run; they are not compared."""
 
     cases: tuple[Case, ...]
     unscored: int
@@ -71,11 +88,18 @@ class Matched:
     unlabelled: int
     readers: tuple[str, ...] = ()
     unread: int = 0
+    ambiguous: int = 0
+
+    @property
+    def whole_study(self) -> int:
+        """Labels of a whole study with several regions."""
+        return sum(case.whole_study for case in self.cases)
 
 
 def match(truth: Truth, studies: Iterable[StudyScore]) -> Matched:
     """A label with a region goes with the row of that region; where the study has one row and one label, with that row
     whatever its region. A label of a whole study goes with its highest row: a study is abnormal if any part of it is.
+    Where that study has several regions, the case is marked: nobody knows which region the label is about.
     Raises TruthError when no study of the run is named."""
     matching = Matching(truth)
     for study in studies:
@@ -105,9 +129,12 @@ class Matching:
         readers = [dict(labels) for _, labels in truth.readers]
         sampling = dict(truth.sampling)
         cases: list[Case] = []
-        unscored = absent = 0
+        unscored = absent = ambiguous = 0
         for (name, region), label in truth.labels:
             of = self._rows[name]
+            if len({row.study_uid for row in of}) > 1:
+                ambiguous += 1
+                continue
             lenient = not region or len(of) == labels_of[name] == 1
             matching = [row for row in of if lenient or row.region == region]
             scored = [row for row in matching if row.score is not None]
@@ -116,17 +143,20 @@ class Matching:
             if scored:
                 given = tuple(reader.get((name, region)) for reader in readers)
                 row = max(scored, key=lambda row: row.score or 0.0)
-                cases.append(_case(row, label, given, sampling.get((name, region))))
+                several = not region and len({row.region for row in of}) > 1
+                cases.append(_case(row, label, given, sampling.get((name, region)), several))
         if absent == len(truth.labels):
             raise TruthError(
                 f"{truth.source} names no study of this run: are its {truth.by} values from here, with their leading "
                 "zeros?"
             )
         names = tuple(name for name, _ in truth.readers)
-        return Matched(tuple(cases), unscored, absent, len(self._unlabelled), names, truth.unread)
+        return Matched(tuple(cases), unscored, absent, len(self._unlabelled), names, truth.unread, ambiguous)
 
 
-def _case(row: StudyScore, label: int, readers: tuple[int | None, ...], sampled: Sampled | None) -> Case:
+def _case(
+    row: StudyScore, label: int, readers: tuple[int | None, ...], sampled: Sampled | None, whole_study: bool
+) -> Case:
     return Case(
         study_uid=row.study_uid,
         patient=row.patient_key or row.study_uid,
@@ -137,4 +167,5 @@ def _case(row: StudyScore, label: int, readers: tuple[int | None, ...], sampled:
         abnormal=bool(row.abnormal),
         readers=readers,
         sampled=sampled,
+        whole_study=whole_study,
     )

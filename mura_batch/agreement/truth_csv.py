@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mura_batch.agreement.sampling import Sampled, read_probabilities
-from mura_batch.agreement.truth import Key, Truth
+from mura_batch.agreement.truth import Contradiction, Key, Truth
 from mura_batch.errors import TruthError
 from mura_batch.records import Region
 
@@ -22,6 +23,7 @@ _LABELS = {
     "0": 0, "0.0": 0, "normal": 0, "negative": 0, "neg": 0, "no": 0, "false": 0,
     "1": 1, "1.0": 1, "abnormal": 1, "positive": 1, "pos": 1, "yes": 1, "true": 1,
 }  # fmt: skip
+_NO_LABEL = {"": "blank", "pending": "pending", "indeterminate": "indeterminate"}
 _COLUMNS = {  # how exports spell them, in lower case without spaces and underscores
     "studyuid": "study_uid", "studyinstanceuid": "study_uid",
     "accession": "accession", "accessionnumber": "accession",
@@ -34,19 +36,21 @@ _LONGEST_NAME = 64  # PS3.5 6.2: a UID has at most 64 characters, an accession n
 def read_truth(path: Path) -> Truth:
     """Columns: study_uid (or accession), label, region where a study has several, and one column for each reader whose
     name begins with 'reader'; without a label column the label is the readers' majority. A sheet of `mura-batch sample`
-    also has sampling_probability and sampling_stratum; its studies without a label have not been read yet.
+    also has sampling_probability and sampling_stratum; its studies without a label have not been read yet. A label may
+    be 'pending', 'indeterminate' or blank, and lines may repeat or contradict each other: such lines are counted.
 
     Comma, semicolon or tab; a byte-order mark and spaces around values are accepted. Raises TruthError that names the
     line.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        data = path.read_bytes()
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TruthError(f"the truth file {path} is not UTF-8: save it as 'CSV UTF-8'") from error
     except OSError as error:
         raise TruthError(f"the truth file {path} cannot be read: {error.strerror}") from error
     try:
-        return _parse(text, path)
+        return replace(_parse(text, path), sha256=hashlib.sha256(data).hexdigest())
     except csv.Error as error:
         raise TruthError(f"the truth file {path} is not a CSV: {error}") from error
 
@@ -75,32 +79,75 @@ def _parse(text: str, path: Path) -> Truth:
     rows = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count), strict=True)
     names = [name.strip().lower().lstrip("'") for name in next(rows, [])]
     header = _read_header(names, path)
-    labels: dict[Key, int] = {}
-    readers: list[dict[Key, int]] = [{} for _ in header.readers]
+    labels = _Labels([{} for _ in header.readers])
     sampled: dict[Key, Sampled] = {}
     for row, line in _rows(rows, header, path):
         key = _key(row, header, line)
-        if key in labels or key in sampled:
-            raise TruthError(
-                f"{line}: {'this region of ' if key[1] else ''}the study was labelled above; keep one line"
-            )
         if header.probability is not None:
-            sampled[key] = _sampled(
-                row[header.probability], "" if header.stratum is None else row[header.stratum], line
-            )
-        if header.is_unread(row):
-            continue
-        given = [_label(row[n], line) if row[n] else None for n in header.readers]
-        labels[key] = _majority(given, line) if header.label is None else _label(row[header.label], line)
-        for reader, value in zip(readers, given, strict=True):
+            if key in sampled:
+                raise TruthError(f"{line}: the study stands above; keep every line of the sheet as it was drawn")
+            stratum = "" if header.stratum is None else row[header.stratum]
+            sampled[key] = _sampled(row[header.probability], stratum, line)
+        if not header.is_unread(row):
+            labels.add(key, row, header, line)
+    labels.refuse_none(path)
+    _refuse_two_levels(labels.labels, path)
+    named = tuple((names[n], tuple(of.items())) for n, of in zip(header.readers, labels.readers, strict=True))
+    return Truth(
+        source=str(path),
+        by=header.by,
+        labels=tuple(labels.labels.items()),
+        readers=named,
+        sampling=_checked_sampling(sampled, labels.labels, path),
+        unread=max(0, len(sampled) - len(labels.labels)),
+        left_out=tuple(sorted(labels.left_out.items())),
+        contradictory=tuple(Contradiction(*key, tuple(lines)) for key, lines in labels.contradictory.items()),
+    )
+
+
+@dataclass(slots=True)
+class _Labels:
+    """What the lines give, as they are read. labels and readers: as in Truth."""
+
+    readers: list[dict[Key, int]]
+    labels: dict[Key, int] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    contradictory: dict[Key, list[str]] = field(default_factory=dict)
+    _lines: dict[Key, str] = field(default_factory=dict)
+
+    def add(self, key: Key, row: list[str], header: _Header, line: str) -> None:
+        given = [_reader_label(row[n], line) for n in header.readers]
+        cells = {row[n].lower() for n in (header.readers if header.label is None else (header.label,))}
+        if cells <= _NO_LABEL.keys():
+            self.left_out[_NO_LABEL[max(cells)]] += 1  # 'pending' before 'indeterminate' before a blank
+            return
+        label = _majority(given, line) if header.label is None else _label(row[header.label], line)
+        source = f"{line}: {label}"
+        if key in self.contradictory:
+            self.contradictory[key].append(source)
+        elif key not in self.labels:
+            self._put(key, label, given, source)
+        elif self.labels[key] == label:
+            self.left_out["repeated"] += 1
+        else:
+            self.contradictory[key] = [self._lines[key], source]
+            for labels in (self.labels, *self.readers):
+                labels.pop(key, None)
+
+    def _put(self, key: Key, label: int, given: list[int | None], source: str) -> None:
+        self.labels[key], self._lines[key] = label, source
+        for reader, value in zip(self.readers, given, strict=True):
             if value is not None:
                 reader[key] = value
-    if not labels:
-        raise TruthError(f"{path} holds no label: it needs a line for each study below the header line")
-    _refuse_two_levels(labels, path)
-    named = tuple((names[n], tuple(of.items())) for n, of in zip(header.readers, readers, strict=True))
-    sampling = _checked_sampling(sampled, labels, path)
-    return Truth(str(path), header.by, tuple(labels.items()), named, sampling, max(0, len(sampled) - len(labels)))
+
+    def refuse_none(self, path: Path) -> None:
+        if not self.labels:
+            counts = {**self.left_out, **({"contradictory": len(self.contradictory)} if self.contradictory else {})}
+            found = ", ".join(f"{n} {reason}" for reason, n in counts.items())
+            raise TruthError(
+                f"{path} holds no label{f' ({found})' if found else ''}: it needs a line for each study below the "
+                "header line"
+            )
 
 
 def _sampled(text: str, stratum: str, line: str) -> Sampled:
@@ -161,6 +208,10 @@ def _key(row: list[str], header: _Header, line: str) -> Key:
     if region and region not in set(Region):
         raise TruthError(f"{line}: region {region[:40]!r} is none of {', '.join(Region)}")
     return study, region
+
+
+def _reader_label(text: str, line: str) -> int | None:
+    return None if text.lower() in _NO_LABEL else _label(text, line)
 
 
 def _label(text: str, line: str) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from mura_batch.agreement.summary import summarise
 from mura_batch.agreement.truth import match
 from mura_batch.agreement.truth_csv import read_truth
 from mura_batch.errors import TruthError
@@ -51,9 +53,8 @@ def test_an_empty_accession_is_named_by_no_truth(truth_file: TruthWriter) -> Non
         ("study_uid,label\n", "no label"),
         ("study,label\n1.2,1\n", "header line"),
         ("study_uid,label\n1.2,1\n1.3,maybe\n", "line 3: label 'maybe'"),
-        ("study_uid,label\n1.2,1\n1.2,0\n", "line 3: the study was labelled above"),
-        ("study_uid,label\n1.2,1\n1.2,1\n", "line 3: the study was labelled above"),
-        ("study_uid,region,label\n1.2,hand,1\n1.2,hand,0\n", "line 3: this region"),
+        ("study_uid,label\n1.2,1\n1.2,0\n", "no label (1 contradictory)"),
+        ("study_uid,label\n1.2,\n1.3,pending\n", "no label (1 blank, 1 pending)"),
         ("study_uid,region,label\n1.2,knee,1\n", "line 2: region 'knee'"),
         ("study_uid,region,label\n1.2,hand,1\n1.2,,0\n", "keep one kind"),
         ("study_uid,label\n1.2\n", "line 2: has 1 values"),
@@ -68,6 +69,56 @@ def test_a_mistake_is_reported_with_its_line(truth_file: TruthWriter, text: str,
         read_truth(truth_file(text))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_lines_without_a_label_are_counted_by_kind(truth_file: TruthWriter) -> None:
+    truth = read_truth(truth_file("study_uid,label\n1,1\n2,pending\n3,Indeterminate\n4,\n5, \n1,1\n"))
+    assert truth.labels == ((("1", ""), 1),)
+    assert dict(truth.left_out) == {"pending": 1, "indeterminate": 1, "blank": 2, "repeated": 1}
+
+
+def test_contradictory_lines_are_listed_and_give_no_label(truth_file: TruthWriter) -> None:
+    path = truth_file("study_uid,region,label,reader_1\n1,hand,1,1\n2,hand,0,0\n1,hand,0,1\n1,hand,1,1\n")
+    truth = read_truth(path)
+    assert truth.labels == ((("2", "hand"), 0),)
+    assert truth.readers == (("reader_1", ((("2", "hand"), 0),)),)
+    (found,) = truth.contradictory
+    assert (found.study, found.region) == ("1", "hand")
+    assert found.lines == (f"{path}, line 2: 1", f"{path}, line 4: 0", f"{path}, line 5: 1")
+
+
+def test_readers_who_have_not_decided_have_no_label(truth_file: TruthWriter) -> None:
+    truth = read_truth(truth_file("study_uid,reader_1,reader_2\n1,1,pending\n2,indeterminate,\n3,,\n"))
+    assert truth.labels == ((("1", ""), 1),)
+    assert dict(truth.left_out) == {"indeterminate": 1, "blank": 1}
+
+
+def test_the_hash_of_the_file_is_kept(truth_file: TruthWriter) -> None:
+    path = truth_file("study_uid,label\n1,1\n")
+    assert read_truth(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_whole_study_label_of_several_regions_is_in_no_region(truth_file: TruthWriter, study: StudyMaker) -> None:
+    rows = [
+        study("1", region=Region.HAND, score=0.2), study("1", region=Region.WRIST, score=0.9),
+        study("2", region=Region.WRIST, score=0.8),
+    ]  # fmt: skip
+    matched = match(read_truth(truth_file("study_uid,label\n1,1\n2,1\n")), rows)
+    assert [(case.study_uid, case.score, case.whole_study) for case in matched.cases] == [
+        ("1", 0.9, True),
+        ("2", 0.8, False),
+    ]
+    agreement = summarise(matched)
+    assert agreement is not None
+    assert [(group.name, group.n) for group in agreement.regions] == [("wrist", 1)]
+    assert (agreement.overall.n, matched.whole_study) == (2, 1)
+
+
+def test_an_accession_of_several_studies_is_not_compared(truth_file: TruthWriter, study: StudyMaker) -> None:
+    rows = [study("1", accession="7"), study("2", accession="7"), study("3", accession="8")]
+    matched = match(read_truth(truth_file("accession,label\n7,1\n8,1\n")), rows)
+    assert [case.study_uid for case in matched.cases] == ["3"]
+    assert (matched.ambiguous, matched.absent, matched.unscored) == (1, 0, 0)
 
 
 def test_wrong_encoding_or_missing_file_is_an_error(truth_file: TruthWriter, tmp_path: Path) -> None:

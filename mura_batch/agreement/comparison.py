@@ -1,0 +1,69 @@
+"""A run's scores beside the truth: which truth, what of it was compared, and every figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mura_batch.agreement.estimate import Estimate
+from mura_batch.agreement.summary import Agreement, Group, summarise
+from mura_batch.agreement.truth import Matched, Matching, Truth
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """agreement: None where no labelled study has a score."""
+
+    truth: Truth
+    matched: Matched
+    agreement: Agreement | None
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """row_key of each compared row -> its label."""
+        return {case.row_key: case.label for case in self.matched.cases}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Labels of the truth file by what became of them, then scored studies without a label."""
+        truth, matched = self.truth, self.matched
+        return {
+            "labels": len(truth.labels),
+            "compared": len(matched.cases),
+            "compared_whole_study_of_several_regions": matched.whole_study,
+            "without_score": matched.unscored,
+            "not_in_this_run": matched.absent,
+            "ambiguous_accession": matched.ambiguous,
+            "contradictory": len(truth.contradictory),
+            **dict.fromkeys(("pending", "indeterminate", "blank", "repeated"), 0),
+            **dict(truth.left_out),
+            "drawn_and_not_read": matched.unread,
+            "scored_studies_without_label": matched.unlabelled,
+        }
+
+    def figures(self) -> list[tuple[str, str, Estimate]]:
+        """(group, name, figure): overall, each region, the corrected ones, each reader."""
+        if (agreement := self.agreement) is None:
+            return []
+        rows = [row for group in (agreement.overall, *agreement.regions) for row in _of_group(group)]
+        if (corrected := agreement.corrected) is not None:
+            rows += [
+                ("corrected for sampling", name, getattr(corrected, name))
+                for name in ("kappa", "sensitivity", "specificity")
+            ]
+        for reader in agreement.readers:
+            rows += [
+                (reader.name, "kappa_with_truth", reader.with_truth),
+                (reader.name, "kappa_with_model", reader.with_model),
+            ]
+        return rows
+
+
+def _of_group(group: Group) -> list[tuple[str, str, Estimate]]:
+    names = ("kappa", "auroc", "accuracy", "sensitivity", "specificity")
+    return [(group.name, name, getattr(group, name)) for name in names]
+
+
+def compare(truth: Truth, matching: Matching) -> Comparison:
+    """Raises TruthError when the truth names no study of the run."""
+    matched = matching.matched()
+    return Comparison(truth, matched, summarise(matched))
