@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 from mura_batch.atomic_files import SURROGATES, write_atomic
 from mura_batch.errors import InputError, OutputError
+from mura_batch.outputs.agreement_files import manifest_values
 from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.records import SCHEMA_VERSION, InstanceScore, Skipped, StudyScore
 from mura_batch.version import DISCLAIMER, __version__
@@ -37,6 +38,7 @@ class RunManifest:
     seconds: dict[str, dict[str, float]]
     exit_code: int
     disclaimer: str
+    agreement: dict[str, Any] | None = None  # a run without truth has none
 
 
 class ManifestFile:
@@ -87,6 +89,7 @@ def manifest_of(run: RunInfo, end: RunEnd) -> RunManifest:
         seconds=end.seconds,
         exit_code=end.exit_code,
         disclaimer=DISCLAIMER,
+        agreement=manifest_values(end.comparison) if end.comparison is not None else None,
     )
 
 
@@ -107,6 +110,8 @@ def read_manifest(folder: Path) -> RunManifest:
     path = folder / MANIFEST_NAME
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return RunManifest(**{f.name: values[f.name] for f in fields(RunManifest)})
+        return RunManifest(
+            **{f.name: values[f.name] for f in fields(RunManifest) if f.default is MISSING or f.name in values}
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder} is not the folder of a run: {MANIFEST_NAME} cannot be read ({error!r})") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
+from mura_batch.outputs.agreement_files import AgreementFiles
 from mura_batch.outputs.csv_tables import CsvTables
 from mura_batch.outputs.jsonl_tables import JsonlTables
 from mura_batch.outputs.manifest import ManifestFile
@@ -13,7 +14,7 @@ from mura_batch.outputs.sink import OpenSink, RunEnd, RunInfo, Sink
 from mura_batch.records import InstanceScore, Skipped, StudyScore
 
 FORMATS: dict[str, OpenSink] = {"csv": CsvTables, "jsonl": JsonlTables}  # of the tables
-ALWAYS: tuple[OpenSink, ...] = (ManifestFile, ReportFile)  # in every run, after the tables
+ALWAYS: tuple[OpenSink, ...] = (AgreementFiles, ManifestFile, ReportFile)  # in every run, after the tables
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from mura_batch.records import InstanceScore, Skipped, StudyScore
 
 if TYPE_CHECKING:
-    from mura_batch.agreement.truth import Truth
+    from mura_batch.agreement.comparison import Comparison
     from mura_batch.model_card import Model
     from mura_batch.store.pictures import ReadPicture
 
@@ -30,8 +30,7 @@ class RunInfo:
     folder: where outputs write; it has a hidden name until the whole run is published. name: of the folder once it is
     published. started: UTC. studies: the folder that paths of source files are relative to. options: as given, for the
     manifest. settings_hash: names what a score depends on besides file and model. runner: the fields of
-    runtime.runner.RunnerInfo. truth: labels given on the command line, if any. read_picture: the thumbnail of a content
-    hash.
+    runtime.runner.RunnerInfo. read_picture: the thumbnail of a content hash.
     """
 
     folder: Path
@@ -42,7 +41,6 @@ class RunInfo:
     settings_hash: str
     model: Model
     runner: dict[str, str | float | None]
-    truth: Truth | None
     read_picture: ReadPicture
 
 
@@ -51,7 +49,8 @@ class RunEnd:
     """What is known of a run after its last row; the counts were checked against each other.
 
     finished: UTC, ISO 8601. counts: 'found', 'scored', 'unchanged' and 'skipped', in source files. skipped_by_reason:
-    'stage/reason' -> files. studies_by_status: status -> study rows. seconds: part -> 'busy' and 'waiting'.
+    'stage/reason' -> files. studies_by_status: status -> study rows. seconds: part -> 'busy' and 'waiting'. comparison:
+    with the truth, None where none was given.
     """
 
     finished: str
@@ -60,6 +59,7 @@ class RunEnd:
     studies_by_status: dict[str, int]
     seconds: dict[str, dict[str, float]]
     exit_code: int
+    comparison: Comparison | None = None
 
 
 class Sink(Protocol):

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from mura_batch.agreement.comparison import compare
 from mura_batch.agreement.truth import Truth
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker.pool import DecodePool
@@ -134,7 +135,9 @@ class _Run:
         info = self._info()
         with open_sinks(info, self.request.formats) as sink:
             with self.timings.measuring("tables"):
-                tally = feed(sink, self.ledger.outcomes, self.key, self.request.model.card.threshold)
+                tally = feed(
+                    sink, self.ledger.outcomes, self.key, self.request.model.card.threshold, self.request.truth
+                )
                 shutil.copyfile(self.request.model.folder / CARD_NAME, self.folder.path / CARD_NAME)
             end = self._end(found, tally)
             check_identity(end)
@@ -155,7 +158,6 @@ class _Run:
             settings_hash=self.key.settings,
             model=request.model,
             runner=asdict(self.runner.info),
-            truth=request.truth,
             read_picture=self.ledger.pictures.of(self.key),
         )
 
@@ -172,6 +174,7 @@ class _Run:
             studies_by_status=dict(sorted(tally.studies.items())),
             seconds=self.timings.told(),
             exit_code=int(ExitCode.INPUT_UNREADABLE if tally.new_unreadable else ExitCode.OK),
+            comparison=compare(self.request.truth, tally.matching) if tally.matching and self.request.truth else None,
         )
 
 

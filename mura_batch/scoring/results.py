@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from mura_batch.agreement.truth import Matching, Truth
 from mura_batch.outputs.sink import Sink
 from mura_batch.records import UNREADABLE, InstanceScore, Skipped, StudyScore
 from mura_batch.scoring.studies import aggregate
@@ -22,6 +23,7 @@ class Tally:
     skipped: Counter[str] = field(default_factory=Counter)  # 'stage/reason' -> files
     studies: Counter[str] = field(default_factory=Counter)  # status -> rows
     new_unreadable: int = 0  # files that this run was the first to fail on
+    matching: Matching | None = None  # with the truth, where there is one
 
     def image(self, score: InstanceScore) -> None:
         if score.reused:
@@ -35,11 +37,13 @@ class Tally:
 
     def study(self, row: StudyScore) -> None:
         self.studies[row.status] += 1
+        if self.matching is not None:
+            self.matching.add(row)
 
 
-def feed(sink: Sink, outcomes: Outcomes, key: Key, threshold: float) -> Tally:
+def feed(sink: Sink, outcomes: Outcomes, key: Key, threshold: float, truth: Truth | None) -> Tally:
     """Gives sink every study row and every skip of the run; every file of it is in exactly one of them."""
-    tally = Tally()
+    tally = Tally(matching=Matching(truth) if truth is not None else None)
     for study in outcomes.studies(key):
         for row, images in aggregate(study, threshold):
             sink.study(row, images)

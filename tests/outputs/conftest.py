@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from mura_batch.agreement.truth import Truth
 from mura_batch.model_card import Model, ModelCard
 from mura_batch.outputs.sink import RunInfo
 from mura_batch.preprocess import InputSpec
@@ -138,11 +137,9 @@ RunInfoMaker = Callable[..., RunInfo]
 
 @pytest.fixture(scope="session")
 def run_info() -> RunInfoMaker:
-    """run_info(folder, model_name="reference", card=..., truth=None): of a run that writes into folder."""
+    """run_info(folder, model_name="reference", card=...): of a run that writes into folder."""
 
-    def make(
-        folder: Path, model_name: str = "reference", *, card: ModelCard | None = None, truth: Truth | None = None
-    ) -> RunInfo:
+    def make(folder: Path, model_name: str = "reference", *, card: ModelCard | None = None) -> RunInfo:
         return RunInfo(
             folder=folder,
             name="2026-02-01T020000.000000Z",
@@ -155,7 +152,6 @@ def run_info() -> RunInfoMaker:
                 "name": "openvino", "device": "AMD EPYC 9R14", "precision": "bf16", "version": "2026.2.0",
                 "reason": "no GPU was found; bf16 holds the parity gate", "parity_max_abs_error": 0.006,
             },
-            truth=truth,
             read_picture=lambda _: None,
         )  # fmt: skip
 

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Self
 
-from mura_batch.agreement.truth import Matched, Matching, Truth
+from mura_batch.agreement.truth import Matching
 from mura_batch.outputs.read_tables import read_rows, read_studies
 from mura_batch.outputs.report.charts import BINS, bin_of
 from mura_batch.outputs.report.region_overview import RegionCounts, RegionLine
@@ -35,8 +35,7 @@ class Picture:
 class ReportRows:
     """count, scored, abnormal: study rows. bins: of the scored ones, by call. skips: the first skipped files."""
 
-    def __init__(self, truth: Truth | None) -> None:
-        self._matching = Matching(truth) if truth is not None else None
+    def __init__(self) -> None:
         self._regions = RegionCounts()
         self._top: list[tuple[StudyScore, list[Picture]]] = []
         self.count = self.scored = self.abnormal = 0
@@ -44,11 +43,14 @@ class ReportRows:
         self.skips: list[Row] = []
 
     @classmethod
-    def read(cls, folder: Path, truth: Truth | None) -> Self:
-        """From the tables of a published run. Raises InputError where one is missing or was changed by hand."""
-        rows = cls(truth)
+    def read(cls, folder: Path, matching: Matching | None) -> Self:
+        """From the tables of a published run, whose study rows matching is given too. Raises InputError where a table
+        is missing or was changed by hand."""
+        rows = cls()
         for row in read_studies(folder):
             rows._add(row, [])
+            if matching is not None:
+                matching.add(row)
         pictures = {row.row_key: of for row, of in rows.shown()}
         for image in read_rows(folder, "images", "row_key", pictures):
             pictures[image["row_key"]].append(rows._picture_of_row(image))
@@ -75,10 +77,6 @@ class ReportRows:
     def regions(self, trained: tuple[str, ...]) -> tuple[RegionLine, ...]:
         return self._regions.lines(trained)
 
-    def matched(self) -> Matched | None:
-        """None without a truth. Raises TruthError where it names no study of the run."""
-        return self._matching.matched() if self._matching is not None else None
-
     def _add(self, row: StudyScore, pictures: list[Picture]) -> None:
         self.count += 1
         self._regions.add(row)
@@ -86,8 +84,6 @@ class ReportRows:
             self.scored += 1
             self.abnormal += bool(row.abnormal)
             self.bins[bool(row.abnormal)][bin_of(row.score)] += 1
-        if self._matching is not None:
-            self._matching.add(row)
         self._top.append((row, pictures))
         if len(self._top) >= 2 * LISTED_ROWS:
             self._forget_hidden()

@@ -9,6 +9,7 @@ from functools import partial
 
 from markupsafe import Markup
 
+from mura_batch.agreement.comparison import Comparison
 from mura_batch.agreement.published import ARTICLE, PAPER, PAPER_STUDIES
 from mura_batch.errors import InputError
 from mura_batch.model_card import ModelCard
@@ -64,8 +65,8 @@ class ReportData:
     skips: tuple[dict[str, str], ...]
     hidden_skips: int
     histogram: str  # SVG, '' where no study was scored
+    comparison: Comparison | None
     agreement: AgreementView | None
-    truth_given: bool
 
     @property
     def unreadable(self) -> int:

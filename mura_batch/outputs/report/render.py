@@ -5,17 +5,19 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from mura_batch.agreement.summary import summarise
-from mura_batch.agreement.truth import Matched, Truth
+from mura_batch.agreement.comparison import Comparison, compare
+from mura_batch.agreement.truth import Matching, Truth
 from mura_batch.atomic_files import atomic_writer
 from mura_batch.errors import InputError
 from mura_batch.model_card import CARD_NAME, ModelCard, parse_card
-from mura_batch.outputs.manifest import RunManifest, manifest_of, read_manifest
+from mura_batch.outputs.agreement_files import manifest_values, read_stored_truth, write_agreement
+from mura_batch.outputs.manifest import RunManifest, manifest_of, read_manifest, write_manifest
 from mura_batch.outputs.report import charts
-from mura_batch.outputs.report.agreement_view import AgreementView, view_of
+from mura_batch.outputs.report.agreement_view import view_of
 from mura_batch.outputs.report.collect import Picture, ReportRows
 from mura_batch.outputs.report.file_flow import steps_of
 from mura_batch.outputs.report.page import ReportData, StudyCard, Totals, render
@@ -33,7 +35,7 @@ class ReportFile:
 
     def __init__(self, run: RunInfo) -> None:
         self._run = run
-        self._rows = ReportRows(run.truth)
+        self._rows = ReportRows()
 
     def __enter__(self) -> Self:
         return self
@@ -48,24 +50,34 @@ class ReportFile:
         self._rows.skip(skip)
 
     def finish(self, end: RunEnd) -> None:
-        data = _report_data(manifest_of(self._run, end), self._run.model.card, self._rows)
+        data = _report_data(manifest_of(self._run, end), self._run.model.card, self._rows, end.comparison)
         _write(data, self._run.read_picture, self._run.folder / REPORT_NAME)
 
 
 def render_report_file(run_folder: Path, truth: Truth | None) -> Path:
     """Reads run.json and the tables of a past run; writes report.html beside them, whole or not at all. Its pictures
-    are in the OUT that holds the run: a run folder that was copied elsewhere has none.
+    are in the OUT that holds the run: a run folder that was copied elsewhere has none. A truth replaces the one that
+    the run has, in the files of its agreement and in run.json too; without one that of the run is used again.
 
     Raises InputError where the folder is no whole run, TruthError where the truth names none of its studies,
     OutputError where the page cannot be written.
     """
     try:
-        manifest = read_manifest(run_folder)
-        data = _report_data(manifest, _card(run_folder), ReportRows.read(run_folder, truth))
+        manifest, card = read_manifest(run_folder), _card(run_folder)
+        used = truth or read_stored_truth(run_folder)
+        matching = Matching(used) if used is not None else None
+        rows = ReportRows.read(run_folder, matching)
+        comparison = compare(used, matching) if used is not None and matching is not None else None
+        if comparison is not None:
+            manifest = replace(manifest, agreement=manifest_values(comparison))
+        data = _report_data(manifest, card, rows, comparison)
     except (KeyError, ValueError) as error:
         raise InputError(
             f"{run_folder}: a file of the run is not as it was written ({error!r}); score again"
         ) from error
+    if truth is not None and comparison is not None:
+        write_agreement(run_folder, comparison)
+        write_manifest(run_folder, manifest)
     path = run_folder / REPORT_NAME
     key = Key(str(manifest.model["hash"]), manifest.settings_hash)
     with stored_pictures(run_folder.resolve().parent.parent, key) as read:
@@ -79,11 +91,10 @@ def _write(data: ReportData, read: ReadPicture, path: Path) -> None:
             file.write(piece)
 
 
-def _report_data(manifest: RunManifest, card: ModelCard, rows: ReportRows) -> ReportData:
-    matched = rows.matched()
+def _report_data(manifest: RunManifest, card: ModelCard, rows: ReportRows, comparison: Comparison | None) -> ReportData:
     threshold = float(manifest.model["threshold"])
     listed = rows.listed()
-    labels = {case.row_key: case.label for case in matched.cases} if matched is not None else {}
+    labels = comparison.labels if comparison is not None else {}
     return ReportData(
         manifest=manifest,
         card=card,
@@ -96,14 +107,9 @@ def _report_data(manifest: RunManifest, card: ModelCard, rows: ReportRows) -> Re
         skips=tuple(rows.skips),
         hidden_skips=manifest.counts["skipped"] - len(rows.skips),
         histogram=charts.histogram(rows.bins[False], rows.bins[True], threshold) if rows.scored else "",
-        agreement=_agreement(matched, threshold),
-        truth_given=matched is not None,
+        comparison=comparison,
+        agreement=view_of(comparison.agreement, threshold) if comparison and comparison.agreement else None,
     )
-
-
-def _agreement(matched: Matched | None, threshold: float) -> AgreementView | None:
-    agreement = summarise(matched) if matched is not None else None
-    return view_of(agreement, threshold) if agreement is not None else None
 
 
 def _card(folder: Path) -> ModelCard:
