@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mura_batch.agreement.comparison import Comparison
+from mura_batch.agreement.truth import Matched, Truth
+from mura_batch.outputs.agreement_files import COLUMNS, agreement_values
 from mura_batch.outputs.manifest import RunManifest
 from mura_batch.outputs.report.collect import LISTED_ROWS, SHOWN_STUDIES
 from mura_batch.outputs.tables import LONGEST_TEXT, TABLES
@@ -44,6 +47,19 @@ def test_the_fields_of_its_objects_are_described() -> None:
     model = [f"model.{name}" for name in ("name", "version", "hash", "input_size", "threshold")]
     counts = [f"counts.{name}" for name in ("found", "scored", "unchanged", "skipped")]
     assert described == model + runner + counts
+
+
+def test_every_count_of_agreement_is_described() -> None:
+    truth = Truth("t", "study_uid", ((("1", ""), 1),))
+    described = [name.strip("` ") for row in rows_under("## `agreement.json`", "count") for name in row[0].split(",")]
+    assert described == list(Comparison(truth, Matched((), 0, 1, 0), None).counts)
+
+
+def test_every_field_of_agreement_is_described() -> None:
+    truth = Truth("t", "study_uid", ((("1", ""), 1),))
+    described = names_under("## `agreement.json`", "field of `agreement.json`")
+    assert described == list(agreement_values(Comparison(truth, Matched((), 0, 1, 0), None)))
+    assert ", ".join(f"`{name}`" for name in COLUMNS[-6:]) in PAGE
 
 
 def test_every_status_of_a_study_is_described() -> None:
