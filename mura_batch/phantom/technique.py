@@ -13,7 +13,7 @@ from mura_batch.phantom.bodies import Floats
 # The picture's black and white lie at these shares of the stored range, so that a reader who leaves out the window sees
 # a flat picture and one who applies it sees a good one.
 LOW, HIGH = 0.06, 0.86
-TABLE_BITS = 12  # entries of a VOI LUT
+TABLE_BITS = 16  # entries of a VOI LUT: 8 or 16 (PS3.3 C.11.2.1.1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 
 from mura_batch.dicom import syntax as syntaxes
 from mura_batch.dicom.write.radiograph import Code, ObjectHeader, Radiograph, base_dataset, coded, save
+from mura_batch.records import Laterality
 
 BASIC_TEXT_SR = "1.2.840.10008.5.1.4.1.1.88.11"
 PRESENTATION_STATE = "1.2.840.10008.5.1.4.1.1.11.1"  # Grayscale Softcopy Presentation State Storage
@@ -61,6 +62,9 @@ def _reference(sop_class: str, instance_uid: str) -> Dataset:
 def write_presentation_state(path: Path, header: ObjectHeader, about: Radiograph, shape: tuple[int, int]) -> None:
     """A Grayscale Softcopy Presentation State that shows one image whole. shape: (rows, columns) of that image."""
     data = base_dataset(header, PRESENTATION_STATE, "PR")
+    del data.ContentDate, data.ContentTime  # a presentation state has a date of creation instead (PS3.3 C.11.10)
+    if about.laterality in {Laterality.LEFT, Laterality.RIGHT}:
+        data.Laterality = about.laterality.value
     reference = _reference(about.sop_class, about.header.sop_instance_uid)
     series = Dataset()
     series.SeriesInstanceUID, series.ReferencedImageSequence = about.header.series_uid, [reference]

@@ -222,10 +222,8 @@ def _describe_pixels(data: Dataset, picture: Radiograph, stored: Stored) -> None
 
 def _describe_anatomy(data: Dataset, picture: Radiograph) -> None:
     data.BodyPartExamined, data.ViewPosition = picture.body_part, picture.view_position
-    if picture.laterality is Laterality.UNPAIRED:
-        data.ImageLaterality = "U"
-    elif picture.laterality is not Laterality.UNKNOWN:
-        data.ImageLaterality = data.Laterality = picture.laterality.value
+    if picture.laterality is not Laterality.UNKNOWN:  # Laterality (0020,0060) may not stand beside it (PS3.3 C.7.3.1)
+        data.ImageLaterality = picture.laterality.value
     data.PatientOrientation = ["L", "F"]
     if picture.region is not None:
         data.AnatomicRegionSequence = [coded(picture.region)]
