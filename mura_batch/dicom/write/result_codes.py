@@ -69,7 +69,8 @@ _R = Reason
 # docs/dicom-conformance.md shows this table; a test compares them.
 WHY_NOT_SCORED: dict[Reason, Code] = {
     **dict.fromkeys(
-        [_R.EMPTY_FILE, _R.NOT_DICOM, _R.ARCHIVE, _R.DICOMDIR, _R.TRUNCATED, _R.DAMAGED_HEADER, _R.NO_STUDY_UID, _R.NO_SOP_UID,
+        [_R.EMPTY_FILE, _R.NOT_DICOM, _R.ARCHIVE, _R.DICOMDIR, _R.TRUNCATED, _R.DAMAGED_HEADER, _R.NO_STUDY_UID,
+         _R.NO_SOP_UID,
          _R.BAD_PIXEL_DESCRIPTION, _R.PIXEL_SIZE_MISMATCH, _R.UNDECODABLE_PIXELS, _R.CONFLICTING_DUPLICATE,
          _R.CONFLICTING_PATIENT],
         WRONG_FORMAT,
@@ -85,7 +86,8 @@ WHY_NOT_SCORED: dict[Reason, Code] = {
     **dict.fromkeys([_R.TOO_LARGE, _R.WORKER_CRASHED, _R.WORKER_TIMEOUT, _R.WORKER_MEMORY], RESOURCE),
     **dict.fromkeys([_R.BLANK_IMAGE], QUALITY),
     **dict.fromkeys(
-        [_R.SYMLINK, _R.SPECIAL_FILE, _R.SERVICE_FOLDER, _R.TOO_YOUNG, _R.SAME_FILE, _R.DUPLICATE, _R.NOT_FINITE], UNSPECIFIED
+        [_R.SYMLINK, _R.SPECIAL_FILE, _R.SERVICE_FOLDER, _R.TOO_YOUNG, _R.SAME_FILE, _R.DUPLICATE, _R.NOT_FINITE],
+        UNSPECIFIED,
     ),
 }  # fmt: skip
 
