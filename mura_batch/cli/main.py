@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from mura_batch.cli.backup import backup
 from mura_batch.cli.bench import bench
 from mura_batch.cli.compile import compile_command
 from mura_batch.cli.doctor import doctor
@@ -21,9 +22,12 @@ from mura_batch.cli.process import (
     say,
     signals_raised,
 )
+from mura_batch.cli.prune import prune
 from mura_batch.cli.report import report
+from mura_batch.cli.runs import runs
 from mura_batch.cli.sample import sample
 from mura_batch.cli.score import score
+from mura_batch.cli.verify import verify
 from mura_batch.errors import ExitCode, MuraBatchError
 from mura_batch.version import DISCLAIMER, __version__
 
@@ -93,5 +97,18 @@ def cli() -> None:
     """Scores folders of musculoskeletal radiographs: DICOM in, CSV and an audit report out."""
 
 
-for command in (score, report, sample, inspect_command, phantom, compile_command, doctor, bench):
+for command in (
+    score,
+    report,
+    sample,
+    inspect_command,
+    phantom,
+    compile_command,
+    doctor,
+    bench,
+    runs,
+    prune,
+    verify,
+    backup,
+):
     cli.add_command(command)

@@ -61,7 +61,10 @@ def upgrade(database: Database, found: int | None) -> None:
             _create(database.connection)
         found = BASE
     elif found < SCHEMA:
-        copy_ledger(database, database.path.with_name(f"{database.path.stem}-schema-{found}.sqlite"))
+        try:
+            copy_ledger(database, database.path.with_name(f"{database.path.stem}-schema-{found}.sqlite"))
+        except LedgerError as error:
+            raise LedgerError(f"the ledger cannot be brought to schema {SCHEMA}: {error}") from error
     for schema in range(found + 1, SCHEMA + 1):
         with database.writing():
             STEPS[schema](database.connection)
@@ -82,8 +85,8 @@ def copy_ledger(database: Database, copy: Path) -> None:
     except (sqlite3.Error, OSError) as error:
         megabytes = (database.path.stat().st_size >> 20) + 1
         raise LedgerError(
-            f"the ledger {database.path} cannot be brought to schema {SCHEMA}, for the copy that is made first cannot "
-            f"be written ({error}): free {megabytes} MB beside it or fix its permissions; it was not changed"
+            f"a copy of the ledger {database.path} cannot be written to {copy} ({error}): free {megabytes} MB there or "
+            "fix its permissions; the ledger was not changed"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

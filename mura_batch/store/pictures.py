@@ -71,6 +71,15 @@ class PictureStore:
         )
         return self._read(Place(*row)) if row is not None and row[0] is not None else None
 
+    def unused_packs(self) -> Iterator[Path]:
+        """Packs that no score points into: a run was killed before it committed a score. Raises LedgerError."""
+        used = {pack for (pack,) in self._db.rows("SELECT DISTINCT pack FROM scores WHERE pack IS NOT NULL")}
+        yield from (path for path in sorted(self._folder.glob("*.pack")) if path not in map(self._path, used))
+
+    def is_intact(self, place: Place) -> bool:
+        """Whether the picture is there as it was written."""
+        return self._read(place) is not None
+
     def close(self) -> None:
         if self._open is not None:
             os.close(self._open[1])

@@ -70,6 +70,14 @@ def is_published(out: Path, name: str) -> bool:
     return (out / "runs" / name).is_dir()
 
 
+def published_runs(out: Path) -> tuple[str, ...]:
+    """Names of the run folders, oldest first; none where there is no folder of runs."""
+    runs = out / "runs"
+    if not runs.is_dir():
+        return ()
+    return tuple(sorted(path.name for path in runs.iterdir() if path.is_dir() and not path.name.startswith(".")))
+
+
 def point_latest(out: Path, name: str) -> None:
     """OUT/latest -> runs/NAME; OUT/latest.txt with that path where the file system has no symbolic links. Raises
     OSError and OutputError."""
