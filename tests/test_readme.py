@@ -12,7 +12,7 @@ from mura_batch.cli import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-COMMANDS = ((), ("score",), ("report",), ("sample",), ("inspect",), ("phantom",), ("compile",), ("doctor",), ("bench",))
+COMMANDS = ((), *((name,) for name in cli.commands))
 _BLOCK = re.compile(r"<!-- help -->\n.*?<!-- /help -->", re.DOTALL)
 
 
@@ -31,10 +31,6 @@ def test_the_help_texts_are_the_programs_own() -> None:
     found = _BLOCK.search(README.read_text(encoding="utf-8"))
     assert found is not None
     assert found.group(0) == help_texts(), "run: python tests/test_readme.py"
-
-
-def test_every_command_is_shown() -> None:
-    assert {words[0] for words in COMMANDS if words} == set(cli.commands)
 
 
 def test_every_option_has_a_help_text_and_every_command_an_example() -> None:
