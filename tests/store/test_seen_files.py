@@ -1,0 +1,103 @@
+"""What makes a file the one that was seen before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from mura_batch.records import Instance, InstanceScore, Reason, Stage, skip_instance
+from mura_batch.store.key import Key
+from mura_batch.store.ledger import Ledger
+from mura_batch.store.seen_files import MissingStudy, Recall
+
+KEY = Key("model", "settings")
+STUDIES = Path("/export")
+MakeInstance = Callable[..., Instance]
+MakeScore = Callable[..., InstanceScore]
+
+
+def begin(ledger: Ledger, *instances: Instance, intake: str = "intake", studies: Path = STUDIES) -> None:
+    ledger.runs.begin("run", studies)
+    with ledger.files.intake():
+        for instance in instances:
+            if ledger.files.recall(instance.source, intake) is not Recall.KNOWN:
+                ledger.files.put_header(instance, intake)
+
+
+def touched(instance: Instance) -> Instance:
+    return replace(instance, source=replace(instance.source, ctime_ns=instance.source.ctime_ns + 1))
+
+
+def test_a_change_time_alone_keeps_score_and_hash_when_the_content_is_the_same(
+    tmp_path: Path, make_instance: MakeInstance, make_score: MakeScore
+) -> None:
+    old = make_instance("a")
+    with Ledger(tmp_path / "l") as ledger:
+        begin(ledger, old)
+        ledger.scores.commit([(make_score(old, 0.25), b"")], [], KEY)
+        ledger.runs.begin("two", STUDIES)
+        with ledger.files.intake():
+            assert ledger.files.recall(touched(old).source, "intake") is Recall.TOUCHED
+            ledger.files.put_touched(touched(old).source)
+        assert ledger.scores.count_pending(KEY) == 0
+        ledger.runs.begin("three", STUDIES)
+        with ledger.files.intake():
+            assert ledger.files.recall(touched(old).source, "intake") is Recall.KNOWN
+
+
+def test_new_content_under_an_old_size_and_time_is_scored_again(
+    tmp_path: Path, make_instance: MakeInstance, make_score: MakeScore
+) -> None:
+    old = make_instance("a")
+    with Ledger(tmp_path / "l") as ledger:
+        begin(ledger, old)
+        ledger.scores.commit([(make_score(old, 0.25), b"")], [], KEY)
+        begin(ledger, touched(old))
+        assert ledger.files.content_hash(old.source) is None
+        assert ledger.scores.count_pending(KEY) == 1
+
+
+def test_other_intake_settings_keep_the_hash_of_a_file_that_did_not_change(
+    tmp_path: Path, make_instance: MakeInstance, make_score: MakeScore
+) -> None:
+    old = make_instance("a")
+    with Ledger(tmp_path / "l") as ledger:
+        begin(ledger, old)
+        ledger.scores.commit([(make_score(old, 0.25), b"")], [], KEY)
+        begin(ledger, old, intake="another")
+        assert ledger.scores.count_pending(KEY) == 0
+
+
+def test_a_touched_file_that_fails_as_before_is_no_news(tmp_path: Path, make_instance: MakeInstance) -> None:
+    bad = make_instance("a")
+    skip = skip_instance(bad, Stage.PIXELS, Reason.UNDECODABLE_PIXELS, "broken")
+    with Ledger(tmp_path / "l") as ledger:
+        begin(ledger, bad)
+        ledger.scores.commit([], [skip], KEY)
+        ledger.runs.claim(KEY)
+        ledger.runs.finish("2026-01-01T00:00:00+00:00")
+        begin(ledger, touched(bad))
+        assert ledger.scores.count_pending(KEY) == 1
+        ledger.scores.commit([], [skip], KEY)
+        assert not ledger.outcomes.is_new(skip)
+
+
+def test_known_studies_of_which_no_file_is_there_are_missing(tmp_path: Path, make_instance: MakeInstance) -> None:
+    a, b, c = make_instance("a", "1.1"), make_instance("b", "1.1"), make_instance("c", "1.2")
+    with Ledger(tmp_path / "l") as ledger:
+        begin(ledger, a, b, c)
+        begin(ledger, c)
+        assert list(ledger.files.missing_studies()) == [MissingStudy("1.1", "A1", "20260101", 2)]
+        begin(ledger, c)  # and they stay missing
+        assert [study.study_uid for study in ledger.files.missing_studies()] == ["1.1"]
+        moved = replace(a, source=replace(a.source, path="elsewhere"))
+        begin(ledger, moved, c)
+        assert list(ledger.files.missing_studies()) == []
+
+
+def test_studies_of_another_folder_are_not_missing(tmp_path: Path, make_instance: MakeInstance) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        begin(ledger, make_instance("a", "1.1"))
+        begin(ledger, make_instance("b", "1.2"), studies=Path("/another"))
+        assert list(ledger.files.missing_studies()) == []
