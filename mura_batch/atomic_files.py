@@ -79,10 +79,10 @@ def write_atomic(path: Path, data: bytes | memoryview, fix: str = FREE_SPACE, mo
 
 
 @contextmanager
-def atomic_folder(out: Path) -> Iterator[Path]:
+def atomic_folder(out: Path, fix: str = FREE_SPACE) -> Iterator[Path]:
     """An empty folder beside out that takes its place, whole, when the block ends without an error. The folder that
-    holds out is created. Raises OutputError."""
-    with output_errors(out):
+    holds out is created. Raises OutputError with the advice of `fix`."""
+    with output_errors(out, fix):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
             new = Path(scratch) / "folder"

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from mura_batch.atomic_files import SHARED, write_atomic
 from mura_batch.errors import ModelError, PreprocessError
 from mura_batch.preprocess import InputSpec
 
@@ -97,7 +98,7 @@ def write_card(card: ModelCard, folder: Path, files: tuple[str, ...] = (ONNX_NAM
     values["hashes"] = {name: sha256_of(folder / name) for name in files}
     done = ModelCard(**values)
     text = json.dumps(asdict(done), indent=2, ensure_ascii=False) + "\n"
-    (folder / CARD_NAME).write_text(text, encoding="utf-8")
+    write_atomic(folder / CARD_NAME, text.encode(), mode=SHARED)
     return done
 
 

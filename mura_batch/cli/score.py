@@ -52,6 +52,7 @@ class ScoreOptions:
     format: tuple[str, ...]
     dry_run: bool
     strict: bool
+    single_writer: bool
     json: bool
     timings: bool
 
@@ -118,6 +119,7 @@ def _formats() -> tuple[str, ...]:
 @option("--format", type=NameList(_formats), default="csv", help="Formats of the tables, by comma: csv, jsonl.")
 @option("--dry-run", is_flag=True, help="Print what would be scored and skipped; decode nothing.")
 @option("--strict", is_flag=True, help="End with exit code 1 at the first input that cannot be read.")
+@option("--single-writer", is_flag=True, help="Allow an OUT that cannot be locked: no other run ever writes to it.")
 @option("--json", is_flag=True, help="Print the run's manifest to standard output.")
 @option("--timings", is_flag=True, help="Print how long each part of the run worked and waited.")
 @config_option
@@ -160,6 +162,7 @@ def _request(options: ScoreOptions) -> ScoreRequest:
         strict=options.strict,
         options=options.as_text(),
         formats=options.format,
+        single_writer=options.single_writer,
     )
 
 

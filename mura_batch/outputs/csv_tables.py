@@ -113,16 +113,17 @@ def _wanted_rows(
 
 
 def _cell(value: Value) -> str:
-    return _CELLS.get(type(value), _inert)(value)
+    return _CELLS.get(type(value), inert)(value)
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
+    """The cell of a text: as it is, where no spreadsheet would run it as a formula."""
     text = cut(text)
     return _ESCAPE.sub(r"\1'", text) if _RISKY.search(text) else text
 
 
 _CELLS: dict[type, Callable[[Any], str]] = {  # what is none of these is text
-    str: _inert,
+    str: inert,
     int: str,
     float: "{:.9g}".format,
     bool: "{:d}".format,

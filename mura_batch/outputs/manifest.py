@@ -35,6 +35,7 @@ class RunManifest:
     counts: dict[str, int]
     skipped_by_reason: dict[str, int]
     studies_by_status: dict[str, int]
+    missing: int
     seconds: dict[str, dict[str, float]]
     exit_code: int
     disclaimer: str
@@ -86,6 +87,7 @@ def manifest_of(run: RunInfo, end: RunEnd) -> RunManifest:
         counts=end.counts,
         skipped_by_reason=end.skipped_by_reason,
         studies_by_status=end.studies_by_status,
+        missing=end.missing,
         seconds=end.seconds,
         exit_code=end.exit_code,
         disclaimer=DISCLAIMER,

@@ -50,7 +50,7 @@ class RunEnd:
 
     finished: UTC, ISO 8601. counts: 'found', 'scored', 'unchanged' and 'skipped', in source files. skipped_by_reason:
     'stage/reason' -> files. studies_by_status: status -> study rows. seconds: part -> 'busy' and 'waiting'. comparison:
-    with the truth, None where none was given.
+    with the truth, None where none was given. missing: known studies of which this run sees no file.
     """
 
     finished: str
@@ -60,6 +60,7 @@ class RunEnd:
     seconds: dict[str, dict[str, float]]
     exit_code: int
     comparison: Comparison | None = None
+    missing: int = 0
 
 
 class Sink(Protocol):

@@ -11,11 +11,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mura_batch.atomic_files import atomic_folder
 from mura_batch.dicom import syntax
 from mura_batch.dicom.write.directory import write_dicomdir
 from mura_batch.dicom.write.documents import write_presentation_state, write_text_report
 from mura_batch.dicom.write.radiograph import ObjectHeader, write_radiograph
-from mura_batch.errors import InputError, OutputError
+from mura_batch.errors import InputError
 from mura_batch.phantom import PhantomOptions, PhantomSummary
 from mura_batch.phantom.drawing import draw
 from mura_batch.phantom.study_plan import ImagePlan, StudyPlan, plan_chest, plan_image, plan_study, uid
@@ -23,7 +24,7 @@ from mura_batch.phantom.technique import Technique, stored_values
 from mura_batch.records import Region
 
 TRUTH_COLUMNS = ("study_uid", "accession", "region", "label")
-# Files get this time, so that the same seed gives the same folder and none is too young to be read.
+# Files get this time, so that the same seed gives the same folder.
 WRITTEN_AT = int(datetime(2024, 2, 1, tzinfo=UTC).timestamp() * 10**9)
 NOTE = """This folder was written by mura-batch phantom. The pictures are drawings; no patient was ever in them.
 truth.csv says which studies were drawn with a fracture or with metal (label 1).
@@ -33,18 +34,9 @@ truth.csv says which studies were drawn with a fracture or with metal (label 1).
 def write_export(out: Path, options: PhantomOptions, report: Callable[[int, int], None] | None) -> PhantomSummary:
     """See mura_batch.phantom.make_phantoms."""
     out = _checked(out, options)
-    staging = out.parent / f".{out.name}.{os.getpid()}.part"
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(staging, ignore_errors=True)  # of a killed run that had this process number
-        staging.mkdir()
-        summary = _fill(staging, options, report)
-        _backdate(staging)
-        staging.rename(out)  # an empty folder of that name gives way
-    except OSError as error:
-        raise OutputError(f"{out} cannot be written: {error.strerror or error}; choose another folder") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with atomic_folder(out, "choose another folder") as folder:
+        summary = _fill(folder, options, report)
+        _backdate(folder)
     return replace(summary, folder=out)
 
 

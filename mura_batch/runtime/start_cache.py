@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mura_batch.atomic_files import atomic_file, make_folder
+from mura_batch.errors import OutputError
 from mura_batch.runtime.parity import Parity
 
 _DIGEST = hashlib.sha256().digest_size
@@ -42,16 +43,11 @@ class CacheFile:
     def write(self, *parts: bytes) -> None:
         if self._path is None:
             return
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+        with suppress(OutputError, OSError):  # a full disk costs the next start some seconds, and nothing else
+            make_folder(self._path.parent)
+            with atomic_file(self._path) as file:
                 file.writelines(parts)
-            temporary.replace(self._path)
             self._prune(self._path.parent)
-        except OSError:  # a full disk costs the next start some seconds, and nothing else
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
     def _prune(self, folder: Path) -> None:
         newest_first = sorted(folder.glob(f"{self._kind}-*"), key=_time_of, reverse=True)

@@ -22,6 +22,7 @@ from mura_batch.dicom.worker.pool import DecodePool
 from mura_batch.errors import ExitCode, InputError
 from mura_batch.model_card import CARD_NAME, Model
 from mura_batch.outputs.manifest import RunManifest, check_identity, manifest_of
+from mura_batch.outputs.missing_studies import write_missing
 from mura_batch.outputs.registry import open_sinks
 from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.progress import Observer
@@ -135,17 +136,18 @@ class _Run:
         info = self._info()
         with open_sinks(info, self.request.formats) as sink:
             with self.timings.measuring("tables"):
+                missing = write_missing(self.folder.path, self.ledger.files.missing_studies())
                 tally = feed(
                     sink, self.ledger.outcomes, self.key, self.request.model.card.threshold, self.request.truth
                 )
                 shutil.copyfile(self.request.model.folder / CARD_NAME, self.folder.path / CARD_NAME)
-            end = self._end(found, tally)
+            end = self._end(found, tally, missing)
             check_identity(end)
             sink.finish(end)
         self.ledger.runs.claim(self.key)
         final = self.folder.publish()
         self.ledger.runs.finish(end.finished)
-        return ScoreResult(manifest_of(info, end), ExitCode(end.exit_code), _summary(tally, final))
+        return ScoreResult(manifest_of(info, end), ExitCode(end.exit_code), _summary(tally, missing, final))
 
     def _info(self) -> RunInfo:
         request = self.request
@@ -161,7 +163,7 @@ class _Run:
             read_picture=self.ledger.pictures.of(self.key),
         )
 
-    def _end(self, found: int, tally: Tally) -> RunEnd:
+    def _end(self, found: int, tally: Tally, missing: int) -> RunEnd:
         return RunEnd(
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             counts={
@@ -175,14 +177,17 @@ class _Run:
             seconds=self.timings.told(),
             exit_code=int(ExitCode.INPUT_UNREADABLE if tally.new_unreadable else ExitCode.OK),
             comparison=compare(self.request.truth, tally.matching) if tally.matching and self.request.truth else None,
+            missing=missing,
         )
 
 
-def _summary(tally: Tally, final: Path) -> str:
+def _summary(tally: Tally, missing: int, final: Path) -> str:
     line = (
         f"mura-batch: {tally.scored} images scored, {tally.unchanged} unchanged, {tally.skipped.total()} skipped, "
         f"{sum(tally.studies.values())} study rows: {final / 'report.html'}"
     )
     if tally.new_unreadable:
         line += f"; {tally.new_unreadable} files could not be read: see {final / 'skipped.csv'}"
+    if missing:
+        line += f"; {missing} known studies are missing: see {final / 'missing.csv'}"
     return line

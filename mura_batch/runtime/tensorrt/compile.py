@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from mura_batch.errors import InputError, ModelError, OutputError, PlanError, RunnerError
 from mura_batch.model_card import Model
+from mura_batch.atomic_files import write_atomic
 from mura_batch.runtime.backend import Absent
 from mura_batch.runtime.cpu_answers import cpu_answers
 from mura_batch.runtime.nvidia.devices import Gpu
@@ -25,6 +26,7 @@ from mura_batch.runtime.parity import FP16_GATE, Parity, answers, compare_output
 from mura_batch.runtime.runner import RunnerOptions
 from mura_batch.runtime.tensorrt.backend import usable_gpu
 from mura_batch.runtime.tensorrt.plans import (
+    ANOTHER_FOLDER,
     Plan,
     PlanOptions,
     Sidecar,
@@ -32,7 +34,6 @@ from mura_batch.runtime.tensorrt.plans import (
     plan_name,
     publish,
     slug,
-    write_atomically,
 )
 from mura_batch.version import __version__
 
@@ -81,11 +82,11 @@ def compile_plan(model: Model, options: BuildOptions, report: Callable[[str, flo
     begun = time.monotonic()
     built = _build(model, options.plan, timings, gpu, report)
     try:
-        write_atomically(staged, built.plan)
+        write_atomic(staged, built.plan, ANOTHER_FOLDER)
         sidecar = _describe(model, options.plan, target, gpu, built.plan, time.monotonic() - begun)
         publish(staged, path, _accepted(model, gpu, Plan(staged, sidecar)))
         if built.timings:
-            write_atomically(timings, built.timings)
+            write_atomic(timings, built.timings, ANOTHER_FOLDER)
     finally:
         staged.unlink(missing_ok=True)
     return path

@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shlex
-import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mura_batch.errors import OutputError, PlanError
+from mura_batch.atomic_files import write_atomic
+from mura_batch.errors import PlanError
 from mura_batch.model_card import Model
 from mura_batch.runtime.parity import Parity
 
 SIDECAR_FORMAT = 1
 PLAN_SUFFIX = ".plan"
 SIDECAR_SUFFIX = ".plan.json"
+ANOTHER_FOLDER = "give a folder that can be written with --out"  # how to fix an error of writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,30 +169,11 @@ def sidecar_path(plan_path: Path) -> Path:
     return plan_path.with_name(plan_path.name.removesuffix(PLAN_SUFFIX) + SIDECAR_SUFFIX)
 
 
-def write_atomically(path: Path, data: bytes | memoryview) -> None:
-    """A reader sees the old file or the whole new one. Raises OutputError and leaves nothing behind."""
-    temporary = None
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror}; give a folder that can be with --out"
-        ) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-
-
 def publish(staged: Path, path: Path, sidecar: Sidecar) -> None:
     """The old sidecar goes first and the new one comes last: at no moment does a sidecar describe another plan."""
     sidecar_path(path).unlink(missing_ok=True)
-    os.replace(staged, path)
-    write_atomically(sidecar_path(path), (json.dumps(asdict(sidecar), indent=2) + "\n").encode())
+    staged.replace(path)
+    write_atomic(sidecar_path(path), (json.dumps(asdict(sidecar), indent=2) + "\n").encode(), ANOTHER_FOLDER)
 
 
 def _sidecar_of(values: dict[str, Any]) -> Sidecar:
