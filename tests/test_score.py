@@ -154,6 +154,27 @@ def test_a_killed_run_goes_on_where_it_was(studies: Path, tmp_path: Path) -> Non
     assert (out / "latest" / "report.html").read_text().count("data:image/jpeg") == 2 * len(images)
 
 
+def test_studies_that_are_gone_are_counted_and_listed(
+    studies: Path, scored: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """Most top folders of an export were not mounted tonight."""
+    mounted, out = tmp_path / "studies", tmp_path / "out"
+    shutil.copytree(studies, mounted)
+    assert mura_batch("score", mounted, "--out", out, "--settle", 0).returncode == 3
+    assert manifest(out)["missing"] == 0
+    assert rows(out / "latest" / "missing.csv") == []
+    before = {row["study_uid"] for row in rows(out / "latest" / "studies.csv")}
+    for folder in sorted(path for path in mounted.iterdir() if path.is_dir())[1:]:
+        shutil.rmtree(folder)
+    assert mura_batch("score", mounted, "--out", out, "--settle", 0).returncode in {0, 3}
+    after = {row["study_uid"] for row in rows(out / "latest" / "studies.csv")}
+    missing = rows(out / "latest" / "missing.csv")
+    assert {row["study_uid"] for row in missing} == before - after
+    assert len(missing) == manifest(out)["missing"] > 0
+    counts = manifest(out)["counts"]
+    assert counts["found"] == counts["scored"] + counts["unchanged"] + counts["skipped"]
+
+
 def test_removing_a_run_folder_changes_no_later_run(
     studies: Path, scored: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

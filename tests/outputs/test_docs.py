@@ -12,6 +12,7 @@ from mura_batch.agreement.comparison import Comparison
 from mura_batch.agreement.truth import Matched, Truth
 from mura_batch.outputs.agreement_files import COLUMNS, agreement_values
 from mura_batch.outputs.manifest import RunManifest
+from mura_batch.outputs.missing_studies import COLUMNS
 from mura_batch.outputs.report.collect import LISTED_ROWS, SHOWN_STUDIES
 from mura_batch.outputs.tables import LONGEST_TEXT, TABLES
 from mura_batch.reasons import ADVICE
@@ -35,6 +36,10 @@ def names_under(heading: str, head: str) -> list[str]:
 @pytest.mark.parametrize("table", TABLES)
 def test_every_column_is_described_in_its_order(table: str) -> None:
     assert names_under(f"### `{table}.csv`", "column") == list(TABLES[table])
+
+
+def test_every_column_of_the_missing_studies_is_described() -> None:
+    assert names_under("### `missing.csv`", "column") == list(COLUMNS)
 
 
 def test_every_field_of_the_manifest_is_described() -> None:

@@ -30,6 +30,7 @@ def manifest() -> RunManifest:
         counts={"found": 10, "scored": 5, "unchanged": 2, "skipped": 3},
         skipped_by_reason={"header/truncated": 1, "study/duplicate": 2},
         studies_by_status={"scored": 4},
+        missing=2,
         seconds={"decode": {"busy": 1.25, "waiting": 0.5}},
         exit_code=3,
         disclaimer=DISCLAIMER,

@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mura_batch.atomic_files import write_atomic
 from mura_batch.errors import InputError, ModelError, OutputError, PlanError, RunnerError
 from mura_batch.model_card import Model
-from mura_batch.atomic_files import write_atomic
 from mura_batch.runtime.backend import Absent
 from mura_batch.runtime.cpu_answers import cpu_answers
 from mura_batch.runtime.nvidia.devices import Gpu
