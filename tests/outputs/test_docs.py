@@ -10,9 +10,9 @@ import pytest
 
 from mura_batch.agreement.comparison import Comparison
 from mura_batch.agreement.truth import Matched, Truth
+from mura_batch.outputs import missing_studies
 from mura_batch.outputs.agreement_files import COLUMNS, agreement_values
 from mura_batch.outputs.manifest import RunManifest
-from mura_batch.outputs.missing_studies import COLUMNS
 from mura_batch.outputs.report.collect import LISTED_ROWS, SHOWN_STUDIES
 from mura_batch.outputs.tables import LONGEST_TEXT, TABLES
 from mura_batch.reasons import ADVICE
@@ -39,7 +39,7 @@ def test_every_column_is_described_in_its_order(table: str) -> None:
 
 
 def test_every_column_of_the_missing_studies_is_described() -> None:
-    assert names_under("### `missing.csv`", "column") == list(COLUMNS)
+    assert names_under("### `missing.csv`", "column") == list(missing_studies.COLUMNS)
 
 
 def test_every_field_of_the_manifest_is_described() -> None:
