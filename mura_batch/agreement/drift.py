@@ -215,15 +215,15 @@ def _sentence(name: str, dates: Sequence[str], figures: Sequence[Figure], later:
     sums = later.rise if up else later.fall
     since = BASELINE_NIGHTS + max((n + 1 for n, value in enumerate(sums[:-1]) if value == 0), default=0)
     if isinstance(figures[0], Mix):
-        return f"{_WORDS.get(name, name)} has differed from the baseline since {dates[since]}."
+        return f"{WORDS.get(name, name)} has differed from the baseline since {dates[since]}."
     now, word = _pooled(figures[since:]), "higher" if up else "lower"
     shown = ("{:.1%}" if isinstance(figures[0], Count) else "{:.3f}").format
     return (
-        f"{_WORDS.get(name, name)} has been {word} since {dates[since]}: {shown(now)}, in the baseline {shown(level)}."
+        f"{WORDS.get(name, name)} has been {word} since {dates[since]}: {shown(now)}, in the baseline {shown(level)}."
     )
 
 
-_WORDS = {
+WORDS = {
     "abnormal": "The share of abnormal studies",
     "score": "The mean score of studies",
     "unreadable": "The share of unreadable files",

@@ -20,6 +20,7 @@ from mura_batch.errors import InputError
 from mura_batch.outputs.csv_tables import write_csv
 from mura_batch.outputs.read_tables import read_studies
 from mura_batch.records import StudyScore
+from mura_batch.store.run_folder import newest_run
 
 SHEET_NAME, SAMPLE_NAME = "sheet.csv", "sample.json"
 COLUMNS = ("study_uid", "accession", "region", "study_date", "label", "sampling_stratum", "sampling_probability")
@@ -49,7 +50,9 @@ def write_sample(out: Path, wanted: Wanted) -> Sample:
     calls; OutputError where the folder cannot be written."""
     if unknown := set(wanted.strata) - set(STRATA):
         raise InputError(f"--strata {', '.join(sorted(unknown))}: strata are {' and '.join(STRATA)}")
-    run = (out / "latest").resolve()
+    run = newest_run(out)
+    if run is None:
+        raise InputError(f"{out} has no run to draw from: run `mura-batch score` first")
     rows = _scored_rows(run)
     needed = _needed(rows, wanted, run)
     members = [_stratum_of(row, wanted.strata) for row in rows]
@@ -72,8 +75,6 @@ def write_sample(out: Path, wanted: Wanted) -> Sample:
 
 def _scored_rows(run: Path) -> list[StudyScore]:
     """One row for each study and region, the highest: a label has no side. Scores of any run stand in the latest."""
-    if not run.is_dir():
-        raise InputError(f"{run.parent} has no latest run to draw from: run `mura-batch score` first")
     highest: dict[tuple[str, str], StudyScore] = {}
     for row in read_studies(run):
         key = (row.study_uid, row.region)

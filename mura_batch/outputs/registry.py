@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from mura_batch.outputs.agreement_files import AgreementFiles
 from mura_batch.outputs.csv_tables import CsvTables
+from mura_batch.outputs.drift_file import DriftFile
 from mura_batch.outputs.jsonl_tables import JsonlTables
 from mura_batch.outputs.manifest import ManifestFile
 from mura_batch.outputs.report.render import ReportFile
@@ -14,7 +15,7 @@ from mura_batch.outputs.sink import OpenSink, RunEnd, RunInfo, Sink
 from mura_batch.records import InstanceScore, Skipped, StudyScore
 
 FORMATS: dict[str, OpenSink] = {"csv": CsvTables, "jsonl": JsonlTables}  # of the tables
-ALWAYS: tuple[OpenSink, ...] = (AgreementFiles, ManifestFile, ReportFile)  # in every run, after the tables
+ALWAYS: tuple[OpenSink, ...] = (AgreementFiles, ManifestFile, DriftFile, ReportFile)  # in every run, after the tables
 
 
 @contextmanager

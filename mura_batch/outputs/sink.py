@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -50,7 +50,8 @@ class RunEnd:
 
     finished: UTC, ISO 8601. counts: 'found', 'scored', 'unchanged' and 'skipped', in source files. skipped_by_reason:
     'stage/reason' -> files. studies_by_status: status -> study rows. seconds: part -> 'busy' and 'waiting'. comparison:
-    with the truth, None where none was given. missing: known studies of which this run sees no file.
+    with the truth, None where none was given. missing: known studies of which this run sees no file. new_skipped: of
+    skipped_by_reason, those that no earlier run met.
     """
 
     finished: str
@@ -61,6 +62,7 @@ class RunEnd:
     exit_code: int
     comparison: Comparison | None = None
     missing: int = 0
+    new_skipped: dict[str, int] = field(default_factory=dict)
 
 
 class Sink(Protocol):

@@ -21,6 +21,7 @@ from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker.pool import DecodePool
 from mura_batch.errors import ExitCode, InputError
 from mura_batch.model_card import CARD_NAME, Model
+from mura_batch.outputs.drift_file import read_alarms
 from mura_batch.outputs.manifest import RunManifest, check_identity, manifest_of
 from mura_batch.outputs.missing_studies import write_missing
 from mura_batch.outputs.registry import open_sinks
@@ -178,10 +179,12 @@ class _Run:
             exit_code=int(ExitCode.INPUT_UNREADABLE if tally.new_unreadable else ExitCode.OK),
             comparison=compare(self.request.truth, tally.matching) if tally.matching and self.request.truth else None,
             missing=missing,
+            new_skipped=dict(tally.new_skipped),
         )
 
 
 def _summary(tally: Tally, missing: int, final: Path) -> str:
+    """Of the published run; one more line for each alarm of drift."""
     line = (
         f"mura-batch: {tally.scored} images scored, {tally.unchanged} unchanged, {tally.skipped.total()} skipped, "
         f"{sum(tally.studies.values())} study rows: {final / 'report.html'}"
@@ -190,4 +193,4 @@ def _summary(tally: Tally, missing: int, final: Path) -> str:
         line += f"; {tally.new_unreadable} files could not be read: see {final / 'skipped.csv'}"
     if missing:
         line += f"; {missing} known studies are missing: see {final / 'missing.csv'}"
-    return line
+    return "\n".join([line, *(f"mura-batch: drift: {alarm}" for alarm in read_alarms(final))])

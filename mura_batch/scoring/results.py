@@ -22,6 +22,7 @@ class Tally:
     unchanged: int = 0
     skipped: Counter[str] = field(default_factory=Counter)  # 'stage/reason' -> files
     studies: Counter[str] = field(default_factory=Counter)  # status -> rows
+    new_skipped: Counter[str] = field(default_factory=Counter)  # of skipped, those that no earlier run met
     new_unreadable: int = 0  # files that this run was the first to fail on
     matching: Matching | None = None  # with the truth, where there is one
 
@@ -33,6 +34,7 @@ class Tally:
 
     def skip(self, skip: Skipped, *, is_new: bool) -> None:
         self.skipped[f"{skip.stage}/{skip.reason}"] += 1
+        self.new_skipped[f"{skip.stage}/{skip.reason}"] += is_new
         self.new_unreadable += skip.reason in UNREADABLE and is_new
 
     def study(self, row: StudyScore) -> None:

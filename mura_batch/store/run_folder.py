@@ -65,6 +65,12 @@ class RunFolder:
         return final
 
 
+def newest_run(out: Path) -> Path | None:
+    """Folder of the newest published run, None where there is none."""
+    names = [path.name for path in (out / "runs").glob("[!.]*") if path.is_dir()]
+    return out / "runs" / max(names) if names else None
+
+
 def is_published(out: Path, name: str) -> bool:
     """Whether the folder of a run has its name."""
     return (out / "runs" / name).is_dir()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mura_batch.agreement.clusters import FEWEST_PATIENTS
 from mura_batch.agreement.curves import FEW
+from mura_batch.agreement.drift import BASELINE_NIGHTS, RUN_LENGTH
 from mura_batch.agreement.kappa import DRAWS, cohen_kappa_score
 from mura_batch.agreement.published import KAPPA
 
@@ -31,6 +32,8 @@ def test_the_rules_of_the_page_name_the_programs_numbers() -> None:
     assert f"{DRAWS:,} draws" in PAGE
     assert f"With fewer than {FEWEST_PATIENTS} patients" in PAGE
     assert f"than {FEW} patients in a class" in PAGE
+    assert f"the first {BASELINE_NIGHTS} nights" in PAGE
+    assert f"every {RUN_LENGTH:,.0f} nights" in PAGE
 
 
 def test_the_two_standard_errors_of_the_page_differ() -> None:

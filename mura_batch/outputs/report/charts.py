@@ -115,6 +115,24 @@ def roc(fpr: NDArray[np.float64], tpr: NDArray[np.float64], threshold: tuple[flo
     return f'<svg class="chart roc" viewBox="{box}" role="img" aria-label="{words}">{"".join(out)}</svg>'
 
 
+def control_chart(values: Sequence[float], alarms: Sequence[bool], limit: float, words: str) -> str:
+    """values: [nights] around 0, drawn to twice the limits; alarms: nights that are marked."""
+
+    def place(n: int, value: float) -> tuple[float, float]:
+        shown = max(-2 * limit, min(2 * limit, value))
+        return round(2 + 96 * (n + 0.5) / max(1, len(values)), 2), round(30 - 14 * shown / limit, 1)
+
+    lines = [
+        f'<line class="{kind}" x1="2%" x2="98%" y1="{y}" y2="{y}"/>'
+        for kind, y in (("axis", 30), ("mark", 16), ("mark", 44))
+    ]
+    points = [place(n, value) for n, value in enumerate(values)]
+    for (x, y), alarm in zip(points, alarms, strict=True):
+        kind, radius = ("abnormal", 3) if alarm else ("reader", 1.5)
+        lines.append(f'<circle class="{kind}" cx="{x}%" cy="{y}" r="{radius}"/>')
+    return _svg("control", 60, "".join(lines), words)
+
+
 def _at(share: float) -> str:
     return f"{100 * min(max(share, 0.0), 1.0):.2f}%"
 

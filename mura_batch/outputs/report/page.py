@@ -18,6 +18,7 @@ from mura_batch.outputs.manifest import MANIFEST_NAME, RunManifest
 from mura_batch.outputs.report.agreement_view import AgreementView
 from mura_batch.outputs.report.card_figures import card_figures
 from mura_batch.outputs.report.collect import Picture
+from mura_batch.outputs.report.drift_view import DriftView
 from mura_batch.outputs.report.file_flow import Step
 from mura_batch.outputs.report.numbers import estimate, number
 from mura_batch.outputs.report.region_overview import RegionLine
@@ -67,6 +68,7 @@ class ReportData:
     histogram: str  # SVG, '' where no study was scored
     comparison: Comparison | None
     agreement: AgreementView | None
+    drift: DriftView | None  # None where the run has no drift.json
 
     @property
     def unreadable(self) -> int:

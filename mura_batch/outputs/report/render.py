@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Self
 
 from mura_batch.agreement.comparison import Comparison, compare
+from mura_batch.agreement.drift import Drift
 from mura_batch.agreement.truth import Matching, Truth
 from mura_batch.atomic_files import atomic_writer
 from mura_batch.errors import InputError
 from mura_batch.model_card import CARD_NAME, ModelCard, parse_card
 from mura_batch.outputs.agreement_files import manifest_values, read_stored_truth, write_agreement
+from mura_batch.outputs.drift_file import read_drift
 from mura_batch.outputs.manifest import RunManifest, manifest_of, read_manifest, write_manifest
 from mura_batch.outputs.report import charts
 from mura_batch.outputs.report.agreement_view import view_of
 from mura_batch.outputs.report.collect import Picture, ReportRows
+from mura_batch.outputs.report.drift_view import drift_view
 from mura_batch.outputs.report.file_flow import steps_of
 from mura_batch.outputs.report.page import ReportData, StudyCard, Totals, render
 from mura_batch.outputs.sink import RunEnd, RunInfo
@@ -50,7 +53,8 @@ class ReportFile:
         self._rows.skip(skip)
 
     def finish(self, end: RunEnd) -> None:
-        data = _report_data(manifest_of(self._run, end), self._run.model.card, self._rows, end.comparison)
+        manifest, drift = manifest_of(self._run, end), read_drift(self._run.folder)
+        data = _report_data(manifest, self._run.model.card, self._rows, end.comparison, drift)
         _write(data, self._run.read_picture, self._run.folder / REPORT_NAME)
 
 
@@ -70,7 +74,7 @@ def render_report_file(run_folder: Path, truth: Truth | None) -> Path:
         comparison = compare(used, matching) if used is not None and matching is not None else None
         if comparison is not None:
             manifest = replace(manifest, agreement=manifest_values(comparison))
-        data = _report_data(manifest, card, rows, comparison)
+        data = _report_data(manifest, card, rows, comparison, read_drift(run_folder))
     except (KeyError, ValueError) as error:
         raise InputError(
             f"{run_folder}: a file of the run is not as it was written ({error!r}); score again"
@@ -91,7 +95,9 @@ def _write(data: ReportData, read: ReadPicture, path: Path) -> None:
             file.write(piece)
 
 
-def _report_data(manifest: RunManifest, card: ModelCard, rows: ReportRows, comparison: Comparison | None) -> ReportData:
+def _report_data(
+    manifest: RunManifest, card: ModelCard, rows: ReportRows, comparison: Comparison | None, drift: Drift | None
+) -> ReportData:
     threshold = float(manifest.model["threshold"])
     listed = rows.listed()
     labels = comparison.labels if comparison is not None else {}
@@ -109,6 +115,7 @@ def _report_data(manifest: RunManifest, card: ModelCard, rows: ReportRows, compa
         histogram=charts.histogram(rows.bins[False], rows.bins[True], threshold) if rows.scored else "",
         comparison=comparison,
         agreement=view_of(comparison.agreement, threshold) if comparison and comparison.agreement else None,
+        drift=drift_view(drift) if drift is not None else None,
     )
 
 

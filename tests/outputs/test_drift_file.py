@@ -1,0 +1,113 @@
+"""drift.json: what each run adds, and what a person reads of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mura_batch.agreement.drift import BASELINE_NIGHTS, Count, Mean, Mix, Night
+from mura_batch.errors import InputError
+from mura_batch.outputs.drift_file import DRIFT_NAME, DriftFile, read_drift, write_drift
+from mura_batch.outputs.report.drift_view import drift_view
+from mura_batch.outputs.sink import RunEnd, RunInfo
+from mura_batch.records import InstanceScore, StudyScore
+
+RunInfoMaker = Callable[..., RunInfo]
+
+
+@pytest.fixture
+def night(
+    tmp_path: Path, run_info: RunInfoMaker, image: Callable[..., InstanceScore], study: Callable[..., StudyScore]
+) -> Callable[..., dict[str, Any]]:
+    """Runs the output over one night of OUT and returns its drift.json."""
+
+    def run(number: int, scores: list[float], skipped: dict[str, int] | None = None, *, reused: bool = False) -> Any:
+        name = f"2026-{number:04}"
+        folder = tmp_path / "runs" / f".{name}.partial"
+        folder.mkdir(parents=True)
+        info = replace(run_info(folder), name=name)
+        with DriftFile(info) as sink:
+            for n, score in enumerate(scores):
+                picture = image(f"{number}/{n}.dcm", score, reused=reused)
+                sink.study(study(study_uid=f"1.{number}.{n}", score=score, abnormal=score > 0.5), [picture])
+            sink.finish(RunEnd("", {}, {}, {}, {}, 0, new_skipped=skipped or {}))
+        return json.loads((folder.rename(tmp_path / "runs" / name) / DRIFT_NAME).read_text())
+
+    return run
+
+
+def test_a_night_holds_what_is_new_in_it(night: Callable[..., dict[str, Any]]) -> None:
+    first = night(1, [0.2, 0.9], {"header/truncated": 1, "header/not_an_image": 1})
+    (only,) = first["nights"]
+    assert only["figures"]["abnormal"] == {"hits": 1, "n": 2}
+    assert only["figures"]["score"] == pytest.approx({"total": 1.1, "squares": 0.85, "n": 2})
+    assert only["figures"]["unreadable"] == {"hits": 1, "n": 4}
+    assert only["figures"]["skipped"] == {"hits": 2, "n": 4}
+    assert only["figures"]["regions"] == {"counts": {"wrist": 2}}
+    assert only["figures"]["flagged"] == {"hits": 2, "n": 2}
+    assert "so far there are 1" in first["why_no_charts"]
+
+
+def test_a_night_without_news_is_none(night: Callable[..., dict[str, Any]]) -> None:
+    night(1, [0.2])
+    assert [one["run"] for one in night(2, [0.2], reused=True)["nights"]] == ["2026-0001"]
+    assert [one["run"] for one in night(3, [0.3])["nights"]] == ["2026-0001", "2026-0003"]
+
+
+def test_a_drift_of_the_last_nights_is_one_sentence(night: Callable[..., dict[str, Any]]) -> None:
+    rng = np.random.default_rng(3)
+    for number in range(BASELINE_NIGHTS + 12):
+        share = 0.2 if number < BASELINE_NIGHTS + 4 else 0.6
+        last = night(number, np.where(rng.random(25) < share, 0.8, 0.3).tolist())
+    assert last["baseline"]["first"] == "2026-02-01"
+    assert [
+        alarm for alarm in last["alarms"] if alarm.startswith("The share of abnormal studies has been higher since")
+    ]
+    assert {series["name"] for series in last["series"]} >= {"abnormal", "score", "unreadable", "skipped", "regions"}
+
+
+def _nights(n: int) -> list[Night]:
+    figures = {
+        "abnormal": Count(10, 40), "score": Mean(12.0, 5.0, 40), "regions": Mix((("hand", 20), ("wrist", 20))),
+    }  # fmt: skip
+    return [Night(f"run {k}", "2026-02-01", "m", figures) for k in range(n)]
+
+
+def test_nights_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    write_drift(tmp_path, _nights(BASELINE_NIGHTS + 3))
+    drift = read_drift(tmp_path)
+    assert drift is not None
+    assert [series.name for series in drift.series] == ["abnormal", "score", "regions"]
+    assert read_drift(tmp_path / "nothing") is None
+
+
+def test_the_page_gets_a_drawing_for_each_series(tmp_path: Path) -> None:
+    write_drift(tmp_path, _nights(BASELINE_NIGHTS + 3))
+    drift = read_drift(tmp_path)
+    assert drift is not None
+    view = drift_view(drift)
+    assert [(row.last, row.baseline) for row in view.rows] == [("25.0%", "25.0%"), ("0.300", "0.300"), ("", "")]
+    assert all(row.drawing.count("<circle") == 3 for row in view.rows)
+    assert view.alarms == ()
+
+
+def test_too_few_nights_are_one_sentence_without_charts(tmp_path: Path) -> None:
+    write_drift(tmp_path, _nights(3))
+    drift = read_drift(tmp_path)
+    assert drift is not None
+    assert drift_view(drift).rows == ()
+    assert "so far there are 3" in drift_view(drift).why
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"nights": [{}]}', '{"nights": [{"run": "a"}]}'])
+def test_a_damaged_file_says_how_to_fix_it(tmp_path: Path, text: str) -> None:
+    (tmp_path / DRIFT_NAME).write_text(text)
+    with pytest.raises(InputError, match="remove it") as error:
+        read_drift(tmp_path)
+    assert "\n" not in str(error.value)
