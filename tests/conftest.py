@@ -8,17 +8,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from record_builders import build_instance, build_score
 
-from mura_batch.records import (
-    Decoded,
-    Instance,
-    InstanceScore,
-    Laterality,
-    PixelDecisions,
-    Region,
-    RegionFinding,
-    SourceFile,
-)
+from mura_batch.records import Instance, InstanceScore, Laterality, Region, RegionFinding
 
 # How long an example takes tells of the machine, not of the code: timing is for the benchmarks.
 settings.register_profile("untimed", deadline=None)
@@ -48,9 +40,6 @@ def fracatlas() -> Path:
     return _shared_folder("fracatlas")
 
 
-DECISIONS = PixelDecisions("native", 1, "none", "full range", None, None, "as stored", "MONOCHROME2", 1.0)
-
-
 @pytest.fixture
 def make_instance() -> Callable[..., Instance]:
     """make_instance(path, study, sop=path, patient=..., region=..., side=...)"""
@@ -64,24 +53,10 @@ def make_instance() -> Callable[..., Instance]:
         region: Region = Region.HAND,
         side: Laterality = Laterality.UNKNOWN,
     ) -> Instance:
-        return Instance(
-            source=SourceFile(path, 1000, 1_700_000_000_000_000_000, 1),
-            sop_instance_uid=sop or f"1.2.3.{path}",
-            sop_class_uid="1.2.840.10008.5.1.4.1.1.1.1",
-            study_uid=study,
-            series_uid="1.2.9",
-            patient_key=patient,
-            accession="A1",
-            study_date="20260101",
-            modality="DX",
-            region=RegionFinding(region, "code", "85562004", "high"),
-            laterality=side,
-            view_position="PA",
-            transfer_syntax="1.2.840.10008.1.2.1",
-            photometric="MONOCHROME2",
-            rows=2000,
-            columns=1600,
-            bits_stored=12,
+        finding = RegionFinding(region, "code", "85562004", "high")
+        sop_uid = sop or f"1.2.3.{path}"
+        return build_instance(
+            path, study, sop_instance_uid=sop_uid, patient_key=patient, region=finding, laterality=side
         )
 
     return make
@@ -90,10 +65,4 @@ def make_instance() -> Callable[..., Instance]:
 @pytest.fixture
 def make_score() -> Callable[..., InstanceScore]:
     """make_score(instance, probability, reused=False)"""
-
-    def make(instance: Instance, probability: float, *, reused: bool = False, content: str = "") -> InstanceScore:
-        return InstanceScore(
-            Decoded(instance, content or f"hash-of-{instance.source.path}", DECISIONS), probability, reused
-        )
-
-    return make
+    return build_score

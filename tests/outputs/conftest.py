@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from record_builders import build_instance, build_score
 
 from mura_batch.model_card import Model, ModelCard
 from mura_batch.outputs.sink import RunInfo
 from mura_batch.preprocess import InputSpec
 from mura_batch.records import (
-    Decoded,
-    Instance,
     InstanceScore,
     Laterality,
-    PixelDecisions,
     Reason,
     Region,
     RegionFinding,
@@ -70,29 +68,17 @@ def image() -> ScoreMaker:
         values: dict[str, Any] = {
             "source": _source(path),
             "sop_instance_uid": f"1.2.{path}",
-            "sop_class_uid": "1.2.840.10008.5.1.4.1.1.1.1",
-            "study_uid": "1.2.3",
             "series_uid": "1.2.3.1",
             "patient_key": "0123456789",
             "accession": "00042",
             "study_date": "20240131",
-            "modality": "DX",
             "region": RegionFinding(Region.WRIST, "code", "T-15460", "high"),
             "laterality": Laterality.RIGHT,
-            "view_position": "PA",
-            "transfer_syntax": "1.2.840.10008.1.2.1",
-            "photometric": "MONOCHROME2",
-            "rows": 2000,
-            "columns": 1600,
-            "bits_stored": 12,
         }
-        decisions = PixelDecisions(
-            decoder="native", reduction=1, modality_transform="none", voi="window linear", window_center=-500.0,
-            window_width=2000.5, polarity="as stored", polarity_reason="Photometric Interpretation MONOCHROME2",
-            pixel_aspect=1.0, flags=("window from the first of two",),
+        return build_score(
+            build_instance(path, "1.2.3", **{**values, **other}), probability, reused=reused, content="ab" * 32,
+            voi="window linear", window_center=-500.0, window_width=2000.5, flags=("window from the first of two",),
         )  # fmt: skip
-        instance = Instance(**{**values, **other})
-        return InstanceScore(Decoded(instance, "ab" * 32, decisions), probability, reused)
 
     return make
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from record_builders import build_decisions
 
 from mura_batch.dicom.worker.pool import Item
 from mura_batch.errors import RunnerError, StrictError
-from mura_batch.records import Decoded, Instance, PixelDecisions, Reason, Stage, skip_instance
+from mura_batch.records import Decoded, Instance, Reason, Stage, skip_instance
 from mura_batch.runtime import inference_stream as device_stream
 from mura_batch.runtime.runner import Outputs
 from mura_batch.scoring import score_stream as scoring_stream
@@ -22,7 +23,7 @@ from mura_batch.store.ledger import Ledger
 from mura_batch.store.seen_files import Recall
 
 KEY = Key("model", "settings")
-DECISIONS = PixelDecisions("native", 1, "none", "full range", None, None, "as stored", "MONOCHROME2", 1.0)
+DECISIONS = build_decisions()
 MakeInstance = Callable[..., Instance]
 
 

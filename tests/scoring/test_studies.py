@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from record_builders import build_instance, build_score
 
 from mura_batch.records import (
     Instance,
@@ -14,6 +15,7 @@ from mura_batch.records import (
     Laterality,
     Reason,
     Region,
+    RegionFinding,
     Skipped,
     SourceFile,
     Stage,
@@ -199,23 +201,10 @@ def test_an_image_that_names_no_patient_is_no_conflict(make_instance: MakeInstan
 
 @given(st.lists(st.tuples(st.sampled_from(list(Region)), st.sampled_from(list(Laterality))), min_size=1, max_size=12))
 def test_every_radiograph_is_counted_in_exactly_one_row(parts: list[tuple[Region, Laterality]]) -> None:
-    from mura_batch.records import Decoded, PixelDecisions, RegionFinding
-
-    decisions = PixelDecisions("native", 1, "none", "full range", None, None, "as stored", "", 1.0)
     scored = tuple(
-        InstanceScore(
-            Decoded(
-                Instance(
-                    SourceFile(str(n), 1, 1, 1), str(n), "", "1.2", "", "", "", "", "DX", RegionFinding(region),
-                    side, "", "", "", 1, 1, 12,
-                ),
-                str(n),
-                decisions,
-            ),
-            n / 12,
-        )
+        build_score(build_instance(str(n), region=RegionFinding(region), laterality=side), n / 12)
         for n, (region, side) in enumerate(parts)
-    )  # fmt: skip
+    )
     rows = aggregate(StudyFiles("1.2", scored, (), ()), 0.5)
     assert sorted(image.probability for _, images in rows for image in images) == [s.probability for s in scored]
     assert all(row.scored == len(images) for row, images in rows)

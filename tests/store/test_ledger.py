@@ -194,24 +194,24 @@ def test_what_was_committed_before_a_kill_is_there_after_it(tmp_path: Path) -> N
         """
         import sys, itertools
         from pathlib import Path
-        from mura_batch.records import *
+        from record_builders import build_instance, build_score
         from mura_batch.store.key import Key
         from mura_batch.store.ledger import Ledger
-        decisions = PixelDecisions("native", 1, "none", "full range", None, None, "as stored", "", 1.0)
         with Ledger(Path(sys.argv[1])) as ledger:
             ledger.runs.begin("killed", Path(sys.argv[1]))
             for n in itertools.count():
-                source = SourceFile(f"{n:06}", 1, 1, 1)
-                i = Instance(source, str(n), "", "1.2", "", "", "", "", "DX", RegionFinding(Region.HAND),
-                             Laterality.LEFT, "", "", "", 1, 1, 12)
+                i = build_instance(f"{n:06}")
                 ledger.files.put_header(i, "intake")
-                score = InstanceScore(Decoded(i, f"h{n}", decisions), n / 1e6)
+                score = build_score(i, n / 1e6, content=f"h{n}")
                 ledger.scores.commit([(score, b"picture %d" % n)], [], Key("model", "settings"))
                 print(n, flush=True)
         """
     )
     with subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path / "l")], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, str(tmp_path / "l")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     ) as child:
         assert child.stdout is not None
         announced = [int(child.stdout.readline()) for _ in range(20)][-1]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from record_builders import build_instance, build_score
 
 from mura_batch.agreement.truth import Truth
 from mura_batch.model_card import CARD_NAME, ModelCard
@@ -22,11 +23,9 @@ from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.preprocess import InputSpec
 from mura_batch.records import (
     MURA_REGIONS,
-    Decoded,
     Instance,
     InstanceScore,
     Laterality,
-    PixelDecisions,
     Reason,
     Region,
     RegionFinding,
@@ -86,36 +85,28 @@ class Run:
 
 def make_instance(n: int, k: int, region: Region, side: Laterality) -> Instance:
     """The k-th radiograph of the n-th study."""
-    return Instance(
+    return build_instance(
+        study=f"1.2.826.0.1.{n}",
         source=SourceFile(f"PA{n:03}/ST1/IM{k}", 1_000_000, 1_767_225_600_000_000_000, 1),
         sop_instance_uid=f"1.2.826.0.1.{n}.{k}",
-        sop_class_uid="1.2.840.10008.5.1.4.1.1.1.1",
-        study_uid=f"1.2.826.0.1.{n}",
         series_uid=f"1.2.826.0.1.{n}.0",
         patient_key=hashlib.sha256(f"patient {n}".encode()).hexdigest()[:10],
         accession=f"ACC{n:05}",
         study_date="20260131",
-        modality="DX",
         region=RegionFinding(region, "code", "85562004", "high"),
         laterality=side,
         view_position="PA" if k == 1 else "LL",
-        transfer_syntax="1.2.840.10008.1.2.1",
         photometric="MONOCHROME1" if n % 2 else "MONOCHROME2",
-        rows=2000,
-        columns=1600,
-        bits_stored=12,
     )
 
 
 def make_score(instance: Instance, probability: float, *, reused: bool = False) -> InstanceScore:
-    inverted = instance.photometric == "MONOCHROME1"
-    decisions = PixelDecisions(
-        decoder="native", reduction=1, modality_transform="none", voi="window linear", window_center=2048.0,
-        window_width=4096.0, polarity="inverted" if inverted else "as stored",
-        polarity_reason=f"Photometric Interpretation {instance.photometric}", pixel_aspect=1.0,
-    )  # fmt: skip
     content = hashlib.sha256(instance.source.path.encode()).hexdigest()
-    return InstanceScore(Decoded(instance, content, decisions), probability, reused)
+    return build_score(
+        instance, probability, reused=reused, content=content, voi="window linear", window_center=2048.0,
+        window_width=4096.0, polarity="inverted" if instance.photometric == "MONOCHROME1" else "as stored",
+        polarity_reason=f"Photometric Interpretation {instance.photometric}",
+    )  # fmt: skip
 
 
 def make_study(scores: list[InstanceScore]) -> StudyScore:
