@@ -227,6 +227,7 @@ class PixelDecisions:
     polarity_reason: str
     pixel_aspect: float  # pixel height over pixel width
     flags: tuple[str, ...] = ()
+    voi_scores: tuple[tuple[str, float], ...] = ()  # --voi-check: (voi, probability), the picture's own first
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +237,7 @@ class Decoded:
     instance: Instance
     content_hash: str
     decisions: PixelDecisions
+    is_alternative: bool = False  # --voi-check: another VOI transform; its score is compared and not kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ class ScoreOptions:
     region_unknown: str
     anatomy: Path | None
     voi: str
+    voi_check: bool
     settle: float
     format: tuple[str, ...]
     dry_run: bool
@@ -115,6 +116,11 @@ def _formats() -> tuple[str, ...]:
     default="auto",
     help="Which grey-level window of an image is used.",
 )
+@option(
+    "--voi-check",
+    is_flag=True,
+    help="Score each image by window, VOI LUT and percentiles, and name those that differ; up to three times the work.",
+)
 @option("--settle", type=click.FloatRange(0), default=60.0, help="Seconds since a file was last changed, at least.")
 @option("--format", type=NameList(_formats), default="csv", help="Formats of the tables, by comma: csv, jsonl.")
 @option("--dry-run", is_flag=True, help="Print what would be scored and skipped; decode nothing.")
@@ -173,6 +179,7 @@ def _policy(options: ScoreOptions) -> IntakePolicy:
         regions=tuple(Region(name) for name in options.regions),
         score_unknown_region=options.region_unknown == "score",
         voi=options.voi,
+        voi_check=options.voi_check,
         settle_seconds=options.settle,
         site_terms=load_site_terms(options.anatomy) if options.anatomy else (),
     )

@@ -18,6 +18,7 @@ class IntakePolicy:
     regions: tuple[Region, ...] = MURA_REGIONS
     score_unknown_region: bool = False
     voi: str = "auto"
+    voi_check: bool = False  # score each picture by its window, its VOI LUT and its percentiles, too
     settle_seconds: float = 60.0
     max_pixels: int = 64_000_000  # the largest flat panels give 4300 x 4300 = 18.5 million
     max_file_bytes: int = 1 << 30

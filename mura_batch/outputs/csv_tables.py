@@ -57,7 +57,7 @@ class CsvTables:
         self._writers["studies"].writerow(map(_cell, study_values(row, self._model)))
         write = self._writers["images"].writerow
         for image in images:
-            identity, *of_device, result = image_values(image, row.row_key)
+            identity, *of_device, result = image_values(image, row)
             cells = [*map(_cell, identity)]
             for group in of_device:
                 cells.extend(_cells(*group))

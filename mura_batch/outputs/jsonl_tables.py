@@ -44,7 +44,7 @@ class JsonlTables:
     def study(self, row: StudyScore, images: Sequence[InstanceScore]) -> None:
         self._write("studies", study_values(row, self._model))
         for image in images:
-            self._write("images", chain.from_iterable(image_values(image, row.row_key)))
+            self._write("images", chain.from_iterable(image_values(image, row)))
 
     def skip(self, skip: Skipped) -> None:
         self._write("skipped", skip_values(skip))

@@ -10,6 +10,7 @@ from mura_batch.records import (
     SCHEMA_VERSION,
     InstanceScore,
     Laterality,
+    PixelDecisions,
     Reason,
     Region,
     Skipped,
@@ -44,7 +45,7 @@ TABLES: dict[str, dict[str, Kind]] = {
         "columns": _I, "bits_stored": _I, "transfer_syntax": _C, "decoder": _C, "reduction": _I,
         "modality_transform": _C, "voi": _C, "window_center": _N, "window_width": _N, "polarity": _C,
         "polarity_reason": _C, "pixel_aspect": _N, "flags": _T, "probability": _N, "reused": _B, "content_hash": _T,
-        "row_key": _T,
+        "row_key": _T, "voi_check": _T,
     },
     "skipped": {
         "schema_version": _C, "file": _T, "file_key": _T, "stage": _C, "reason": _C, "detail": _T, "advice": _C,
@@ -69,9 +70,9 @@ def study_values(s: StudyScore, model: str) -> Values:
     )  # fmt: skip
 
 
-def image_values(score: InstanceScore, row_key: str) -> tuple[Values, ...]:
+def image_values(score: InstanceScore, row: StudyScore) -> tuple[Values, ...]:
     """A row of `images` in five groups. The three in the middle differ little among the images of one device: a format
-    may cache their text."""
+    may cache their text. row: of the study, into which the image is averaged."""
     i, d, r = score.instance, score.decoded.decisions, score.instance.region
     source = i.source
     return (
@@ -82,8 +83,17 @@ def image_values(score: InstanceScore, row_key: str) -> tuple[Values, ...]:
             d.decoder, d.reduction, d.modality_transform, d.voi, d.window_center, d.window_width, d.polarity,
             d.polarity_reason, d.pixel_aspect,
         ),
-        (flags_of(score), score.probability, score.reused, score.decoded.content_hash, row_key),
+        (
+            flags_of(score), score.probability, score.reused, score.decoded.content_hash, row.row_key,
+            voi_check(d, row.threshold),
+        ),
     )  # fmt: skip
+
+
+def voi_check(decisions: PixelDecisions, threshold: float) -> str:
+    """The scores by VOI transform where they fall on different sides of the threshold, else ''."""
+    sides = {score > threshold for _, score in decisions.voi_scores}
+    return "; ".join(f"{voi} {score:.3f}" for voi, score in decisions.voi_scores) if len(sides) > 1 else ""
 
 
 def flags_of(score: InstanceScore) -> str:

@@ -36,6 +36,8 @@ def score_key(model: Model, policy: IntakePolicy, precision: str) -> Key:
     """Names what a score depends on besides the file: the model, how pictures are made for it, and the arithmetic."""
     arithmetic = f"int8 {model.int8_hash}" if precision == "int8" else precision
     settings = {"input": asdict(model.card.input), "voi": policy.voi, "precision": arithmetic, "pixels": PIXELS_VERSION}
+    if policy.voi_check:  # such scores come with those of other VOI transforms
+        settings["voi_check"] = True
     return Key(model.hash, _digest(settings))
 
 

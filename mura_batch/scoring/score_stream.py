@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -60,6 +61,7 @@ class Stream:
         self._in_flight: deque[list[Prepared]] = deque()
         self._scored: list[Scored] = []  # not committed yet
         self._failed: list[Skipped] = []  # likewise
+        self._alternatives: dict[str, list[tuple[str, float]]] = {}  # of pictures still under way: (voi, score)
         self._committed = time.perf_counter()
         self._strict = False
 
@@ -94,11 +96,17 @@ class Stream:
     def _store(self, batch: list[Prepared], out: Outputs) -> None:
         finite = np.isfinite(out.probability)
         for n, (decoded, pixels) in enumerate(batch):
+            path = decoded.instance.source.path
+            if decoded.is_alternative:  # comes before the picture itself
+                if finite[n]:
+                    self._alternatives.setdefault(path, []).append((decoded.decisions.voi, float(out.probability[n])))
+                continue
+            others = self._alternatives.pop(path, [])
             if not finite[n]:
                 detail = "the model's output is not a finite number"
                 self._fail(skip_instance(decoded.instance, Stage.SCORE, Reason.NOT_FINITE, detail))
                 continue
-            score = InstanceScore(decoded, float(out.probability[n]))
+            score = _with_voi_scores(InstanceScore(decoded, float(out.probability[n])), others)
             self._scored.append((score, encode_thumbnail(pixels, out.cam[n])))
             self._advance()
 
@@ -118,3 +126,12 @@ class Stream:
         self._scored, self._failed = [], []
         self._scores.commit(scored, failed, self._key)
         self._committed = time.perf_counter()
+
+
+def _with_voi_scores(score: InstanceScore, others: list[tuple[str, float]]) -> InstanceScore:
+    """others: of the picture by other VOI transforms; none without --voi-check."""
+    if not others:
+        return score
+    decisions = score.decoded.decisions
+    scores = ((decisions.voi, score.probability), *others)
+    return replace(score, decoded=replace(score.decoded, decisions=replace(decisions, voi_scores=scores)))

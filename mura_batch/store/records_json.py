@@ -108,7 +108,9 @@ def _checked(row: tuple[Any, ...]) -> dict[str, Any]:
 @lru_cache(maxsize=1024)  # the radiographs of one device differ in little but their windows
 def load_decisions(text: str) -> PixelDecisions:
     values, _ = _loads(text)
-    return PixelDecisions(**{**values, "flags": tuple(values["flags"])})
+    values["flags"] = tuple(values["flags"])
+    values["voi_scores"] = tuple((voi, score) for voi, score in values.get("voi_scores", ()))  # absent in older rows
+    return PixelDecisions(**values)
 
 
 def damaged(what: str, study_uid: str) -> LedgerError:

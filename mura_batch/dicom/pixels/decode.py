@@ -5,7 +5,7 @@ What the header claims is held against the file's and the codestream's own size 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,14 @@ from mura_batch.dicom.header.layout import Layout
 from mura_batch.dicom.header.parse import Header, parse_header
 from mura_batch.dicom.header.tags import Tags
 from mura_batch.dicom.pixels.codecs import DecodedFrame, decode_frame
-from mura_batch.dicom.pixels.description import describe, pixel_aspect
+from mura_batch.dicom.pixels.description import Description, describe, pixel_aspect
 from mura_batch.dicom.pixels.display import Rendering, display_table, grey_levels, looked_up
 from mura_batch.dicom.pixels.encapsulation import read_fragments
 from mura_batch.dicom.pixels.grid import Grid, restored
 from mura_batch.dicom.pixels.halve import HALF, halved, is_enough, is_same, table_of_sums
 from mura_batch.dicom.pixels.native import Patterns, bit_patterns, native_frame
 from mura_batch.dicom.pixels.padding import without_inner_padding
-from mura_batch.dicom.pixels.stored_bits import find_stored_bits, pattern_table, with_bits
+from mura_batch.dicom.pixels.stored_bits import StoredBits, find_stored_bits, pattern_table, with_bits
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.refused import Refused
 from mura_batch.dicom.syntax import CODECS
@@ -32,46 +32,102 @@ from mura_batch.records import PixelDecisions, Reason
 SAMPLE = 1 << 17  # pixels of a histogram: its percentiles are within a part in a thousand of those of all pixels
 
 
-def decode(
-    data: bytes | memoryview, policy: IntakePolicy, target_size: int
-) -> tuple[NDArray[np.uint8], float, PixelDecisions]:
+Shown = tuple[NDArray[np.uint8], float, PixelDecisions]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """Stored values of a file, and what showing them depends on.
+
+    patterns: [H, W] samples as they lie in memory, on the grid. table: from pattern to stored bits, None where they are
+    the same. histogram: [2 ** bits] of stored bits in the exposed part. aspect: of a pixel of the whole frame.
+    """
+
+    layout: Layout
+    patterns: Patterns
+    bits: StoredBits
+    table: Patterns | None
+    grid: Grid
+    histogram: NDArray[np.int64]
+    description: Description
+    aspect: float
+    decoder: str
+    flags: tuple[str, ...]
+    unread: tuple[str, ...]
+
+
+def decode(data: bytes | memoryview, policy: IntakePolicy, target_size: int) -> Shown:
     """data: the whole file. target_size: the longer side of the model input; 0 for the full resolution.
 
     Returns the display image [H, W] uint8, bone bright, not smaller than needed; the aspect of ITS pixels (height over
     width), by which `preprocess` gives a reduced picture the very shape of the whole one; and every decision. Raises
     Refused.
     """
+    return _show(_read(data, policy, target_size), policy.voi, target_size)
+
+
+def decode_each_voi(data: bytes | memoryview, policy: IntakePolicy, target_size: int) -> list[Shown]:
+    """As `decode`; behind its picture, those of the other VOI transforms that the file allows: its window, its VOI LUT,
+    percentiles."""
+    picture = _read(data, policy, target_size)
+    shown = [_show(picture, policy.voi, target_size)]
+    names = {shown[0][2].voi}
+    for voi, name in (("window", "window"), ("lut", "voi lut"), ("percentiles", "percentiles")):
+        try:
+            other = _show(picture, voi, target_size)
+        except Refused:
+            continue
+        if other[2].voi.startswith(name) and other[2].voi not in names:
+            names.add(other[2].voi)
+            shown.append(other)
+    return shown
+
+
+def _read(data: bytes | memoryview, policy: IntakePolicy, target: int) -> StoredPicture:
     header = parse_header(MemoryBytes(data), policy, whole=True)
     tags = Tags(header.elements)
     if header.elements.pixel_bytes is None:
         raise Refused(Reason.NO_PIXEL_DATA, "no Pixel Data (7FE0,0010)")
     layout = check_pixels(header, tags, policy)
-    frame = _frame(header, layout, target_size)
-    grid, patterns = frame.grid, bit_patterns(frame.stored)
-    sample = _sample(patterns, layout, tags, grid.reduction)
-    stored = find_stored_bits(layout, patterns, sample, frame.has_high_bit)
-    layout, table = with_bits(layout, stored), pattern_table(patterns.dtype, stored.bits, stored.shift, stored.clipped)
+    frame = _frame(header, layout, target)
+    patterns = bit_patterns(frame.stored)
+    sample = _sample(patterns, layout, tags, frame.grid.reduction)
+    bits = find_stored_bits(layout, patterns, sample, frame.has_high_bit)
+    layout, table = with_bits(layout, bits), pattern_table(patterns.dtype, bits.bits, bits.shift, bits.clipped)
     description = without_inner_padding(describe(tags, layout), patterns, table)
     sample = sample if table is None else table[sample]
-    histogram = np.bincount(sample.ravel(), minlength=1 << layout.bits_stored)
-    brightness, rendering = display_table(description, histogram, policy.voi)
-    if is_enough(layout, grid, target_size) and is_same(description, layout, brightness, histogram, stored.clipped):
-        brightness, patterns = table_of_sums(brightness), halved(patterns, stored.shift, layout.bits_stored)
+    return StoredPicture(
+        layout=layout,
+        patterns=patterns,
+        bits=bits,
+        table=table,
+        grid=frame.grid,
+        histogram=np.bincount(sample.ravel(), minlength=1 << layout.bits_stored),
+        description=description,
+        aspect=pixel_aspect(tags),
+        decoder=frame.decoder,
+        flags=(*frame.flags, *bits.flags, *description.flags),
+        unread=tuple(f"{keyword} cannot be read" for keyword in sorted(tags.broken)),
+    )
+
+
+def _show(picture: StoredPicture, voi: str, target: int) -> Shown:
+    p, layout, grid, patterns, table = picture, picture.layout, picture.grid, picture.patterns, picture.table
+    brightness, rendering = display_table(p.description, p.histogram, voi)
+    halves = is_enough(layout, grid, target) and not p.bits.clipped
+    if halves and is_same(p.description, layout, brightness, p.histogram):
+        brightness, patterns = table_of_sums(brightness), halved(patterns, p.bits.shift, layout.bits_stored)
         grid, table = HALF, None
     levels = grey_levels(brightness)
     shown = looked_up(levels if table is None else levels[table], patterns)
-    display = restored(shown, grid, layout.rows, layout.columns, target_size)
-    aspect = pixel_aspect(tags)
-    unread = tuple(f"{keyword} cannot be read" for keyword in sorted(tags.broken))
-    flags = (*frame.flags, *stored.flags, *description.flags, *rendering.flags, *unread)
-    decisions = replace(_decisions(rendering, frame.decoder, grid, aspect), flags=flags)
-    shown_aspect = aspect * (layout.rows / display.shape[0]) / (layout.columns / display.shape[1])
-    return display, shown_aspect, decisions
+    display = restored(shown, grid, layout.rows, layout.columns, target)
+    aspect = p.aspect * (layout.rows / display.shape[0]) / (layout.columns / display.shape[1])
+    return display, aspect, _decisions(p, rendering, grid)
 
 
-def _decisions(rendering: Rendering, decoder: str, grid: Grid, aspect: float) -> PixelDecisions:
+def _decisions(picture: StoredPicture, rendering: Rendering, grid: Grid) -> PixelDecisions:
     return PixelDecisions(
-        decoder=decoder,
+        decoder=picture.decoder,
         reduction=grid.reduction,
         modality_transform=rendering.modality_transform,
         voi=rendering.voi,
@@ -79,7 +135,8 @@ def _decisions(rendering: Rendering, decoder: str, grid: Grid, aspect: float) ->
         window_width=rendering.width,
         polarity=rendering.polarity,
         polarity_reason=rendering.polarity_reason,
-        pixel_aspect=aspect,
+        pixel_aspect=picture.aspect,
+        flags=(*picture.flags, *rendering.flags, *picture.unread),
     )
 
 

@@ -32,13 +32,13 @@ def is_enough(layout: Layout, grid: Grid, target: int) -> bool:
     return grid == WHOLE and even and 0 < 2 * FINE * target <= max(layout.rows, layout.columns)
 
 
-def is_same(d: Description, layout: Layout, shown: Table, histogram: NDArray[np.int64], clipped: bool) -> bool:
+def is_same(d: Description, layout: Layout, shown: Table, histogram: NDArray[np.int64]) -> bool:
     """Whether a mean of stored values shows what the mean of their grey levels does.
 
     Not where they are no numbers in order: with padding (PS3.3 C.7.5.1.1.2), or with a sign, whose patterns begin in
     the middle. Not where the table is steep, for what is in the picture. shown, histogram: of display_table.
     """
-    if clipped or d.padding is not None or layout.signed or layout.bits_allocated != 16 or layout.bits_stored > BITS:
+    if d.padding is not None or layout.signed or layout.bits_allocated != 16 or layout.bits_stored > BITS:
         return False
     cumulated = np.cumsum(histogram)
     low, high = np.searchsorted(cumulated, np.array([0.005, 0.995]) * cumulated[-1])

@@ -2,8 +2,8 @@
 
 Protocol over one socket. From the parent: the settings, then one Instance after another (pickled: the parent is
 trusted). To the parent: b'ready', then for each instance either a JSON object with `reason` and `detail`, or one with
-`hash`, `decisions` and `size`, followed by size x size raw bytes. Nothing that a process busy with hostile files says
-is unpickled.
+`hash`, `size` and a list of `decisions`, followed by size x size raw bytes for each of these: the picture first, then
+its alternatives (--voi-check). The parent unpickles nothing that this process sends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import sys
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +26,7 @@ from mura_batch.dicom.refused import Refused
 from mura_batch.preprocess import InputSpec, preprocess
 from mura_batch.records import Instance, PixelDecisions, Reason, SourceFile
 
-KEPT = 64 << 20  # bytes: radiographs have 5 to 40 MB; what a larger file took is given back
+REUSED = 64 << 20  # bytes of the buffer that is reused: radiographs have 5 to 40 MB; larger ones get their own
 READY = b"ready"
 Settings = tuple[Path, IntakePolicy, InputSpec]
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -37,27 +36,27 @@ def main() -> None:
     pipe = Connection(int(sys.argv[1]))
     settings: Settings = pipe.recv()
     buffer = Buffer()
-    _settle_down(settings[1].worker_memory)
+    _confine(settings[1].worker_memory)
     pipe.send_bytes(READY)
     while True:
         try:
             instance: Instance = pipe.recv()
         except EOFError:
             return
-        reason = _answer(pipe, instance, settings, buffer)
+        reason = _reply(pipe, instance, settings, buffer)
         if reason is Reason.WORKER_MEMORY:
-            return  # memory in pieces serves nobody: a fresh process goes on
+            return  # heap fragmented: exit, and the pool starts a new worker
 
 
-def _settle_down(memory: int) -> None:
-    """Dies with the parent, leaves Ctrl-C to it, keeps native chatter from its terminal, and may take only so much
-    memory."""
+def _confine(memory: int) -> None:
+    """This process dies with the parent, ignores Ctrl-C, writes nothing to the terminal, and may take `memory` bytes
+    of address space beyond its libraries."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
     _load_codecs()  # before the limit: libraries reserve address space as they load
     import resource
 
@@ -77,19 +76,21 @@ def _load_codecs() -> None:
         getattr(imagecodecs, f"{name}_decode")
 
 
-def _answer(pipe: Connection, instance: Instance, settings: Settings, buffer: Buffer) -> Reason | None:
+def _reply(pipe: Connection, instance: Instance, settings: Settings, buffer: Buffer) -> Reason | None:
+    """Decodes one file and sends the result; returns the reason where there is none."""
     root, policy, spec = settings
     try:
-        content_hash, decisions, picture = decode_file(root, instance, policy, spec, buffer)
+        content_hash, decoded = _decode_each(root, instance, policy, spec, buffer)
     except Refused as refused:
         return _refuse(pipe, refused.reason, refused.detail)
     except MemoryError:
         return _refuse(pipe, Reason.WORKER_MEMORY, f"decoding takes more than {policy.worker_memory >> 20} MiB")
     except Exception as error:  # noqa: BLE001 - a hostile file may raise anything; it becomes this file's reason
         return _refuse(pipe, Reason.UNDECODABLE_PIXELS, f"{type(error).__name__} while the pixels were read")
-    told: dict[str, Any] = {"hash": content_hash, "decisions": asdict(decisions), "size": spec.size}
-    pipe.send_bytes(json.dumps(told).encode())
-    pipe.send_bytes(picture.tobytes())
+    decisions = [asdict(made) for made, _ in decoded]
+    pipe.send_bytes(json.dumps({"hash": content_hash, "size": spec.size, "decisions": decisions}).encode())
+    for _, picture in decoded:
+        pipe.send_bytes(picture.tobytes())
     return None
 
 
@@ -99,14 +100,14 @@ def _refuse(pipe: Connection, reason: Reason, detail: str) -> Reason:
 
 
 class Buffer:
-    """Memory for a whole file, kept from one file to the next: fresh memory costs as much as reading into it."""
+    """Memory for a whole file, reused for the next one: fresh memory costs as much as reading into it."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
 
     def of(self, size: int) -> memoryview:
-        """size bytes; what was handed out before is overwritten."""
-        if size > KEPT:
+        """size bytes; the bytes returned before are overwritten."""
+        if size > REUSED:
             return memoryview(bytearray(size))
         if len(self._bytes) < size:
             self._bytes = bytearray(size)
@@ -117,11 +118,20 @@ def decode_file(
     root: Path, instance: Instance, policy: IntakePolicy, spec: InputSpec, buffer: Buffer | None = None
 ) -> tuple[str, PixelDecisions, NDArray[np.uint8]]:
     """(SHA-256 of the file in hex, decisions, model input [S, S] uint8). Raises Refused."""
-    from mura_batch.dicom.pixels.decode import decode
+    content_hash, decoded = _decode_each(root, instance, policy, spec, buffer or Buffer())
+    return content_hash, *decoded[0]
 
-    data = _read(root / instance.source.path, instance.source, buffer if buffer is not None else Buffer())
-    display, aspect, decisions = decode(data, policy, spec.size)
-    return hashlib.sha256(data).hexdigest(), decisions, preprocess(display, spec, aspect)
+
+def _decode_each(
+    root: Path, instance: Instance, policy: IntakePolicy, spec: InputSpec, buffer: Buffer
+) -> tuple[str, list[tuple[PixelDecisions, NDArray[np.uint8]]]]:
+    """(content hash, the picture and, with policy.voi_check, its alternatives)."""
+    from mura_batch.dicom.pixels.decode import decode, decode_each_voi
+
+    data = _read(root / instance.source.path, instance.source, buffer)
+    shown = decode_each_voi(data, policy, spec.size) if policy.voi_check else [decode(data, policy, spec.size)]
+    inputs = [(decisions, preprocess(display, spec, aspect)) for display, aspect, decisions in shown]
+    return hashlib.sha256(data).hexdigest(), inputs
 
 
 def _read(path: Path, source: SourceFile, buffer: Buffer) -> memoryview:
@@ -130,12 +140,12 @@ def _read(path: Path, source: SourceFile, buffer: Buffer) -> memoryview:
             info = os.fstat(file.fileno())
             if (info.st_size, info.st_mtime_ns) != (source.size, source.mtime_ns):
                 raise Refused(Reason.CHANGED_WHILE_READ, "the file changed since its header was read")
-            data, got = buffer.of(info.st_size), 0
-            while got < len(data):
-                count = file.readinto(data[got:])
+            data, at = buffer.of(info.st_size), 0
+            while at < len(data):
+                count = file.readinto(data[at:])
                 if not count:
                     raise Refused(Reason.CHANGED_WHILE_READ, "the file became shorter while it was read")
-                got += count
+                at += count
             return data
     except OSError as error:
         raise Refused(Reason.UNREADABLE_FILE, error.strerror or "cannot be read") from error

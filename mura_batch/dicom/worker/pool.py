@@ -1,11 +1,11 @@
-"""Decoding in processes that may die: a native codec that crashes, hangs or eats memory costs its file and nothing
-else.
+"""Decoding in worker processes: a native codec that crashes, hangs or takes too much memory costs its file and no
+other.
 
-One thread of the parent tends one process: it sends a file, waits no longer than the time limit, and starts another
-process when this one is lost. Model inputs (100 kB at 320 px) come back through a socket.
+A thread for each process sends it a file, waits no longer than the time limit, and starts another process when this one
+is lost. Model inputs (100 kB at 320 px) come back through a socket.
 
-A pool begins with a few processes and doubles them, up to its limit, as long as whoever takes the pictures has to wait
-for them: where the model is the slower part, on a processor of many cores, most of them would only hold memory.
+A pool begins with a few processes and doubles them, up to its limit, as long as the consumer waits for pictures: where
+the model is the slower part, on a processor of many cores, most of them would only hold memory.
 """
 
 from __future__ import annotations
@@ -80,8 +80,9 @@ class DecodePool:
         return sum(self._busy)
 
     def decode(self, instances: Iterable[Instance]) -> Iterator[Item]:
-        """The model input [S, S] uint8 of each, or why not, by arrival. Takes from `instances` only what is in flight:
-        memory does not grow with their number."""
+        """The model input [S, S] uint8 of each, or why there is none, in the order of arrival; with policy.voi_check,
+        its alternatives before it. Takes from `instances` only what is in flight: memory does not grow with their
+        number."""
         for (item,) in self.arrivals(instances, 1):
             yield item
 
@@ -94,19 +95,20 @@ class DecodePool:
                 waiting += 1
             if not waiting:
                 return
-            # None lies ready: decoding is the slower part, unless its processes are still starting.
+            # None is ready: decoding is the slower part, unless its processes are still starting.
             if self._outbox.empty() and self._since >= self.workers:
                 self._add(self.workers)
             arrived = [self._next()]
             while len(arrived) < most and not self._outbox.empty():
                 arrived.append(self._next())
-            waiting -= len(arrived)
-            self._since += len(arrived)
+            finished = sum(isinstance(item, Skipped) or not item[0].is_alternative for item in arrived)
+            waiting -= finished
+            self._since += finished
             yield arrived
 
     def _add(self, count: int) -> None:
         for number in range(self.workers, min(self.workers + count, self._most)):
-            thread = threading.Thread(target=self._tend, args=(number,), daemon=True)
+            thread = threading.Thread(target=self._serve, args=(number,), daemon=True)
             self._threads.append(thread)
             thread.start()
         self._since = 0
@@ -117,15 +119,16 @@ class DecodePool:
             raise item
         return item
 
-    def _tend(self, number: int) -> None:
-        """Runs in a thread: one process after another, one file after another."""
+    def _serve(self, number: int) -> None:
+        """Runs in a thread: sends its process one file after another."""
         child = _Child(self._settings, self._closing)
         try:
             while (instance := self._inbox.get()) is not None and not self._closing.is_set():
                 begun = time.perf_counter()
-                item = child.decode(instance)
+                items = child.decode(instance)
                 self._busy[number] += time.perf_counter() - begun
-                self._outbox.put(item)
+                for item in items:
+                    self._outbox.put(item)
         except BaseException as error:  # noqa: BLE001 - handed to the thread that reads the results
             self._outbox.put(error)
         finally:
@@ -141,29 +144,29 @@ class _Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
 
-    def decode(self, instance: Instance) -> Item:
+    def decode(self, instance: Instance) -> list[Item]:
+        """The picture or its refusal, its alternatives before it."""
         pipe = self._ready()
         try:
             pipe.send(instance)
             if not self._wait(pipe):
                 self.end()
-                return skip_instance(
-                    instance, Stage.PIXELS, Reason.WORKER_TIMEOUT, f"not decoded within {self._timeout:g} s"
-                )
-            told = json.loads(pipe.recv_bytes())
-            if "reason" in told:
-                return self._refusal(instance, told)
-            return _decoded(instance, told, pipe.recv_bytes())
+                detail = f"not decoded within {self._timeout:g} s"
+                return [skip_instance(instance, Stage.PIXELS, Reason.WORKER_TIMEOUT, detail)]
+            reply = json.loads(pipe.recv_bytes())
+            if "reason" in reply:
+                return [self._refusal(instance, reply)]
+            pictures = [pipe.recv_bytes() for _ in reply["decisions"]]
         except (EOFError, OSError):
-            return skip_instance(
-                instance, Stage.PIXELS, Reason.WORKER_CRASHED, f"the decoder's process ended ({_words(self.end())})"
-            )
+            detail = f"the decoder's process ended ({_how_it_ended(self.end())})"
+            return [skip_instance(instance, Stage.PIXELS, Reason.WORKER_CRASHED, detail)]
+        return _decoded(instance, reply, pictures)
 
-    def _refusal(self, instance: Instance, told: dict[str, Any]) -> Skipped:
-        reason = Reason(told["reason"])
+    def _refusal(self, instance: Instance, reply: dict[str, Any]) -> Skipped:
+        reason = Reason(reply["reason"])
         if reason is Reason.WORKER_MEMORY:
             self.end()
-        return skip_instance(instance, Stage.PIXELS, reason, told["detail"])
+        return skip_instance(instance, Stage.PIXELS, reason, reply["detail"])
 
     def _wait(self, pipe: Connection) -> bool:
         for _ in range(max(1, round(self._timeout / _STEP))):
@@ -180,7 +183,7 @@ class _Child:
                 assert self._pipe is not None  # noqa: S101 - _start has set it
                 return self._pipe
             code = self.end()
-        raise MuraBatchError(f"decode workers do not start ({_words(code)}): is memory limited by `ulimit -v`?")
+        raise MuraBatchError(f"decode workers do not start ({_how_it_ended(code)}): is memory limited by `ulimit -v`?")
 
     def _start(self) -> bool:
         """Whether the process says that it is ready."""
@@ -215,18 +218,19 @@ class _Child:
         return code
 
 
-# glibc gives memory of 128 kB and more back as soon as it is freed, and the kernel clears it again for the next
-# picture: a tenth of the time of decoding. Up to 32 MB, the most it allows, is kept; 256 MB at the end may lie idle.
-_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
+# glibc returns blocks of 128 kB and more to the kernel as soon as they are freed, and the kernel clears them again for
+# the next picture: a tenth of the time of decoding. Blocks of up to 32 MB, the most it allows, and 256 MB at the end of
+# the heap stay with the process.
+_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
 
 
 def child_environment() -> dict[str, str]:
-    """The child imports the package that the parent runs, installed or not, and each codec keeps to one thread: the
-    processes are the threads."""
+    """The child imports the package that the parent runs, installed or not, and each codec uses one thread: the pool
+    has a process for each core."""
     package = str(Path(__file__).resolve().parents[3])
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     return {
-        **_KEEP_MEMORY,
+        **_MALLOC,
         **os.environ,
         "PYTHONPATH": os.pathsep.join([*paths, package]),
         "OPENBLAS_NUM_THREADS": "1",
@@ -234,13 +238,16 @@ def child_environment() -> dict[str, str]:
     }
 
 
-def _decoded(instance: Instance, told: dict[str, Any], pixels: bytes) -> Item:
-    values = {**told["decisions"], "flags": tuple(told["decisions"]["flags"])}
-    picture = np.frombuffer(pixels, np.uint8).reshape(told["size"], told["size"])
-    return Decoded(instance, told["hash"], PixelDecisions(**values)), picture
+def _decoded(instance: Instance, reply: dict[str, Any], pictures: list[bytes]) -> list[Item]:
+    items: list[Item] = []
+    for number, (values, pixels) in enumerate(zip(reply["decisions"], pictures, strict=True)):
+        decisions = PixelDecisions(**{**values, "flags": tuple(values["flags"]), "voi_scores": ()})
+        decoded = Decoded(instance, reply["hash"], decisions, is_alternative=number > 0)
+        items.append((decoded, np.frombuffer(pixels, np.uint8).reshape(reply["size"], reply["size"])))
+    return items[::-1]
 
 
-def _words(code: int | None) -> str:
+def _how_it_ended(code: int | None) -> str:
     if code is not None and code < 0:
         return f"signal {signal.Signals(-code).name}"
     return f"exit code {code}"

@@ -244,7 +244,7 @@ def test_leaving_the_pool_early_ends_its_processes(write: Write, studies: Path) 
         ]
         assert children
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
-    assert not [t for t in threading.enumerate() if "_tend" in t.name]
+    assert not [t for t in threading.enumerate() if "_serve" in t.name]
 
 
 PARENT = """
