@@ -244,7 +244,7 @@ def _decoded(instance: Instance, reply: dict[str, Any], pictures: list[bytes]) -
         decisions = PixelDecisions(**{**values, "flags": tuple(values["flags"]), "voi_scores": ()})
         decoded = Decoded(instance, reply["hash"], decisions, is_alternative=number > 0)
         items.append((decoded, np.frombuffer(pixels, np.uint8).reshape(reply["size"], reply["size"])))
-    return items[::-1]
+    return [*items[1:], items[0]]
 
 
 def _how_it_ended(code: int | None) -> str:
