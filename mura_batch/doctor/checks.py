@@ -26,7 +26,7 @@ def examine(out: Path | None, model_folder: Path) -> tuple[Check, ...]:
     return (
         python(),
         *packages(),
-        *backends(model_folder),
+        *backends(model_folder, out / "cache" if out is not None else None),
         *decoders(),
         model(model_folder),
         *(output_folder(out) if out is not None else ()),
@@ -51,9 +51,11 @@ def packages() -> Iterator[Check]:
             )
 
 
-def backends(model_folder: Path) -> Iterator[Check]:
+def backends(model_folder: Path, cache_dir: Path | None) -> Iterator[Check]:
     """What each backend reports, the CPU's first. Lines that several backends share come once."""
-    lines = (check for entry in reversed(registry.BACKENDS) for check in registry.load(entry).checks(model_folder))
+    lines = (
+        check for entry in reversed(registry.BACKENDS) for check in registry.load(entry).checks(model_folder, cache_dir)
+    )
     yield from dict.fromkeys(lines)
 
 

@@ -49,7 +49,7 @@ class Backend(Protocol):
         """Is it usable here? Creates nothing on the device. Raises InputError on a device that does not exist."""
         ...
 
-    def checks(self, model_folder: Path) -> Iterator[Check]:
-        """What the doctor reports of it: what it needs, whether that is here, and how to fix it. Backends that share
+    def checks(self, model_folder: Path, cache_dir: Path | None) -> Iterator[Check]:
+        """cache_dir: of the output folder; None where that is unknown. What the doctor reports of it: what it needs, whether that is here, and how to fix it. Backends that share
         a need report it in equal lines, which the doctor prints once."""
         ...

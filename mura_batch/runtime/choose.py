@@ -57,6 +57,10 @@ def check_options(options: RunnerOptions) -> None:
         raise InputError(
             f"--backend {options.backend} does not run on --device {options.device}; leave one of them out"
         )
+    if options.backend_options and options.backend == "auto":
+        raise InputError("--backend-option is for one backend: name it with --backend")
+    if options.backend_options:
+        named[0].settings(options.backend_options)
     if len({entry.device for entry in named}) == 1 and not any(_has(entry, options.precision) for entry in named):
         raise InputError(f"--precision {options.precision} is for --device cpu: a GPU runs the precision of its plan")
 

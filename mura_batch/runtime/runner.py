@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -74,4 +74,6 @@ class RunnerOptions:
     cache_dir: Path | None = None  # where a backend keeps results that the next start can reuse; None: nowhere
     threads: int | None = None  # of the CPU runner; None leaves it to OpenVINO, which takes every core it may
     backend: str = "auto"  # 'auto' or a name of registry.BACKENDS
+    backend_options: tuple[str, ...] = ()  # 'name=value', of the backend's registry entry
     features: bool = False  # fetch Outputs.features from the device as well
+    report: Callable[[str], None] | None = None  # gets a line now and then while a start takes long

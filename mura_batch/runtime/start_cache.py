@@ -74,23 +74,30 @@ class ParityCache:
         self._file.write(json.dumps(asdict(parity)).encode())
 
 
-class NetworkCache:
-    """A compiled network as OpenVINO exports it, after its SHA-256: OpenVINO 2026.4.1 loaded one with a damaged block
-    without an error, and its features were off by 0.9."""
+class HashedFile:
+    """Bytes preceded by their SHA-256: a damaged file is as if it were not there. Arguments: as for CacheFile."""
+
+    def __init__(self, folder: Path | None, kind: str, basis: Sequence[Any], most: int) -> None:
+        self.is_enabled = folder is not None
+        self._file = CacheFile(folder, kind, basis, most)
+
+    def read(self) -> bytes | None:
+        content = self._file.read() or b""
+        digest, data = content[:_DIGEST], content[_DIGEST:]
+        return data if hashlib.sha256(data).digest() == digest else None
+
+    def write(self, data: bytes) -> None:
+        self._file.write(hashlib.sha256(data).digest(), data)
+
+
+class NetworkCache(HashedFile):
+    """A compiled network as OpenVINO exports it: OpenVINO 2026.4.1 loaded one with a damaged block without an error, and
+    its features were off by 0.9."""
 
     MOST = 3  # of 51 MB each, int8 of 25: the precisions of one model
 
     def __init__(self, folder: Path | None, basis: Sequence[Any]) -> None:
-        self.is_enabled = folder is not None
-        self._file = CacheFile(folder, "compiled", basis, self.MOST)
-
-    def read(self) -> bytes | None:
-        content = self._file.read() or b""
-        digest, blob = content[:_DIGEST], content[_DIGEST:]
-        return blob if hashlib.sha256(blob).digest() == digest else None
-
-    def write(self, blob: bytes) -> None:
-        self._file.write(hashlib.sha256(blob).digest(), blob)
+        super().__init__(folder, "compiled", basis, self.MOST)
 
 
 def _time_of(path: Path) -> int:

@@ -1,12 +1,21 @@
-"""What the doctor reports for every GPU backend: the GPU, NVIDIA's driver and pycuda."""
+"""What the doctor reports for every GPU backend: the GPU, NVIDIA's driver, pycuda, and the plan of a backend."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
+from mura_batch.errors import ModelError, PlanError
+from mura_batch.model_card import Model, load_model
 from mura_batch.runtime.backend import Absent, Check
-from mura_batch.runtime.nvidia.devices import GPU_EXTRA, Gpu, driver_version, list_gpus
+from mura_batch.runtime.nvidia.acceptance import known_parity
+from mura_batch.runtime.nvidia.devices import Gpu, driver_version, list_gpus
+from mura_batch.runtime.nvidia.library import Library
+from mura_batch.runtime.nvidia.plans import Plan, read_plan
+
+PYCUDA = "pip install pycuda"
 
 
 def gpu_checks() -> Iterator[Check]:
@@ -17,18 +26,42 @@ def gpu_checks() -> Iterator[Check]:
     else:
         yield Check("gpu", "ok", "; ".join(map(_described, gpus)))
     yield _driver(() if isinstance(gpus, Absent) else gpus)
-    yield optional_package("pycuda", (0,), GPU_EXTRA)
+    pycuda = installed("pycuda")
+    yield Check("pycuda", "ok", pycuda) if pycuda else Check("pycuda", "warn", "is not installed", _pycuda_fix())
 
 
-def optional_package(name: str, oldest: tuple[int, ...], install: str) -> Check:
-    """oldest: first version that works, by its first two numbers. install: the command that installs it."""
+def installed(*names: str) -> str:
+    """Version of the first of these packages that is installed; '' where none is."""
+    for name in names:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return ""
+
+
+Found = tuple[Gpu, Library] | Absent
+
+
+def plan_check(
+    name: str, found: Found, model_folder: Path, cache_dir: Path | None,
+    select: Callable[[Library, Model, Gpu], Plan],
+) -> Check:  # fmt: skip
+    """Is there a plan for the first GPU, and was it accepted? select: raises PlanError where none fits."""
+    if isinstance(found, Absent):
+        return Check(name, "ok", f"none is needed: {found.reason}")
+    gpu, library = found
     try:
-        installed = version(name)
-    except PackageNotFoundError:
-        return Check(name, "warn", "is not installed", f"For a GPU: {install}")
-    if tuple(int(part) for part in installed.split(".")[:2] if part.isdigit()) < oldest:
-        return Check(name, "fail", f"{installed} is too old", install.replace("install", "install --upgrade"))
-    return Check(name, "ok", installed)
+        model = load_model(model_folder)
+        plan = select(library, model, gpu)
+        read_plan(plan)
+    except ModelError as error:
+        return Check(name, "fail", f"the model cannot be read: {error}", "Copy the model folder again.")
+    except PlanError as error:
+        text, _, command = str(error).partition("Build one with: ")
+        return Check(name, "fail", text.strip().replace("\n", " "), command or "Build it again: mura-batch compile")
+    parity = known_parity(model, plan, gpu, library.__version__, cache_dir)
+    return Check(name, "ok", f"{plan.path.name}; {parity or 'built, not yet accepted: the first run measures parity'}")
 
 
 def _described(gpu: Gpu) -> str:
@@ -42,3 +75,13 @@ def _driver(gpus: tuple[Gpu, ...]) -> Check:
         return Check("driver", "warn", "no NVIDIA driver is loaded", "Needed for a GPU only.")
     cuda = f", CUDA {gpus[0].cuda}" if gpus else ""
     return Check("driver", "ok", f"{number or 'version unknown'}{cuda}")
+
+
+def _pycuda_fix() -> str:
+    """pycuda is built from source."""
+    missing = []
+    if shutil.which("g++") is None:
+        missing.append("a C++ compiler (apt-get install g++)")
+    if shutil.which("nvcc") is None:
+        missing.append("the CUDA toolkit (nvcc on the PATH)")
+    return f"For a GPU: install {' and '.join(missing)}, then {PYCUDA}" if missing else f"For a GPU: {PYCUDA}"

@@ -1,30 +1,23 @@
-"""The CUDA side of the GPU runner: one thread that owns the device, its context and its buffers.
+"""The CUDA side of the GPU runner: errors, the context, streams, events and buffers.
 
 Imported only after `devices` has probed CUDA.
 """
 
 from __future__ import annotations
 
-import threading
-import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
-from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 import pycuda.driver as cuda
 from numpy.typing import DTypeLike, NDArray
 
 from mura_batch.errors import RunnerError
-
-T = TypeVar("T")
+from mura_batch.runtime.nvidia.thread import LOST_FIX, forget_frames
 
 STREAM_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING; pycuda has no name for it
-ANSWER_SECONDS = 300.0  # a batch takes under a second: after this the GPU is lost
-JOIN_SECONDS = 30.0
 
 
 class OutOfDeviceMemory(RunnerError):  # noqa: N818  # the name says what is wrong, as MemoryError does
@@ -43,58 +36,6 @@ def cuda_errors(doing: str) -> Iterator[None]:
 
 
 MEMORY_FIX = "Use a smaller --batch-size, another --gpu, or end what else runs there (nvidia-smi lists it)."
-LOST_FIX = "The GPU failed or was lost; nvidia-smi and dmesg (Xid) tell more. Then run again."
-
-
-class GpuThread:
-    """One thread that creates, uses and frees everything on the GPU; work is done in the order of submission.
-
-    A daemon thread: a GPU that never answers must not keep the process alive.
-    """
-
-    def __init__(self) -> None:
-        self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, name="mura-batch-gpu", daemon=True)
-        self._thread.start()
-
-    def submit(self, work: Callable[[], T]) -> Future[T]:
-        future: Future[T] = Future()
-        self._work.put((future, work))
-        return future
-
-    def call(self, work: Callable[[], T]) -> T:
-        return wait_for(self.submit(work))
-
-    def close(self) -> None:
-        self._work.put(None)
-        self._thread.join(JOIN_SECONDS)
-
-    def _serve(self) -> None:
-        while (item := self._work.get()) is not None:
-            future, work = item
-            try:
-                future.set_result(work())
-            except BaseException as error:  # noqa: BLE001  # passed to the waiting thread, whatever it is
-                forget_frames(error)
-                future.set_exception(error)
-            del item, future, work  # the loop's names must not keep a TensorRT object alive
-
-
-def wait_for(future: Future[T]) -> T:
-    try:
-        return future.result(timeout=ANSWER_SECONDS)
-    except TimeoutError as error:
-        if future.done():
-            raise
-        raise RunnerError(f"the GPU has not answered for {ANSWER_SECONDS:g} s. {LOST_FIX}") from error
-
-
-def forget_frames(error: BaseException | None) -> None:
-    """Clears the frames of a traceback. They keep local variables alive, TensorRT objects too, which must be freed on
-    the GPU thread before the CUDA context is, or the process dies when the traceback is freed."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
 
 
 class PrimaryContext:
@@ -173,3 +114,14 @@ def new_event() -> Any:
 def allocate(size: int) -> Any:
     """Device memory, aligned to 256 bytes or more; free it with `.free()`."""
     return cuda.mem_alloc(size)
+
+
+def release(doing: str, step: Callable[[], object]) -> list[RunnerError]:
+    """Does one step of a release; returns its failure, so that the next step is done too."""
+    try:
+        with cuda_errors(doing):
+            step()
+    except RunnerError as error:
+        forget_frames(error)
+        return [error]
+    return []

@@ -24,7 +24,7 @@ def _open(options: RunnerOptions, model: Model, reason: str) -> Runner:
     return OpenVinoRunner(model, options, reason)
 
 
-def checks(model_folder: Path) -> Iterator[Check]:
+def checks(model_folder: Path, cache_dir: Path | None) -> Iterator[Check]:
     """Does OpenVINO run here, on which processor, and which precisions does that support?"""
     from mura_batch.runtime.openvino.processor import OpenVino
 

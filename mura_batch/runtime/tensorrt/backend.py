@@ -5,66 +5,89 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mura_batch.errors import ModelError, PlanError
-from mura_batch.model_card import Model, load_model
+from mura_batch.model_card import Model
 from mura_batch.runtime.backend import Absent, Check, Opener
-from mura_batch.runtime.nvidia.checks import gpu_checks, optional_package
-from mura_batch.runtime.nvidia.devices import GPU_EXTRA, Gpu, find_gpu
+from mura_batch.runtime.nvidia.checks import gpu_checks, installed, plan_check
+from mura_batch.runtime.nvidia.devices import GPU_EXTRA, Gpu
+from mura_batch.runtime.nvidia.library import Library, Variant
+from mura_batch.runtime.nvidia.module import gpu_with_library
+from mura_batch.runtime.nvidia.plans import Plan, Target, compile_command, select_plan
 from mura_batch.runtime.runner import Runner, RunnerOptions
 
+if TYPE_CHECKING:
+    import tensorrt as trt
+
+TITLE = "TensorRT"
 OLDEST_TENSORRT = (10, 13)  # as pyproject's extra `gpu`
 
 
 def find(options: RunnerOptions) -> Opener | Absent:
     """Usable where pycuda sees a GPU and TensorRT can be imported."""
-    gpu = usable_gpu(options.gpu)
-    return gpu if isinstance(gpu, Absent) else partial(_open, options, gpu)
+    found = usable_gpu(options.gpu)
+    return found if isinstance(found, Absent) else partial(_open, options, *found)
 
 
-def usable_gpu(selector: str) -> Gpu | Absent:
-    """The GPU named by index or UUID, if TensorRT can be imported. Raises InputError if the name fits none."""
-    gpu = find_gpu(selector)
-    if isinstance(gpu, Absent):
-        return gpu
-    try:
-        import tensorrt  # noqa: F401  # is it installed, and do its libraries load?
-    except (ImportError, OSError) as error:
-        reason = f"this machine has an NVIDIA GPU ({gpu.name}) but TensorRT cannot be loaded: {error}"
-        return Absent(reason, f"Install it with: {GPU_EXTRA}")
-    return gpu
+def usable_gpu(selector: str) -> tuple[Gpu, Library] | Absent:
+    return gpu_with_library(selector, "tensorrt", TITLE, GPU_EXTRA)
 
 
-def _open(options: RunnerOptions, gpu: Gpu, model: Model, reason: str) -> Runner:
-    from mura_batch.runtime.tensorrt.plans import select_plan
-    from mura_batch.runtime.tensorrt.runner import TensorRTRunner, target_of
+def _open(options: RunnerOptions, gpu: Gpu, library: Library, model: Model, reason: str) -> Runner:
+    from mura_batch.runtime.nvidia.runner import PlanRunner
 
-    plan = select_plan(model, target_of(gpu), gpu.index)
-    return TensorRTRunner(model, options, gpu, plan, reason)
+    return PlanRunner(variant(library), model, options, gpu, _select(library, model, gpu), reason)
 
 
-def checks(model_folder: Path) -> Iterator[Check]:
+def _select(library: Library, model: Model, gpu: Gpu) -> Plan:
+    options = ("--gpu", str(gpu.index)) if gpu.index else ()
+    return select_plan(model, target_of(library, gpu), compile_command(model, *options))
+
+
+def target_of(library: Library, gpu: Gpu) -> Target:
+    """What a plan must have been built for to run here: this version and this GPU model."""
+    return Target(TITLE, library.__version__, (gpu.compute_capability,), gpu.name, gpu.sm_count)
+
+
+def variant(library: Library) -> Variant:
+    return Variant(
+        "tensorrt",
+        TITLE,
+        library,
+        check_header=lambda runtime, data: None,
+        open_contexts=lambda engine, options, gpu, plan: _Contexts(library, engine),
+    )
+
+
+class _Contexts:
+    """Contexts protocol."""
+
+    compiles_kernels = False
+
+    def __init__(self, library: Library, engine: trt.ICudaEngine) -> None:
+        self._strategy = library.ExecutionContextAllocationStrategy.USER_MANAGED
+        self._engine: trt.ICudaEngine | None = engine
+
+    def create(self) -> trt.IExecutionContext | None:
+        return None if self._engine is None else self._engine.create_execution_context(self._strategy)
+
+    def ready(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self._engine = None
+
+
+def checks(model_folder: Path, cache_dir: Path | None) -> Iterator[Check]:
     yield from gpu_checks()
-    yield optional_package("tensorrt", OLDEST_TENSORRT, GPU_EXTRA)
-    yield _plan(model_folder)
+    yield _version()
+    yield plan_check("tensorrt plan", usable_gpu("0"), model_folder, cache_dir, _select)
 
 
-def _plan(model_folder: Path) -> Check:
-    """Is there a plan for the first GPU?"""
-    from mura_batch.runtime.tensorrt.plans import read_plan, select_plan
-
-    name = "tensorrt plan"
-    gpu = usable_gpu("0")
-    if isinstance(gpu, Absent):
-        return Check(name, "ok", "none is needed without a GPU that TensorRT can use")
-    from mura_batch.runtime.tensorrt.runner import target_of
-
-    try:
-        plan = select_plan(load_model(model_folder), target_of(gpu), gpu.index)
-        read_plan(plan)
-    except ModelError as error:
-        return Check(name, "fail", f"the model cannot be read: {error}", "Copy the model folder again.")
-    except PlanError as error:
-        text, _, command = str(error).partition("Build one with: ")
-        return Check(name, "fail", text.strip().replace("\n", " "), command or "Build it again: mura-batch compile")
-    return Check(name, "ok", f"{plan.path.name}; {plan.sidecar.parity or 'parity not measured'}")
+def _version() -> Check:
+    number = installed("tensorrt")
+    if not number:
+        return Check("tensorrt", "warn", "is not installed", f"For a GPU: {GPU_EXTRA}")
+    if tuple(int(part) for part in number.split(".")[:2] if part.isdigit()) < OLDEST_TENSORRT:
+        return Check("tensorrt", "fail", f"{number} is too old", "pip install --upgrade 'mura-batch[gpu]'")
+    return Check("tensorrt", "ok", number)

@@ -1,9 +1,9 @@
-"""Plans beside a model: what each was built from and for (its sidecar), which fits this machine.
+"""Plans beside a model: what each was built from and for (its sidecar), and which fits this machine.
 
 Standard library only: no TensorRT, no GPU.
 
-A plan fits one TensorRT version and one GPU model, and nothing in it tells: `NAME.plan` is worth what `NAME.plan.json`
-beside it says. The sidecar is written last, so a plan without one was never finished.
+`NAME.plan` cannot be inspected, so `NAME.plan.json` beside it says what it is. The sidecar is written last: a plan
+without one was never finished.
 """
 
 from __future__ import annotations
@@ -16,25 +16,26 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mura_batch.atomic_files import write_atomic
+from mura_batch.atomic_files import atomic_file, output_errors
 from mura_batch.errors import PlanError
 from mura_batch.model_card import Model
 from mura_batch.runtime.parity import Parity
 
-SIDECAR_FORMAT = 1
+SIDECAR_FORMAT = 2
 PLAN_SUFFIX = ".plan"
 SIDECAR_SUFFIX = ".plan.json"
-ANOTHER_FOLDER = "give a folder that can be written with --out"  # how to fix an error of writing
+OTHER_FOLDER = "free space, or give another folder with --out"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """What a plan depends on besides the graph and the options. The driver is not part of it: plans outlive drivers."""
 
-    tensorrt: str
-    gpu: str  # its name as CUDA tells it
-    compute_capability: str
-    sm_count: int  # two GPUs of one name may differ in it (MIG instances do)
+    library: str  # 'TensorRT' or 'TensorRT-RTX'
+    version: str  # of the library
+    compute_capabilities: tuple[str, ...]  # 'major.minor' or 'major.x' for all of one major version
+    gpu: str = ""  # its name as CUDA reports it; '' where the plan runs on every GPU of those capabilities
+    sm_count: int = 0  # two GPUs of one name may differ in it (MIG instances do); 0 where it does not matter
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class PlanOptions:
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """NAME.plan.json. parity: against the CPU runner in float32, on the model's reference inputs."""
+    """NAME.plan.json. parity: against float32 on the model's reference inputs; None where the plan was built on a
+    machine without its GPU: built, not yet accepted."""
 
     model_name: str
     model_hash: str
@@ -77,23 +79,24 @@ def plan_name(model_hash: str, target: Target, options: PlanOptions) -> str:
     """File name without suffix: readable, and another one whenever anything that the plan depends on changes."""
     basis = json.dumps([model_hash, asdict(target), asdict(options)], sort_keys=True)
     key = hashlib.sha256(basis.encode()).hexdigest()[:12]
-    return f"{slug(target.gpu)}.trt{target.tensorrt}.b{options.max_batch}.{key}"
+    place = slug(target.gpu) if target.gpu else "cc" + "-".join(target.compute_capabilities)
+    return f"{place}.{slug(target.library)}{target.version}.b{options.max_batch}.{key}"
 
 
 def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "gpu"
 
 
-def select_plan(model: Model, target: Target, gpu_index: int = 0) -> Plan:
-    """The newest plan beside the model that matches it and this machine.
+def select_plan(model: Model, machine: Target, command: str) -> Plan:
+    """The newest plan beside the model that matches it and this machine (one compute capability, its GPU).
 
-    Raises PlanError that lists what is there, why each does not fit, and the command that builds one.
+    Raises PlanError that lists what is there, why each does not fit, and `command`, which builds one.
     """
     fitting, refused = [], []
     for path in sorted(model.folder.glob(f"*{PLAN_SUFFIX}")):
         try:
             plan = Plan(path, read_sidecar(path))
-            reason = mismatch(plan.sidecar, model.hash, target)
+            reason = mismatch(plan.sidecar, model.hash, machine)
         except PlanError as error:
             reason = str(error)
         if reason:
@@ -103,33 +106,38 @@ def select_plan(model: Model, target: Target, gpu_index: int = 0) -> Plan:
     if not fitting:
         there = "\n".join(["Not used:", *refused]) if refused else "There is none beside the model."
         raise PlanError(
-            f"no TensorRT plan fits {target.gpu} with TensorRT {target.tensorrt}. {there}\n"
-            f"Build one with: {compile_command(model, gpu_index)}"
+            f"no plan fits {machine.gpu} with {machine.library} {machine.version}. {there}\nBuild one with: {command}"
         )
     return max(fitting, key=lambda plan: plan.sidecar.built_at)
 
 
-def mismatch(sidecar: Sidecar, model_hash: str, target: Target) -> str:
+def mismatch(sidecar: Sidecar, model_hash: str, machine: Target) -> str:
     """Why the plan does not fit, in words; '' if it does."""
     built_for = sidecar.target
+    (capability,) = machine.compute_capabilities
     if sidecar.model_hash != model_hash:
         return f"it was built from another model ({sidecar.model_name} {sidecar.model_hash[:12]})"
-    if not _version_fits(sidecar, target.tensorrt):
-        return f"it was built by TensorRT {built_for.tensorrt}, here is {target.tensorrt}"
-    if built_for.gpu != target.gpu:
+    if built_for.library != machine.library:
+        return f"it was built by {built_for.library}"
+    if not _version_fits(sidecar, machine.version):
+        return f"it was built by {built_for.library} {built_for.version}, installed is {machine.version}"
+    if built_for.gpu and built_for.gpu != machine.gpu:
         return f"it was built for {built_for.gpu}"
-    for name, ours, its in (
-        ("compute capability", target.compute_capability, built_for.compute_capability),
-        ("number of multiprocessors", target.sm_count, built_for.sm_count),
-    ):
-        if ours != its:
-            return f"it was built for {name} {its}, here it is {ours}"
+    if not any(serves(entry, capability) for entry in built_for.compute_capabilities):
+        listed = ", ".join(built_for.compute_capabilities)
+        return f"it was built for compute capability {listed}, this GPU has {capability}"
+    if built_for.sm_count and built_for.sm_count != machine.sm_count:
+        return f"it was built for {built_for.sm_count} multiprocessors, this GPU has {machine.sm_count}"
     return ""
 
 
-def compile_command(model: Model, gpu_index: int = 0) -> str:
-    command = f"mura-batch compile {shlex.quote(str(model.folder))}"
-    return f"{command} --gpu {gpu_index}" if gpu_index else command
+def serves(entry: str, capability: str) -> bool:
+    """entry: '8.9', or '12.x' for every capability of that major version."""
+    return entry == capability or (entry.endswith(".x") and entry[:-2] == capability.split(".", maxsplit=1)[0])
+
+
+def compile_command(model: Model, *options: str) -> str:
+    return shlex.join(["mura-batch", "compile", str(model.folder), *options])
 
 
 def read_plan(plan: Plan) -> bytes:
@@ -171,27 +179,30 @@ def sidecar_path(plan_path: Path) -> Path:
 
 def publish(staged: Path, path: Path, sidecar: Sidecar) -> None:
     """The old sidecar goes first and the new one comes last: at no moment does a sidecar describe another plan."""
-    sidecar_path(path).unlink(missing_ok=True)
-    staged.replace(path)
-    write_atomic(sidecar_path(path), (json.dumps(asdict(sidecar), indent=2) + "\n").encode(), ANOTHER_FOLDER)
+    with output_errors(path, OTHER_FOLDER):
+        sidecar_path(path).unlink(missing_ok=True)
+        os.replace(staged, path)
+    with atomic_file(sidecar_path(path), OTHER_FOLDER) as file:
+        file.write((json.dumps(asdict(sidecar), indent=2) + "\n").encode())
 
 
 def _sidecar_of(values: dict[str, Any]) -> Sidecar:
     if unknown := values.keys() - {field.name for field in fields(Sidecar)}:
         raise TypeError(f"unknown {', '.join(sorted(unknown))}")
     parity = values["parity"]
-    made = {
+    target = values["target"]
+    content = {
         **values,
-        "target": Target(**values["target"]),
+        "target": Target(**{**target, "compute_capabilities": tuple(target["compute_capabilities"])}),
         "options": PlanOptions(**values["options"]),
         "parity": Parity(**parity) if parity is not None else None,
     }
-    return Sidecar(**made)
+    return Sidecar(**content)
 
 
 def _version_fits(sidecar: Sidecar, here: str) -> bool:
     """Exactly the same, or built version-compatible and then the same major version, not older."""
-    built_by = sidecar.target.tensorrt
+    built_by = sidecar.target.version
     if built_by == here:
         return True
     theirs, ours = _numbers(built_by), _numbers(here)

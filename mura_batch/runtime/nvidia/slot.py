@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorrt as trt
 from numpy.typing import NDArray
 
 from mura_batch.errors import PlanError, RunnerError
@@ -18,16 +16,18 @@ from mura_batch.runtime.nvidia.cuda import (
     OutOfDeviceMemory,
     allocate,
     cuda_errors,
-    forget_frames,
     new_event,
     new_stream,
+    release,
 )
+from mura_batch.runtime.nvidia.library import Contexts
+from mura_batch.runtime.nvidia.log import LogLines
+from mura_batch.runtime.nvidia.network import INPUT, OUTPUTS
 from mura_batch.runtime.parity import is_finite
 from mura_batch.runtime.runner import Outputs
-from mura_batch.runtime.tensorrt.log import LOG
 
-INPUT = "images"
-OUTPUTS = {"probability": 1, "cam": 3, "features": 2}  # name -> number of dimensions
+if TYPE_CHECKING:
+    import tensorrt as trt
 
 
 @dataclass(slots=True)
@@ -41,8 +41,9 @@ class _Scratch:
 class Slot:
     """One batch in flight: its own execution context, stream, event, page-locked and device buffers."""
 
-    def __init__(self, *, features: bool) -> None:
-        """features: fetch that output as well."""
+    def __init__(self, log: LogLines, *, features: bool) -> None:
+        """log: the library's. features: fetch that output as well."""
+        self._log = log
         self._fetched = tuple(name for name in OUTPUTS if features or name != "features")
         self._context: trt.IExecutionContext | None = None
         self._stream: Any = None
@@ -53,14 +54,16 @@ class Slot:
         self._scratch = _Scratch()
         self._shape: tuple[int, ...] = ()  # of the last batch: TensorRT plans anew only when it changes
         self._count = 0
+        self._is_fixed = False
 
-    def open(self, engine: trt.ICudaEngine, shape: tuple[int, ...]) -> None:
+    def open(self, contexts: Contexts, shape: tuple[int, ...]) -> None:
         """shape: [N, 1, S, S], the largest batch that will come."""
+        self._is_fixed = contexts.compiles_kernels
         with cuda_errors("the GPU's buffers cannot be made"):
-            # We give it its memory: as much as this batch needs, not the profile's largest, and freed when we say.
-            self._context = engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+            # We provide its memory: as much as this batch needs, not the profile's largest.
+            self._context = contexts.create()
             if self._context is None:
-                raise _memory_or_plan_error("TensorRT makes no execution context")
+                raise _refused("no execution context can be created", self._log.take())
             self._stream, self._done = new_stream(), new_event()
             self._input = Buffer(shape, np.uint8)
             self._set_address(INPUT, self._input.address)
@@ -76,16 +79,19 @@ class Slot:
         return int(self._unfetched[-1])
 
     def launch(self, images: NDArray[np.uint8]) -> None:
-        """Copies the batch to page-locked memory and queues everything; returns before the GPU has begun."""
+        """Copies the batch to page-locked memory and queues everything; returns before the GPU has begun.
+
+        Where the shape is fixed, the rows behind the batch are those of an earlier one; their results are not fetched.
+        """
         context, buffer = self._opened()
         with cuda_errors("a batch cannot be started on the GPU"):
-            if images.shape != self._shape:
+            if images.shape != self._shape and not self._is_fixed:
                 self._reshape(images.shape)
             self._count = len(images)
             np.copyto(buffer.host[: self._count], images)
             buffer.to_device(self._count, self._stream)
             if not context.execute_async_v3(self._stream.handle):
-                raise RunnerError(f"TensorRT refuses to run a batch: {LOG.take()}")
+                raise _refused("a batch cannot be run", self._log.take(), RunnerError)
             for output in self._outputs.values():
                 output.to_host(self._count, self._stream)
             self._done.record(self._stream)
@@ -98,30 +104,30 @@ class Slot:
         outputs = Outputs(arrays["probability"], arrays["cam"], arrays.get("features"))
         if not is_finite(outputs):
             raise RunnerError(
-                "the GPU gave scores that are not numbers: FP16 overflowed. Build the plan again, or --device cpu"
+                "scores of the GPU are not numbers: FP16 overflowed. Build the plan again, or use --device cpu"
             )
         return outputs
 
     def wait(self) -> None:
         """Until the GPU has let go of this slot's memory."""
         if self._stream is not None:
-            with cuda_errors("the GPU does not come to rest"):
+            with cuda_errors("the GPU does not finish its work"):
                 self._stream.synchronize()
 
     def close(self) -> list[RunnerError]:
         """Frees everything, whatever fails on the way; gives the failures."""
-        troubles = released("the GPU does not come to rest", self.wait)
+        failures = release("the GPU does not finish its work", self.wait)
         self._context = None
         buffers = [buffer for buffer in (self._input, *self._outputs.values()) if buffer is not None]
         self._input, self._outputs = None, {}
         for buffer in buffers:
-            troubles += released("a buffer cannot be freed", buffer.close)
+            failures += release("a buffer cannot be freed", buffer.close)
         memory = [*self._unfetched, *filter(None, [self._scratch.memory])]
         self._unfetched, self._scratch = [], _Scratch()
         for block in memory:
-            troubles += released("a buffer cannot be freed", block.free)
+            failures += release("a buffer cannot be freed", block.free)
         self._done = self._stream = None
-        return troubles
+        return failures
 
     def _opened(self) -> tuple[trt.IExecutionContext, Buffer]:
         if self._context is None or self._input is None:
@@ -131,15 +137,15 @@ class Slot:
     def _set_address(self, name: str, address: int) -> None:
         context, _ = self._opened()
         if not context.set_tensor_address(name, address):
-            raise RunnerError(f"TensorRT refuses the address of {name}: {LOG.take()}")
+            raise RunnerError(f"the address of {name} is refused: {self._log.take()}")
 
     def _reshape(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """Sets the input's shape and gives the outputs'; they are what the model's contract says or it raises."""
         context, _ = self._opened()
         if not context.set_input_shape(INPUT, shape):
-            raise RunnerError(f"TensorRT refuses a batch of shape {shape}: {LOG.take()}")
+            raise RunnerError(f"a batch of shape {shape} is refused: {self._log.take()}")
         if missing := context.infer_shapes():
-            raise RunnerError(f"TensorRT cannot tell the shapes of {', '.join(missing)}: {LOG.take()}")
+            raise RunnerError(f"unknown shapes of {', '.join(missing)}: {self._log.take()}")
         shapes = {name: tuple(context.get_tensor_shape(name)) for name in OUTPUTS}
         for name, dimensions in OUTPUTS.items():
             if len(shapes[name]) != dimensions or shapes[name][0] != shape[0] or min(shapes[name]) < 1:
@@ -160,19 +166,8 @@ class Slot:
             context.set_device_memory(int(self._scratch.memory), self._scratch.size)
 
 
-def released(doing: str, step: Callable[[], object]) -> list[RunnerError]:
-    """Takes one step of a release; its failure as a value, so that the next step is taken too."""
-    try:
-        with cuda_errors(doing):
-            step()
-    except RunnerError as error:
-        forget_frames(error)
-        return [error]
-    return []
-
-
-def _memory_or_plan_error(what: str) -> RunnerError:
-    lines = LOG.take()
-    if "memory" in lines.lower():  # TensorRT: "OutOfMemory", "out of memory", "Requested amount of GPU memory"
+def _refused(what: str, lines: str, kind: type[RunnerError] = PlanError) -> RunnerError:
+    """lines: of the library: "OutOfMemory", "out of memory", "Requested amount of GPU memory"."""
+    if "memory" in lines.lower():
         return OutOfDeviceMemory(f"{what}: {lines}. {MEMORY_FIX}")
-    return PlanError(f"{what}: {lines}")
+    return kind(f"{what}: {lines}")
