@@ -53,10 +53,8 @@ def packages() -> Iterator[Check]:
 
 def backends(model_folder: Path, cache_dir: Path | None) -> Iterator[Check]:
     """What each backend reports, the CPU's first. Lines that several backends share come once."""
-    lines = (
-        check for entry in reversed(registry.BACKENDS) for check in registry.load(entry).checks(model_folder, cache_dir)
-    )
-    yield from dict.fromkeys(lines)
+    loaded = [registry.load(entry) for entry in reversed(registry.BACKENDS)]
+    yield from dict.fromkeys(check for backend in loaded for check in backend.checks(model_folder, cache_dir))
 
 
 def model(folder: Path) -> Check:

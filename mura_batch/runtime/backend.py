@@ -50,6 +50,6 @@ class Backend(Protocol):
         ...
 
     def checks(self, model_folder: Path, cache_dir: Path | None) -> Iterator[Check]:
-        """cache_dir: of the output folder; None where that is unknown. What the doctor reports of it: what it needs, whether that is here, and how to fix it. Backends that share
-        a need report it in equal lines, which the doctor prints once."""
+        """What the doctor reports of it: what it needs, whether that is here, and how to fix it. Backends that share a
+        need report it in equal lines, which the doctor prints once. cache_dir: of the output folder, if it is known."""
         ...

@@ -91,8 +91,8 @@ class HashedFile:
 
 
 class NetworkCache(HashedFile):
-    """A compiled network as OpenVINO exports it: OpenVINO 2026.4.1 loaded one with a damaged block without an error, and
-    its features were off by 0.9."""
+    """A compiled network as OpenVINO exports it: OpenVINO 2026.4.1 loaded one with a damaged block without an error,
+    and its features were off by 0.9."""
 
     MOST = 3  # of 51 MB each, int8 of 25: the precisions of one model
 

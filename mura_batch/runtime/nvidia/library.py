@@ -1,4 +1,4 @@
-"""NVIDIA's Python module as the shared code uses it: `tensorrt` or `tensorrt_rtx`. It is handed in, never imported here.
+"""NVIDIA's Python module as the shared code uses it: `tensorrt` or `tensorrt_rtx`, which is passed in.
 
 Both modules have these names, with the same meaning: TensorRT 10.13 and newer, TensorRT 11, TensorRT-RTX 1.7. What
 differs between them is the `Variant`.

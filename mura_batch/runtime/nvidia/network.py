@@ -57,7 +57,7 @@ def build_plan(job: Job, report: Report | None, cancelled: threading.Event) -> b
 
 
 def strongly_typed_network(library: Library, builder: trt.Builder) -> trt.INetworkDefinition:
-    # By name: the flag's value is 1 on TensorRT 10, which needs it, and 0 on 11 and RTX, which are always strongly typed.
+    # By name: the flag's value is 1 on TensorRT 10, which needs it, and 0 on 11 and RTX, which always are.
     network = builder.create_network(1 << int(library.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     if network is None:
         raise PlanError(f"no network can be created: {logger_of(library).take()}")

@@ -71,8 +71,11 @@ class Sidecar:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """is_staged: it is being built, and its build measures parity."""
+
     path: Path
     sidecar: Sidecar
+    is_staged: bool = False
 
 
 def plan_name(model_hash: str, target: Target, options: PlanOptions) -> str:
@@ -115,20 +118,26 @@ def mismatch(sidecar: Sidecar, model_hash: str, machine: Target) -> str:
     """Why the plan does not fit, in words; '' if it does."""
     built_for = sidecar.target
     (capability,) = machine.compute_capabilities
-    if sidecar.model_hash != model_hash:
-        return f"it was built from another model ({sidecar.model_name} {sidecar.model_hash[:12]})"
-    if built_for.library != machine.library:
-        return f"it was built by {built_for.library}"
-    if not _version_fits(sidecar, machine.version):
-        return f"it was built by {built_for.library} {built_for.version}, installed is {machine.version}"
-    if built_for.gpu and built_for.gpu != machine.gpu:
-        return f"it was built for {built_for.gpu}"
-    if not any(serves(entry, capability) for entry in built_for.compute_capabilities):
-        listed = ", ".join(built_for.compute_capabilities)
-        return f"it was built for compute capability {listed}, this GPU has {capability}"
-    if built_for.sm_count and built_for.sm_count != machine.sm_count:
-        return f"it was built for {built_for.sm_count} multiprocessors, this GPU has {machine.sm_count}"
-    return ""
+    listed = ", ".join(built_for.compute_capabilities)
+    served = any(serves(entry, capability) for entry in built_for.compute_capabilities)
+    reasons = (
+        (
+            sidecar.model_hash != model_hash,
+            f"it was built from another model ({sidecar.model_name} {sidecar.model_hash[:12]})",
+        ),
+        (built_for.library != machine.library, f"it was built by {built_for.library}"),
+        (
+            not _version_fits(sidecar, machine.version),
+            f"it was built by {built_for.library} {built_for.version}, installed is {machine.version}",
+        ),
+        (built_for.gpu not in ("", machine.gpu), f"it was built for {built_for.gpu}"),
+        (not served, f"it was built for compute capability {listed}, this GPU has {capability}"),
+        (
+            built_for.sm_count not in (0, machine.sm_count),
+            f"it was built for {built_for.sm_count} multiprocessors, this GPU has {machine.sm_count}",
+        ),
+    )
+    return next((reason for applies, reason in reasons if applies), "")
 
 
 def serves(entry: str, capability: str) -> bool:

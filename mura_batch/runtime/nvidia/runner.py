@@ -30,21 +30,18 @@ from mura_batch.runtime.runner import Outputs, RunnerInfo, RunnerOptions
 class PlanRunner:
     """Runner protocol. One GPU thread creates, uses and frees everything; the caller's thread takes the batches.
 
-    A plan that was not accepted when it was built is held to the gate when it is entered, before it scores anything;
-    is_accepting: it is being accepted by its build, which measures by itself.
+    A plan that was not accepted when it was built is held to the gate when it is entered, before it scores anything.
     """
 
     def __init__(
-        self, variant: Variant, model: Model, options: RunnerOptions, gpu: Gpu, plan: Plan, reason: str,
-        *, is_accepting: bool = False,
-    ) -> None:  # fmt: skip
+        self, variant: Variant, model: Model, options: RunnerOptions, gpu: Gpu, plan: Plan, reason: str
+    ) -> None:
         self._variant = variant
         self._model = model
         self._options = options
         self._gpu = gpu
         self._plan = plan
         self._reason = reason
-        self._is_accepting = is_accepting
         self._thread: GpuThread | None = None
         self._session: Session | None = None
         self._info: RunnerInfo | None = None
@@ -86,7 +83,7 @@ class PlanRunner:
         return self
 
     def _accept(self) -> Acceptance:
-        if self._is_accepting:
+        if self._plan.is_staged:
             return Acceptance(None)
         return accept(self._model, self._plan, self._gpu, self._variant, self._options, self._answers)
 

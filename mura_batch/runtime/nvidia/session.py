@@ -94,7 +94,7 @@ class Session:
         return failures
 
     def close(self) -> None:
-        """Frees what there is. A step that fails does not keep the next from being done; the first failure is raised."""
+        """Frees what there is. The steps after a failed one are done too; the first failure is raised."""
         failures = self._free_slots()
         contexts, self._contexts = self._contexts, None
         if contexts is not None:

@@ -95,8 +95,8 @@ def _accepted(model: Model, gpu: Gpu, library: Library, staged: Staged) -> Sidec
 
     # Whole batches and a rest.
     options = RunnerOptions(batch_size=min(staged.sidecar.options.opt_batch, 8), features=True)
-    plan = Plan(staged.staged, staged.sidecar)
-    with PlanRunner(variant(library), model, options, gpu, plan, "parity", is_accepting=True) as runner:
+    plan = Plan(staged.staged, staged.sidecar, is_staged=True)
+    with PlanRunner(variant(library), model, options, gpu, plan, "parity") as runner:
         parity = measure(model, lambda images: answers(runner, images, options.batch_size))
     require_gate(parity, "the plan was built but is not kept")
     return replace(staged.sidecar, parity=parity)

@@ -1,1 +1,1 @@
-"""The GPU backend TensorRT-RTX: plans that any machine builds and that compile their kernels on the GPU that runs them."""
+"""The GPU backend TensorRT-RTX: plans that any machine builds; kernels are compiled on the GPU that runs them."""
