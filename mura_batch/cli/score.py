@@ -25,6 +25,7 @@ from mura_batch.cli.options import (
 from mura_batch.cli.process import keep_crashes_in, say, show
 from mura_batch.errors import ExitCode, InputError
 from mura_batch.records import MURA_REGIONS, Region
+from mura_batch.runtime.registry import BACKENDS, names
 
 if TYPE_CHECKING:
     from mura_batch.dicom.policy import IntakePolicy
@@ -40,6 +41,8 @@ class ScoreOptions:
     model: Path | None
     device: str
     gpu: str
+    backend: str
+    backend_option: tuple[str, ...] | None
     precision: str
     truth: Path | None
     workers: int | None
@@ -85,6 +88,19 @@ def _formats() -> tuple[str, ...]:
 @option("--model", type=FOLDER, default=None, show_default="the reference model", help="Model folder.")
 @option("--device", type=click.Choice(["auto", "gpu", "cpu"]), default="auto", help="Where the model runs.")
 @option("--gpu", default="0", help="Which GPU: its index or UUID.")
+@option(
+    "--backend",
+    type=click.Choice(["auto", *names("gpu")]),
+    default="auto",
+    help="On a GPU; auto takes the one that serves the GPU and has a plan.",
+)
+@option(
+    "--backend-option",
+    type=NameList(lambda: [f"{name}={v}" for e in BACKENDS for name, values in e.options.items() for v in values]),
+    default=None,
+    show_default="kernels=eager,cuda-graphs=on",
+    help="Settings of --backend rtx, by comma.",
+)
 @option(
     "--precision",
     type=click.Choice(["auto", "float32", "bf16", "int8"]),
@@ -161,7 +177,10 @@ def _request(options: ScoreOptions) -> ScoreRequest:
             precision=options.precision,
             batch_size=options.batch_size,
             gpu=options.gpu,
+            backend=options.backend,
+            backend_options=options.backend_option or (),
             cache_dir=options.out / "cache",
+            report=say if sys.stderr.isatty() else None,
         ),
         workers=options.workers,
         truth=read_truth_option(options.truth),

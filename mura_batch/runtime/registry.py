@@ -30,14 +30,16 @@ class Entry:
 
     def settings(self, given: Iterable[str]) -> dict[str, str]:
         """The value of each option. given: 'name=value'. Raises InputError that lists what there is."""
-        values = {name: allowed[0] for name, allowed in self.options.items()}
+        values: dict[str, str] = {}
         for text in given:
             name, _, value = text.partition("=")
+            if name in values:
+                raise InputError(f"--backend-option {text!r}: {name} is given twice")
             if value not in self.options.get(name, ()):
                 known = ", ".join(f"{name}={'|'.join(allowed)}" for name, allowed in self.options.items()) or "none"
                 raise InputError(f"--backend-option {text!r}: backend {self.name} has {known}")
             values[name] = value
-        return values
+        return {name: values.get(name, allowed[0]) for name, allowed in self.options.items()}
 
 
 # In the order in which `--device auto` tries them.

@@ -19,7 +19,8 @@ SLACK = 64 << 20  # bytes that a driver may keep for itself after the first use 
 
 def on_gpu(gpu: Gpu, work: Callable[[], Any]) -> Any:
     """Runs it on a GPU thread with the primary context current."""
-    from mura_batch.runtime.nvidia.cuda import GpuThread, PrimaryContext
+    from mura_batch.runtime.nvidia.cuda import PrimaryContext
+    from mura_batch.runtime.nvidia.thread import GpuThread
 
     def inside() -> Any:
         with PrimaryContext(gpu.index):

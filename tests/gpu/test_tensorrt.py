@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mura_batch.runtime.tensorrt.plans import read_sidecar, sidecar_path
 
 from mura_batch.doctor.runner_speed import bench
 from mura_batch.errors import PlanError
@@ -17,7 +18,6 @@ from mura_batch.runtime.nvidia.devices import Gpu
 from mura_batch.runtime.parity import answers, load_reference_inputs
 from mura_batch.runtime.runner import RunnerOptions
 from mura_batch.runtime.tensorrt.compile import BuildOptions, compile_plan
-from mura_batch.runtime.tensorrt.plans import read_sidecar, sidecar_path
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow, pytest.mark.timeout(1800)]  # a build takes minutes
 
@@ -87,8 +87,10 @@ def test_a_truncated_plan_whose_sidecar_agrees_is_refused_by_tensorrt_in_its_own
 
 
 def test_a_build_can_be_stopped(tensorrt_gpu: Gpu, model: Model) -> None:
-    from mura_batch.runtime.nvidia.cuda import GpuThread, PrimaryContext
     from mura_batch.runtime.tensorrt.network import Job, serialize
+
+    from mura_batch.runtime.nvidia.cuda import PrimaryContext
+    from mura_batch.runtime.nvidia.thread import GpuThread
 
     cancelled = threading.Event()
     job = Job(model.onnx.read_bytes(), model.card.input.size, QUICK.plan, model.folder / "none.timing")

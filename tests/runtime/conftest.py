@@ -128,13 +128,23 @@ def make_graph(gain: float, seed: int) -> onnx.ModelProto:
 
 FAKES = Path(__file__).parent / "fakes"
 TENSORRT_VERSIONS = ("10.13.3.9", "11.4.0.106")
+RTX_VERSION = "1.7.1.116"
+# Of mura_batch.runtime, in the order of their imports: those that import pycuda, and those that mutations change.
 GPU_MODULES = (
+    "nvidia.log",
+    "nvidia.monitor",
+    "nvidia.network",
     "nvidia.cuda",
-    "tensorrt.log",
-    "tensorrt.slot",
-    "tensorrt.runner",
-    "tensorrt.network",
-)  # of mura_batch.runtime: those that import pycuda or TensorRT
+    "nvidia.slot",
+    "nvidia.session",
+    "nvidia.runner",
+    "tensorrt.backend",
+    "tensorrt.timings",
+    "tensorrt.compile",
+    "tensorrt_rtx.jit",
+    "tensorrt_rtx.backend",
+    "tensorrt_rtx.compile",
+)
 
 
 class Simulation:
@@ -145,6 +155,10 @@ class Simulation:
         self.forget()
         self.machine = load("simulated_machine", FAKES / "machine.py").reset()
 
+    @property
+    def is_rtx(self) -> bool:
+        return self.machine.tensorrt.startswith("1.")
+
     def start(self, version: str, sources: dict[str, str] | None = None) -> None:
         """sources: module of mura_batch.runtime -> its text, in place of the file's (for mutations)."""
         self.machine.tensorrt = version
@@ -152,7 +166,11 @@ class Simulation:
         pycuda.__path__ = []
         sys.modules["pycuda"] = pycuda
         pycuda.driver = load("pycuda.driver", FAKES / "pycuda_driver.py")  # type: ignore[attr-defined]
-        load("tensorrt", FAKES / "tensorrt_module.py")
+        for name in ("tensorrt", "tensorrt_rtx"):
+            sys.modules[name] = None  # type: ignore[assignment]  # cannot be imported
+        load("tensorrt_rtx" if self.is_rtx else "tensorrt", FAKES / "tensorrt_module.py")
+        if self.is_rtx:
+            self.machine.gpus[0].capability = (8, 9)
         for name in GPU_MODULES:
             if sources and name in sources:
                 load(f"mura_batch.runtime.{name}", RUNTIME / f"{name.replace('.', '/')}.py", sources[name])
@@ -164,7 +182,8 @@ class Simulation:
         for name in GPU_MODULES:
             package, _, module = name.partition(".")
             # `from package import module` looks there first
-            vars(sys.modules[f"mura_batch.runtime.{package}"]).pop(module, None)
+            if loaded := sys.modules.get(f"mura_batch.runtime.{package}"):
+                vars(loaded).pop(module, None)
 
     def stop(self) -> None:
         self.forget()
@@ -173,7 +192,7 @@ class Simulation:
     @staticmethod
     def _names() -> list[str]:
         own = [f"mura_batch.runtime.{name}" for name in GPU_MODULES]
-        return ["pycuda", "pycuda.driver", "tensorrt", "simulated_machine", "gpu_drills", *own]
+        return ["pycuda", "pycuda.driver", "tensorrt", "tensorrt_rtx", "simulated_machine", "gpu_drills", *own]
 
 
 def load(name: str, path: Path, source: str | None = None) -> ModuleType:
@@ -195,11 +214,11 @@ def simulation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulation]:
     simulated.stop()
 
 
-@pytest.fixture(params=TENSORRT_VERSIONS)
+@pytest.fixture(params=[*TENSORRT_VERSIONS, RTX_VERSION])
 def kit(
     request: pytest.FixtureRequest, simulation: Simulation, own_model: Model, pictures: np.ndarray, expected: Outputs
 ) -> Any:
-    """What a drill needs, on a machine with a GPU and TensorRT 10 or 11."""
+    """What a drill needs, on a machine with a GPU and TensorRT 10 or 11, or TensorRT-RTX."""
     simulation.start(request.param)
     return simulation.drills.Kit(simulation.machine, own_model, pictures, expected)
 

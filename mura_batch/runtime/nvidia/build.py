@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from mura_batch.atomic_files import atomic_file, make_folder
+from mura_batch.atomic_files import make_folder, write_atomic
 from mura_batch.errors import InputError, ModelError, OutputError
 from mura_batch.model_card import Model
 from mura_batch.runtime.nvidia.devices import Gpu
@@ -115,8 +115,7 @@ def staged_plan(
         parity=None,
     )
     try:
-        with atomic_file(staged, OTHER_FOLDER) as file:
-            file.write(plan)
+        write_atomic(staged, plan, OTHER_FOLDER)
         yield Staged(path, staged, sidecar)
     finally:
         staged.unlink(missing_ok=True)

@@ -85,10 +85,13 @@ def driver_version() -> str:
 
 def _without_pycuda() -> Absent:
     if DRIVER_VERSION_FILE.exists():
-        return Absent("NVIDIA's driver is loaded but pycuda is not installed", f"Install it with: {GPU_EXTRA}")
+        return Absent(
+            "NVIDIA's driver is loaded but pycuda is not installed",
+            f"Install it with: {GPU_EXTRA} or 'mura-batch[rtx]'",
+        )
     return Absent(
         "pycuda is not installed and no NVIDIA driver is loaded",
-        f"On a machine with an NVIDIA GPU: install its driver, then {GPU_EXTRA}",
+        f"On a machine with an NVIDIA GPU: install its driver, then {GPU_EXTRA} or 'mura-batch[rtx]'",
     )
 
 

@@ -37,17 +37,17 @@ if TYPE_CHECKING:  # so that mypy compares the signatures
         pass
 
 
-_LOGGERS: dict[int, Logger] = {}
+_LOGGERS: dict[object, Logger] = {}
 
 
 def logger_of(library: Library) -> Logger:
     """One for the process and library: NVIDIA's libraries use the first that they are given."""
-    if id(library) not in _LOGGERS:
+    if library not in _LOGGERS:
 
         def initialise(self: Any) -> None:
             LogLines.__init__(self)
             library.ILogger.__init__(self)  # pybind11 needs the base initialised by name
 
         kind = type("Logger", (LogLines, library.ILogger), {"__init__": initialise})
-        _LOGGERS[id(library)] = cast("Logger", kind())
-    return _LOGGERS[id(library)]
+        _LOGGERS[library] = cast("Logger", kind())
+    return _LOGGERS[library]

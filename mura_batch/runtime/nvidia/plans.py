@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mura_batch.atomic_files import atomic_file, output_errors
+from mura_batch.atomic_files import output_errors, write_atomic
 from mura_batch.errors import PlanError
 from mura_batch.model_card import Model
 from mura_batch.runtime.parity import Parity
@@ -190,9 +190,8 @@ def publish(staged: Path, path: Path, sidecar: Sidecar) -> None:
     """The old sidecar goes first and the new one comes last: at no moment does a sidecar describe another plan."""
     with output_errors(path, OTHER_FOLDER):
         sidecar_path(path).unlink(missing_ok=True)
-        os.replace(staged, path)
-    with atomic_file(sidecar_path(path), OTHER_FOLDER) as file:
-        file.write((json.dumps(asdict(sidecar), indent=2) + "\n").encode())
+        staged.replace(path)
+    write_atomic(sidecar_path(path), (json.dumps(asdict(sidecar), indent=2) + "\n").encode(), OTHER_FOLDER)
 
 
 def _sidecar_of(values: dict[str, Any]) -> Sidecar:

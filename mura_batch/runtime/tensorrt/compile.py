@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from mura_batch.atomic_files import atomic_file
+from mura_batch.atomic_files import write_atomic
 from mura_batch.errors import RunnerError
 from mura_batch.model_card import Model
 from mura_batch.runtime.backend import Absent
@@ -60,7 +60,10 @@ def compile_plan(model: Model, options: BuildOptions, report: Report | None = No
     check_plan_options(options.plan)
     found = usable_gpu(options.gpu)
     if isinstance(found, Absent):
-        raise RunnerError(f"a TensorRT plan is built on the GPU that runs it, and {found.reason}. {found.fix}")
+        raise RunnerError(
+            f"a TensorRT plan is built on the GPU that runs it, and {found.reason}. {found.fix} (--backend rtx builds "
+            "a TensorRT-RTX plan on any machine)"
+        )
     gpu, library = found
     folder = writable(options.out or model.folder)
     target = target_of(library, gpu)
@@ -72,8 +75,7 @@ def compile_plan(model: Model, options: BuildOptions, report: Report | None = No
     with staged_plan(model, folder, target, options.plan, gpu, build) as staged:
         publish(staged.staged, staged.path, _accepted(model, gpu, library, staged))
         if timings.measured:
-            with atomic_file(timings.path, OTHER_FOLDER) as file:
-                file.write(timings.measured)
+            write_atomic(timings.path, timings.measured, OTHER_FOLDER)
     return staged.path
 
 

@@ -39,7 +39,13 @@ class Machine:
     is_lost: bool = False
     next_address: int = 4096
     built: list[Any] = field(default_factory=list)  # (flags, timing cache's bytes) of each build
+    jit: list[str] = field(default_factory=list)  # 'compiled' or 'cached', of each first run of a shape by RTX
+    runtime_configs: list[Any] = field(default_factory=list)  # (specialization, CUDA graphs) of each RTX context
     logger: Any = None
+
+    @property
+    def is_rtx(self) -> bool:
+        return self.tensorrt.startswith("1.")
 
     def fails(self, call: str) -> bool:
         """Counts the call; true if it is to fail."""
@@ -80,6 +86,7 @@ class Thing:
 
     kind = "thing"
     before: tuple[str, ...] = ()  # kinds that must all be gone by then
+    needs_context = True
 
     def __init__(self) -> None:
         self.thread = threading.get_ident()
@@ -102,7 +109,7 @@ class Thing:
         MACHINE.events.append(f"freed {self.kind}")
         if threading.get_ident() != self.thread:
             MACHINE.crime(f"{self.kind} freed on another thread")
-        elif not MACHINE.has_context():
+        elif self.needs_context and not MACHINE.has_context():
             MACHINE.crime(f"{self.kind} freed after its CUDA context")
         for kind in self.before:
             if kind in MACHINE.live.values():

@@ -1,5 +1,8 @@
-"""tensorrt as far as mura-batch uses it, 10.13 or 11.4 as `MACHINE.tensorrt` says. Signatures: the bindings' own stubs
-(tests/runtime/test_stubs.py compares them). Numbers come from ONNX Runtime running the plan's graph."""
+"""tensorrt (10.13 or 11.4) or tensorrt_rtx (1.7), as far as mura-batch uses them; `MACHINE.tensorrt` says which.
+
+Signatures: the bindings' own stubs (test_stubs.py compares them). Numbers come from ONNX Runtime running the
+plan's graph.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from simulated_machine import MACHINE, Thing
 
 __version__ = MACHINE.tensorrt
 IS_10 = __version__.startswith("10.")
+IS_RTX = MACHINE.is_rtx
 MAGIC = b"SIMULATED PLAN\n"
 onnxruntime.set_default_logger_severity(4)
 
@@ -81,6 +85,40 @@ class DataType(enum.Enum):
     UINT8 = 5
 
 
+class ComputeCapability(enum.Enum):
+    NONE = 0
+    CURRENT = 1
+    SM75 = 75
+    SM80 = 80
+    SM86 = 86
+    SM89 = 89
+    SM120 = 120
+    SM121 = 121
+
+
+class CudaGraphStrategy(enum.Enum):
+    DISABLED = 0
+    WHOLE_GRAPH_CAPTURE = 1
+
+
+class DynamicShapesKernelSpecializationStrategy(enum.Enum):
+    LAZY = 0
+    EAGER = 1
+    NONE = 2
+
+
+class EngineValidity(enum.Enum):
+    VALID = 0
+    SUBOPTIMAL = 1
+    INVALID = 2
+
+
+class EngineInvalidityDiagnostics(enum.IntEnum):
+    VERSION_MISMATCH = 1
+    UNSUPPORTED_CC = 2
+    MALFORMED_ENGINE = 32
+
+
 class TensorIOMode(enum.Enum):
     NONE = 0
     INPUT = 1
@@ -109,10 +147,17 @@ class _Native(Thing):
     """Whatever TensorRT makes. Without CUDA it hands back a half-made object, and the process dies when it is used."""
 
     def __init__(self) -> None:
-        if not MACHINE.initialised:
-            MACHINE.crime(f"{self.kind} made before CUDA was probed: SIGSEGV")
-        MACHINE.need_context(self.kind)
+        if self.needs_context:
+            if not MACHINE.initialised:
+                MACHINE.crime(f"{self.kind} made before CUDA was probed: SIGSEGV")
+            MACHINE.need_context(self.kind)
         super().__init__()
+
+
+class _Building(_Native):
+    """What a build is made of: TensorRT-RTX needs no GPU for it."""
+
+    needs_context = not IS_RTX
 
 
 def _start(logger: ILogger) -> None:
@@ -123,7 +168,11 @@ def _start(logger: ILogger) -> None:
 
 
 class _HostMemory(bytes):
-    """IHostMemory: gives its bytes to memoryview() and has no other use here."""
+    """IHostMemory: gives its bytes to memoryview()."""
+
+    @property
+    def nbytes(self) -> int:
+        return len(self)
 
 
 class ParserError:
@@ -139,7 +188,7 @@ class ITensor:
         self.name, self.shape, self.dtype = name, shape, dtype
 
 
-class INetworkDefinition(_Native):
+class INetworkDefinition(_Building):
     kind = "network"
 
     def __init__(self, is_typed: bool) -> None:
@@ -166,7 +215,7 @@ class INetworkDefinition(_Native):
         return self.outputs[index]
 
 
-class OnnxParser(_Native):
+class OnnxParser(_Building):
     kind = "parser"
 
     def __init__(self, network: INetworkDefinition, logger: ILogger) -> None:
@@ -223,7 +272,7 @@ class ITimingCache:
         return _HostMemory(f"timings of {__version__}".encode())
 
 
-class IBuilderConfig(_Native):
+class IBuilderConfig(_Building):
     kind = "builder configuration"
 
     def __init__(self) -> None:
@@ -234,6 +283,13 @@ class IBuilderConfig(_Native):
         self.builder_optimization_level = 3
         self.progress_monitor: Any = None
         self.cache: ITimingCache | None = None
+        self.num_compute_capabilities = 0
+        self.capabilities: dict[int, ComputeCapability] = {}
+
+    @typed
+    def set_compute_capability(self, compute_capability: ComputeCapability, index: SupportsInt) -> bool:
+        self.capabilities[int(index)] = compute_capability
+        return int(index) < self.num_compute_capabilities and not MACHINE.fails("set_compute_capability")
 
     def set_memory_pool_limit(self, pool: MemoryPoolType, pool_size: int) -> None:
         self.pools[pool] = pool_size
@@ -254,6 +310,8 @@ class IBuilderConfig(_Native):
 
     @typed
     def create_timing_cache(self, serialized_timing_cache: bytes) -> ITimingCache:
+        if IS_RTX:
+            MACHINE.crime("a timing cache, which TensorRT-RTX warns of")
         return ITimingCache(bytes(serialized_timing_cache))
 
     @typed
@@ -265,7 +323,7 @@ class IBuilderConfig(_Native):
         return True
 
 
-class Builder(_Native):
+class Builder(_Building):
     kind = "builder"
 
     def __init__(self, logger: ILogger) -> None:
@@ -319,10 +377,11 @@ def _progress(config: IBuilderConfig) -> bool:
 
 
 def _plan(network: INetworkDefinition, config: IBuilderConfig) -> bytes:
-    device = MACHINE.stacks[threading.get_ident()][-1].device
+    gpu = "" if IS_RTX else MACHINE.gpus[MACHINE.stacks[threading.get_ident()][-1].device].name
     header = {
         "tensorrt": __version__,
-        "gpu": MACHINE.gpus[device].name,
+        "gpu": gpu,
+        "capabilities": [capability.value for capability in config.capabilities.values()] or [80, 86, 89, 120, 121],
         "compatible": BuilderFlag.VERSION_COMPATIBLE in config.flags,
         "profile": config.profiles[0].shapes["images"],
         "length": len(network.graph),
@@ -332,7 +391,8 @@ def _plan(network: INetworkDefinition, config: IBuilderConfig) -> bytes:
 
 class Runtime(_Native):
     kind = "runtime"
-    before = ("engine", "execution context")
+    before = ("engine", "execution context", "runtime configuration")
+    engine_header_size = 64
 
     def __init__(self, logger: ILogger) -> None:
         _start(logger)
@@ -360,14 +420,74 @@ class Runtime(_Native):
             return "Error Code 1: Serialization (the engine plan file is truncated)"
         if told["tensorrt"] != __version__ and not (told["compatible"] and self.engine_host_code_allowed):
             return f"Error Code 6: The engine plan file was built by version {told['tensorrt']}, here is {__version__}"
-        if told["gpu"] != MACHINE.gpus[device].name:
+        if IS_RTX and not self._serves(told):
+            return "Error Code 6: does not support this compute capability"
+        if not IS_RTX and told["gpu"] != MACHINE.gpus[device].name:
             return "Error Code 6: The engine plan file is generated on an incompatible device"
         return "out of memory" if MACHINE.fails("deserialize_cuda_engine") else ""
+
+    @staticmethod
+    def _serves(header: dict[str, Any]) -> bool:
+        major, minor = MACHINE.gpus[MACHINE.stacks[threading.get_ident()][-1].device].capability
+        return 10 * major + minor in header["capabilities"]
+
+    @typed
+    def get_engine_validity(self, buffer: bytes) -> tuple[EngineValidity, int]:
+        """The real one reads the capabilities out of the first 64 bytes; here a fault stands for that."""
+        self.used()
+        if len(buffer) < self.engine_header_size or not bytes(buffer).startswith(MAGIC):
+            return EngineValidity.INVALID, int(EngineInvalidityDiagnostics.MALFORMED_ENGINE)
+        if MACHINE.fails("get_engine_validity"):
+            return EngineValidity.INVALID, int(EngineInvalidityDiagnostics.UNSUPPORTED_CC)
+        return EngineValidity.VALID, 0
+
+
+class IRuntimeCache:
+    """Compiled kernels: which shapes were run."""
+
+    def __init__(self) -> None:
+        self.shapes: set[str] = set()
+
+    def serialize(self) -> Any:
+        return _HostMemory(json.dumps([__version__, sorted(self.shapes)]).encode())
+
+    @typed
+    def deserialize(self, blob: bytes) -> bool:
+        MACHINE.need_context("IRuntimeCache.deserialize")
+        try:
+            version, shapes = json.loads(bytes(blob))
+        except ValueError:
+            return False
+        if version != __version__ or MACHINE.fails("deserialize"):
+            return False
+        self.shapes = set(shapes)
+        return True
+
+
+class IRuntimeConfig(_Native):
+    kind = "runtime configuration"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.strategy = ExecutionContextAllocationStrategy.STATIC
+        self.cache: IRuntimeCache | None = None
+        self.cuda_graph_strategy = CudaGraphStrategy.DISABLED
+        self.dynamic_shapes_kernel_specialization_strategy = DynamicShapesKernelSpecializationStrategy.LAZY
+
+    def set_execution_context_allocation_strategy(self, strategy: ExecutionContextAllocationStrategy) -> None:
+        self.strategy = strategy
+
+    def create_runtime_cache(self) -> IRuntimeCache:
+        return IRuntimeCache()
+
+    def set_runtime_cache(self, cache: IRuntimeCache | None = None) -> bool:
+        self.cache = cache
+        return not MACHINE.fails("set_runtime_cache")
 
 
 class ICudaEngine(_Native):
     kind = "engine"
-    before = ("execution context",)
+    before = ("execution context", "runtime configuration")
 
     def __init__(self, header: dict[str, Any], graph: bytes) -> None:
         super().__init__()
@@ -398,14 +518,30 @@ class ICudaEngine(_Native):
             MACHINE.crime("the profile shape of an output is not defined")
         return list(self._profile)
 
+    def create_runtime_config(self) -> IRuntimeConfig:
+        return IRuntimeConfig()
+
     def create_execution_context(
-        self, strategy: ExecutionContextAllocationStrategy = ExecutionContextAllocationStrategy.STATIC
+        self,
+        strategy: ExecutionContextAllocationStrategy = ExecutionContextAllocationStrategy.STATIC,
+        *,
+        runtime_config: IRuntimeConfig | None = None,
     ) -> IExecutionContext | None:
         self.used()
+        if runtime_config is not None:
+            strategy = runtime_config.strategy
+            MACHINE.runtime_configs.append(
+                (
+                    runtime_config.dynamic_shapes_kernel_specialization_strategy.name,
+                    runtime_config.cuda_graph_strategy.name,
+                )
+            )
         if MACHINE.fails("create_execution_context"):
             log("Error Code 2: OutOfMemory (Requested size was 123 bytes.)")
             return None
-        return IExecutionContext(self._session, self._profile[2], strategy)
+        context = IExecutionContext(self._session, self._profile[2], strategy)
+        context.kernels = runtime_config.cache if runtime_config is not None else None
+        return context
 
 
 def _options() -> Any:
@@ -427,6 +563,7 @@ class IExecutionContext(_Native):
         self._planned: tuple[int, ...] | None = None  # the shape that the memory was partitioned for
         self._addresses: dict[str, int] = {}
         self._scratch = (0, 0)
+        self.kernels: IRuntimeCache | None = None
 
     @typed
     def set_input_shape(self, name: str, shape: tuple) -> bool:
@@ -470,9 +607,21 @@ class IExecutionContext(_Native):
         if MACHINE.fails("execute_async_v3") or not self._is_ready():
             log("Error Code 2: enqueueV3 failed")
             return False
+        if IS_RTX and not self._compile():
+            log("Error Code 2: OutOfMemory while compiling kernels")
+            return False
         shape, addresses, scratch = self._shape, dict(self._addresses), self._scratch
         context = weakref.ref(self)  # queued work does not keep its context alive
         stream.queue.append(lambda: _compute(context(), shape, addresses, scratch))
+        return True
+
+    def _compile(self) -> bool:
+        """Kernels of a shape that was not run before."""
+        if MACHINE.fails("jit"):
+            return False
+        shapes = self.kernels.shapes if self.kernels is not None else set()
+        MACHINE.jit.append("cached" if str(self._shape) in shapes else "compiled")
+        shapes.add(str(self._shape))
         return True
 
     def _is_ready(self) -> bool:

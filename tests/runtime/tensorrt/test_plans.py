@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mura_batch.runtime.tensorrt.plans import Plan, PlanOptions, Sidecar, Target
 
 from mura_batch.errors import InputError, OutputError, PlanError
 from mura_batch.model_card import Model
@@ -19,7 +20,6 @@ from mura_batch.runtime.parity import Parity
 from mura_batch.runtime.runner import RunnerOptions
 from mura_batch.runtime.tensorrt import plans
 from mura_batch.runtime.tensorrt.compile import BuildOptions, check_build_options, compile_plan
-from mura_batch.runtime.tensorrt.plans import Plan, PlanOptions, Sidecar, Target
 
 HERE = Target("10.13.3.9", "NVIDIA L4", "8.9", 58)
 OPTIONS = PlanOptions(16, 32, 4096, 3, False)

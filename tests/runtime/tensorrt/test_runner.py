@@ -13,12 +13,12 @@ from mura_batch.errors import RunnerError
 DRILLS = (
     "scores_in_order_whatever_the_batches",
     "plan_comes_with_its_sidecar",
-    "refused_batch_is_told",
-    "refused_shape_is_told",
-    "refused_address_is_told",
-    "unknown_shapes_are_told",
-    "refused_plan_is_told",
-    "not_a_number_is_told",
+    "refused_batch_is_reported",
+    "refused_shape_is_reported",
+    "refused_address_is_reported",
+    "unknown_shapes_are_reported",
+    "refused_plan_is_reported",
+    "not_a_number_is_reported",
     "failed_build_leaves_nothing",
     "cancelled_build_leaves_nothing",
     "full_memory_halves_the_batch_once",
@@ -42,7 +42,7 @@ def test_every_drill_is_run(simulation: Any) -> None:
 
 def test_a_gpu_that_never_answers_is_given_up(simulation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     simulation.start("11.4.0.106")
-    from mura_batch.runtime.nvidia import cuda as gpu
+    from mura_batch.runtime.nvidia import thread as gpu
 
     monkeypatch.setattr(gpu, "ANSWER_SECONDS", 0.1)
     thread, answer = gpu.GpuThread(), threading.Event()
@@ -54,7 +54,7 @@ def test_a_gpu_that_never_answers_is_given_up(simulation: Any, monkeypatch: pyte
 
 def test_an_error_on_the_gpu_thread_keeps_no_local_variable_alive(simulation: Any) -> None:
     simulation.start("11.4.0.106")
-    from mura_batch.runtime.nvidia import cuda as gpu
+    from mura_batch.runtime.nvidia import thread as gpu
 
     class Held:
         pass
