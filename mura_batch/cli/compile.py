@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from mura_batch.cli.options import FILE, FOLDER, NameList, as_record, example, option, say
-from mura_batch.cli.process import show
+from mura_batch.cli.options import FILE, FOLDER, NameList, as_record, example, option
+from mura_batch.cli.process import say, show
 from mura_batch.errors import ExitCode, InputError
 
 RTX_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")

@@ -231,6 +231,22 @@ def expected(tiny_model: Model, pictures: np.ndarray) -> Outputs:
     return outputs
 
 
+@pytest.fixture
+def mutated() -> Iterator[Callable[[str, str], None]]:
+    """mutated(module of mura_batch.runtime, text): imports from now on see that text in place of the module's own. What
+    the real TensorRT-RTX builds with; modules that need pycuda are left alone."""
+    names = [f"mura_batch.runtime.{name}" for name in GPU_MODULES]
+    saved = {name: sys.modules.pop(name, None) for name in names}
+
+    def put(module: str, text: str) -> None:
+        load(f"mura_batch.runtime.{module}", RUNTIME / f"{module.replace('.', '/')}.py", text)
+
+    yield put
+    for name in names:
+        sys.modules.pop(name, None)
+    sys.modules.update({name: module for name, module in saved.items() if module is not None})
+
+
 class Missing(MetaPathFinder):
     """Makes an import fail as it does on a machine without it."""
 

@@ -16,6 +16,8 @@ from mura_batch.runtime.backend import Absent
 
 DRIVER_VERSION_FILE = Path("/proc/driver/nvidia/version")  # there while NVIDIA's kernel module is loaded
 GPU_EXTRA = "pip install 'mura-batch[gpu]'"
+EITHER_EXTRA = f"{GPU_EXTRA} or 'mura-batch[rtx]' (docs/tensorrt.md says which)"
+EITHER_EXTRA = f"{EITHER_EXTRA} (docs/tensorrt.md says which)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +89,11 @@ def _without_pycuda() -> Absent:
     if DRIVER_VERSION_FILE.exists():
         return Absent(
             "NVIDIA's driver is loaded but pycuda is not installed",
-            f"Install it with: {GPU_EXTRA} or 'mura-batch[rtx]'",
+            f"Install it with: {EITHER_EXTRA}",
         )
     return Absent(
         "pycuda is not installed and no NVIDIA driver is loaded",
-        f"On a machine with an NVIDIA GPU: install its driver, then {GPU_EXTRA} or 'mura-batch[rtx]'",
+        f"On a machine with an NVIDIA GPU: install its driver, then {EITHER_EXTRA}",
     )
 
 

@@ -22,7 +22,7 @@ class LogLines:
     def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
         """Called by the library from any of its threads; deque.append is atomic."""
         if severity.name in ("INTERNAL_ERROR", "ERROR", "WARNING"):
-            self._lines.append(f"[{severity.name}] {msg}")
+            self._lines.append(f"[{severity.name}] {' '.join(msg.split())}")
 
     def take(self) -> str:
         """The last lines; a later failure will not quote them again."""

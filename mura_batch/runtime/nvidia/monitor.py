@@ -35,7 +35,8 @@ class Progress:
         return not self._cancelled.is_set()
 
     def phase_finish(self, phase_name: str) -> None:
-        if self._steps.pop(phase_name, None) is not None:
+        """Called for a cancelled phase too."""
+        if self._steps.pop(phase_name, None) is not None and not self._cancelled.is_set():
             self._notify(phase_name, 1.0)
 
     def _notify(self, phase: str, part: float) -> None:

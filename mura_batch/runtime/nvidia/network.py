@@ -66,7 +66,7 @@ def strongly_typed_network(library: Library, builder: trt.Builder) -> trt.INetwo
 
 def parse(parser: trt.OnnxParser, job: Job) -> None:
     if not parser.parse(job.graph):
-        errors = [parser.get_error(index).desc() for index in range(parser.num_errors)]
+        errors = [" ".join(parser.get_error(index).desc().split()) for index in range(parser.num_errors)]
         raise PlanError(f"the model's graph cannot be read: {' | '.join(errors) or logger_of(job.library).take()}")
 
 
