@@ -39,7 +39,7 @@ def tensorrt_gpu(gpu: Gpu) -> Gpu:
     found = usable_gpu(str(gpu.index))
     if isinstance(found, Absent):
         pytest.skip(f"not run: {found.reason}")
-    return found
+    return found[0]
 
 
 @pytest.fixture

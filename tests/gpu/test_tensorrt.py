@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pytest
-from mura_batch.runtime.tensorrt.plans import read_sidecar, sidecar_path
 
 from mura_batch.doctor.runner_speed import bench
 from mura_batch.errors import PlanError
 from mura_batch.model_card import Model
 from mura_batch.runtime.choose import open_runner
 from mura_batch.runtime.nvidia.devices import Gpu
+from mura_batch.runtime.nvidia.plans import read_sidecar, sidecar_path
 from mura_batch.runtime.parity import answers, load_reference_inputs
 from mura_batch.runtime.runner import RunnerOptions
 from mura_batch.runtime.tensorrt.compile import BuildOptions, compile_plan
@@ -81,23 +82,23 @@ def test_a_truncated_plan_whose_sidecar_agrees_is_refused_by_tensorrt_in_its_own
     told = json.loads(sidecar_path(path).read_text())
     told |= {"plan_sha256": hashlib.sha256(half).hexdigest(), "plan_bytes": len(half)}
     sidecar_path(path).write_text(json.dumps(told))
-    with pytest.raises(PlanError, match="TensorRT refuses the plan") as error, open_runner(model, RunnerOptions("gpu")):
+    with pytest.raises(PlanError, match="the plan is refused") as error, open_runner(model, RunnerOptions("gpu")):
         pass
     figure("message", str(error.value)[:200])
 
 
 def test_a_build_can_be_stopped(tensorrt_gpu: Gpu, model: Model) -> None:
-    from mura_batch.runtime.tensorrt.network import Job, serialize
-
     from mura_batch.runtime.nvidia.cuda import PrimaryContext
+    from mura_batch.runtime.nvidia.network import Job, build_plan
     from mura_batch.runtime.nvidia.thread import GpuThread
 
     cancelled = threading.Event()
-    job = Job(model.onnx.read_bytes(), model.card.input.size, QUICK.plan, model.folder / "none.timing")
+    library = import_module("tensorrt")
+    job = Job(library, model.onnx.read_bytes(), model.card.input.size, QUICK.plan, lambda config: None)
 
     def work() -> Any:
         with PrimaryContext(tensorrt_gpu.index):
-            return serialize(job, lambda phase, part: cancelled.set(), cancelled)
+            return build_plan(job, lambda phase, part: cancelled.set(), cancelled)
 
     thread = GpuThread()
     try:

@@ -137,6 +137,7 @@ GPU_MODULES = (
     "nvidia.cuda",
     "nvidia.slot",
     "nvidia.session",
+    "nvidia.acceptance",
     "nvidia.runner",
     "tensorrt.backend",
     "tensorrt.timings",

@@ -174,7 +174,7 @@ def test_the_manifest_gets_what_it_records(open_any: Open) -> None:
     ("options", "words"),
     [
         (RunnerOptions(device="tpu"), "auto, gpu, cpu"),
-        (RunnerOptions(backend="onnx"), "auto, tensorrt, openvino"),
+        (RunnerOptions(backend="onnx"), "auto, tensorrt, rtx, openvino"),
         (RunnerOptions(device="cpu", backend="tensorrt"), "does not run on --device cpu"),
         (RunnerOptions(precision="int4"), "auto, float32, bf16, int8"),
         (RunnerOptions(batch_size=0), "1 to"),

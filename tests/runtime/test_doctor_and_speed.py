@@ -100,10 +100,10 @@ def test_a_disk_that_is_nearly_full_is_told(own_model: Model, tmp_path: Path, mo
 
 def test_the_bench_measures_what_runs_here_and_says_why_the_rest_does_not(tiny_model: Model, simulation: Any) -> None:
     records = list(bench(tiny_model, (1, 4), seconds=0.05))
-    assert [(record.runner, record.batch_size) for record in records[:4]] == [
-        ("openvino float32", 1), ("tensorrt", 1), ("openvino bf16", 1), ("openvino int8", 1),
+    assert [(record.runner, record.batch_size) for record in records[:5]] == [
+        ("openvino float32", 1), ("tensorrt", 1), ("rtx", 1), ("openvino bf16", 1), ("openvino int8", 1),
     ]  # fmt: skip
-    reference, gpu, _, int8 = records[:4]
+    reference, gpu, _, _, int8 = records[:5]
     assert "int8.npz" in int8.unavailable
     assert reference.ratio == 1.0
     assert reference.parity_max_abs == 0.0

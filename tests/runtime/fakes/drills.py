@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -294,6 +295,29 @@ def cancelled_build_leaves_nothing(kit: Kit) -> None:
     assert {phase for phase, _ in phases} == {"Building Engine"}
 
 
+def rtx_accepts_a_plan_and_keeps_its_kernels(kit: Kit) -> None:
+    if not kit.machine.is_rtx:
+        return
+    kit.compile()
+    with TemporaryDirectory() as cache:
+        options = {"cache_dir": Path(cache)}
+        with kit.open(4, **options) as runner:
+            assert "accepted on this GPU by this run" in runner.info.reason
+            kit.score(runner, 1, 3)
+        assert kit.machine.jit.count("compiled") == 1, "one shape"
+        with kit.open(4, **options) as runner:
+            kit.score(runner, 2)
+        assert kit.machine.jit.count("compiled") == 1, "by the first start only"
+    kit.at_rest()
+    with TemporaryDirectory() as cache:
+        kit.machine.fail("wrong")
+        refused(PlanError, kit.open(4, cache_dir=Path(cache)).__enter__, "is not used on this GPU")
+        kit.machine.faults.clear()
+    kit.machine.fail("get_engine_validity")
+    refused(PlanError, kit.open().__enter__, "unsupported cc")
+    kit.at_rest()
+
+
 DRILLS: tuple[Callable[[Kit], None], ...] = (
     scores_in_order_whatever_the_batches,
     plan_comes_with_its_sidecar,
@@ -311,5 +335,6 @@ DRILLS: tuple[Callable[[Kit], None], ...] = (
     timings_are_kept_and_foreign_ones_left,
     lost_gpu_keeps_what_was_scored,
     fifty_cycles_leave_nothing,
+    rtx_accepts_a_plan_and_keeps_its_kernels,
 )
 __all__ = ["DRILLS", "Kit", "MuraBatchError", "refused"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +17,16 @@ from mura_batch.runtime.tensorrt.plans import Plan, PlanOptions, Sidecar, Target
 from mura_batch.errors import InputError, OutputError, PlanError
 from mura_batch.model_card import Model
 from mura_batch.runtime.choose import open_runner
+from mura_batch.runtime.nvidia import plans
+from mura_batch.runtime.nvidia.build import check_plan_options
+from mura_batch.runtime.nvidia.plans import Plan, PlanOptions, Sidecar, Target
 from mura_batch.runtime.parity import Parity
 from mura_batch.runtime.runner import RunnerOptions
-from mura_batch.runtime.tensorrt import plans
-from mura_batch.runtime.tensorrt.compile import BuildOptions, check_build_options, compile_plan
+from mura_batch.runtime.tensorrt.compile import BuildOptions, compile_plan
 
-HERE = Target("10.13.3.9", "NVIDIA L4", "8.9", 58)
+HERE = Target("TensorRT", "10.13.3.9", ("8.9",), "NVIDIA L4", 58)
 OPTIONS = PlanOptions(16, 32, 4096, 3, False)
+COMMAND = "mura-batch compile MODEL"
 DATA = b"a plan " * 100
 
 
@@ -42,24 +46,24 @@ def put(model: Model, name: str = "one", data: bytes = DATA, **changes: Any) -> 
 def test_the_plan_that_matches_is_taken_among_several(own_model: Model) -> None:
     put(own_model, "other-gpu", target=replace(HERE, gpu="NVIDIA A10"))
     right = put(own_model, "right")
-    put(own_model, "other-tensorrt", target=replace(HERE, tensorrt="11.4.0.106"))
-    assert plans.select_plan(own_model, HERE) == right
+    put(own_model, "other-tensorrt", target=replace(HERE, version="11.4.0.106"))
+    assert plans.select_plan(own_model, HERE, COMMAND) == right
 
 
 def test_of_two_that_match_the_newer_is_taken(own_model: Model) -> None:
     newer = put(own_model, "a", built_at="2026-11-24T02:00:00+00:00")
     put(own_model, "b")
-    assert plans.select_plan(own_model, HERE) == newer
+    assert plans.select_plan(own_model, HERE, COMMAND) == newer
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"model_hash": "0" * 64}, "another model"),
-        ({"target": replace(HERE, tensorrt="10.14.0")}, "TensorRT 10.14.0, here is 10.13.3.9"),
+        ({"target": replace(HERE, version="10.14.0")}, "TensorRT 10.14.0, installed is 10.13.3.9"),
         ({"target": replace(HERE, gpu="NVIDIA A10")}, "built for NVIDIA A10"),
-        ({"target": replace(HERE, compute_capability="9.0")}, "compute capability 9.0"),
-        ({"target": replace(HERE, sm_count=60)}, "multiprocessors 60, here it is 58"),
+        ({"target": replace(HERE, compute_capabilities=("9.0",))}, "compute capability 9.0"),
+        ({"target": replace(HERE, sm_count=60)}, "60 multiprocessors, this GPU has 58"),
     ],
 )
 def test_one_that_does_not_match_is_named_with_the_reason_and_the_command(
@@ -67,7 +71,7 @@ def test_one_that_does_not_match_is_named_with_the_reason_and_the_command(
 ) -> None:
     put(own_model, "other", **changes)
     with pytest.raises(PlanError) as told:
-        plans.select_plan(own_model, HERE, gpu_index=1)
+        plans.select_plan(own_model, HERE, plans.compile_command(own_model, "--gpu", "1"))
     assert "other.plan: it was built" in str(told.value)
     assert words in str(told.value)
     assert str(told.value).endswith(f"Build one with: mura-batch compile {own_model.folder} --gpu 1")
@@ -80,10 +84,10 @@ def test_a_version_compatible_plan_runs_on_later_tensorrt_of_the_same_major(
     own_model: Model, here: str, fits: bool
 ) -> None:
     plan = put(own_model, options=replace(OPTIONS, version_compatible=True))
-    assert (plans.mismatch(plan.sidecar, own_model.hash, replace(HERE, tensorrt=here)) == "") == fits
+    assert (plans.mismatch(plan.sidecar, own_model.hash, replace(HERE, version=here)) == "") == fits
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"format": 99}', '{"format": 1}', None])
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": 99}', '{"format": 2}', None])
 def test_a_plan_whose_sidecar_is_missing_or_damaged_is_not_used(own_model: Model, text: str | None) -> None:
     plan = put(own_model)
     sidecar = plans.sidecar_path(plan.path)
@@ -92,7 +96,7 @@ def test_a_plan_whose_sidecar_is_missing_or_damaged_is_not_used(own_model: Model
     else:
         sidecar.write_text(text)
     with pytest.raises(PlanError, match=r"one\.plan: its? .*sidecar"):
-        plans.select_plan(own_model, HERE)
+        plans.select_plan(own_model, HERE, COMMAND)
 
 
 def test_a_truncated_plan_and_a_replaced_one_are_refused_before_tensorrt_sees_them(own_model: Model) -> None:
@@ -121,7 +125,8 @@ def test_the_sidecar_tells_what_the_plan_was_built_from_and_for(own_model: Model
     told = json.loads(plans.sidecar_path(path).read_text())
     assert told["model_hash"] == own_model.hash
     assert told["target"] == {
-        "tensorrt": "11.4.0.106", "gpu": "NVIDIA Simulated 1", "compute_capability": "9.0", "sm_count": 132,
+        "library": "TensorRT", "version": "11.4.0.106", "compute_capabilities": ["9.0"], "gpu": "NVIDIA Simulated 1",
+        "sm_count": 132,
     }  # fmt: skip
     assert told["options"]["max_batch"] == 8
     assert told["plan_bytes"] == path.stat().st_size
@@ -158,7 +163,7 @@ def test_a_folder_that_cannot_be_made_is_told_before_the_build(
 )
 def test_a_wrong_build_option_is_named(options: BuildOptions, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        check_build_options(options)
+        check_plan_options(options.plan)
 
 
 def test_a_failing_progress_report_stops_the_build_and_comes_out(own_model: Model, simulation: Any) -> None:
@@ -179,7 +184,7 @@ def test_ctrl_c_stops_the_build_and_leaves_nothing(own_model: Model, simulation:
 
     def report(phase: str, part: float) -> None:
         if part == 0:  # from TensorRT's thread, while the main thread waits
-            signal.raise_signal(signal.SIGINT)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             time.sleep(0.2)
 
     with pytest.raises(KeyboardInterrupt):

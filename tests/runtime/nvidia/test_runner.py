@@ -1,4 +1,4 @@
-"""The TensorRT runner and the build, driven through fakes of pycuda and TensorRT 10.13 and 11.4."""
+"""The GPU runner and the builds, over fakes of pycuda, TensorRT 10.13 and 11.4, and TensorRT-RTX."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ DRILLS = (
     "timings_are_kept_and_foreign_ones_left",
     "lost_gpu_keeps_what_was_scored",
     "fifty_cycles_leave_nothing",
+    "rtx_accepts_a_plan_and_keeps_its_kernels",
 )
 
 
