@@ -1,10 +1,11 @@
-"""Type-checks mura_batch/runtime against NVIDIA's TensorRT bindings, 10.13 and 11.4, without a GPU or TensorRT.
+"""Type-checks mura_batch/runtime against NVIDIA's bindings of TensorRT 10.13, 11.4 and RTX 1.7, without a GPU.
 
     python tests/runtime/tensorrt_stubs.py
 
 The bindings wheels (from the package index, by name) hold no stubs and need libnvinfer, which cannot be had everywhere;
 but their extension module loads once nine C symbols resolve, so empty libraries stand in for them and pybind11-stubgen
-reads the signatures out of NVIDIA's own binary. Nothing runs this way. The stubs are kept under .mypy_cache and are
+reads the signatures out of NVIDIA's own binary. Nothing runs this way. TensorRT-RTX is installed and read as it is; for
+the shared code its stubs stand for `tensorrt` too. The stubs are kept under .mypy_cache and are
 not ours to commit. Where they cannot be made (no index, no gcc, no readelf) a notice says so and the exit code is 0;
 a type error is exit code 1.
 """
@@ -20,11 +21,13 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / ".mypy_cache" / "tensorrt-stubs"
 VERSIONS = ("10.13.3.9", "11.4.0.106")  # the oldest that pyproject allows, and the newest known
+RTX = "1.7.1.116"
 STUBGEN = "pybind11-stubgen==3.0.0"
 SYMBOLS = {
     "nvinfer": (
@@ -42,8 +45,10 @@ MAY_BE_NONE = (  # NVIDIA's documentation says so, the generated signatures do n
     ("Runtime", "deserialize_cuda_engine"),
     ("ICudaEngine", "create_execution_context"),
     ("ITimingCache", "serialize"),
+    ("IRuntimeCache", "serialize"),
 )
-PACKAGE = "from typing import Any\nfrom .tensorrt import *\n__version__: str\n"
+PACKAGE = "from typing import Any\nfrom .{name} import *\n__version__: str\n"
+ALIAS = "from tensorrt_rtx import *\n__version__: str\n"
 
 
 class CannotMakeError(Exception):
@@ -52,13 +57,13 @@ class CannotMakeError(Exception):
 
 def main() -> int:
     worst = 0
-    for version in VERSIONS:
+    for version in (*VERSIONS, RTX):
         try:
             folder = stubs(version)
         except CannotMakeError as error:
             sys.stdout.write(f"NOTICE: the TensorRT {version} type check is skipped: {error}\n")
             continue
-        sys.stdout.write(f"TensorRT {version}: ")
+        sys.stdout.write(f"TensorRT{'-RTX' * (version == RTX)} {version}: ")
         sys.stdout.flush()
         worst = max(worst, type_check(folder, version))
     return worst
@@ -72,20 +77,28 @@ def type_check(folder: Path, version: str) -> int:
 def stubs(version: str) -> Path:
     """Folder to put on MYPYPATH; made once and kept."""
     folder = KEPT / version
-    if not (folder / "tensorrt" / "tensorrt.pyi").is_file():
+    name = "tensorrt_rtx" if version == RTX else "tensorrt"
+    if (folder / name / f"{name}.pyi").is_file():
+        return folder
+    if version == RTX:
+        with tempfile.TemporaryDirectory() as scratch:
+            write_stubs(make_raw_rtx(Path(scratch)), folder, name)
+        (folder / "tensorrt").mkdir(exist_ok=True)
+        (folder / "tensorrt" / "__init__.pyi").write_text(ALIAS)
+    else:
         for tool in ("gcc", "readelf"):
             if shutil.which(tool) is None:
                 raise CannotMakeError(f"{tool} is not installed")
         with tempfile.TemporaryDirectory() as scratch:
-            write_stubs(make_raw(Path(scratch), version), folder)
+            write_stubs(make_raw(Path(scratch), version), folder, name)
     return folder
 
 
-def write_stubs(raw: str, folder: Path) -> None:
-    target = folder / "tensorrt"
+def write_stubs(raw: str, folder: Path, name: str) -> None:
+    target = folder / name
     target.mkdir(parents=True, exist_ok=True)
-    (target / "__init__.pyi").write_text(PACKAGE)
-    (target / "tensorrt.pyi").write_text("# mypy: ignore-errors\n" + polish(make_parsable(raw)))
+    (target / "__init__.pyi").write_text(PACKAGE.format(name=name))
+    (target / f"{name}.pyi").write_text("# mypy: ignore-errors\n" + polish(make_parsable(raw)))
 
 
 def make_raw(scratch: Path, version: str) -> str:
@@ -105,6 +118,20 @@ def make_raw(scratch: Path, version: str) -> str:
     if not made.is_file():
         raise CannotMakeError("pybind11-stubgen made nothing")
     return made.read_text().replace("tensorrt_bindings", "tensorrt")
+
+
+def make_raw_rtx(scratch: Path) -> str:
+    """What pybind11-stubgen says of the installed TensorRT-RTX."""
+    module = "tensorrt_rtx_bindings.tensorrt_rtx"
+    if find_spec("tensorrt_rtx_bindings") is None:
+        raise CannotMakeError("TensorRT-RTX is not installed")
+    run(*pip("install"), "--target", str(scratch / "tools"), STUBGEN)
+    generate = ("-m", "pybind11_stubgen", "--ignore-all-errors", "-o", str(scratch / "raw"), module)
+    run(sys.executable, *generate, environment={"PYTHONPATH": str(scratch / "tools")})
+    made = scratch / "raw" / "tensorrt_rtx_bindings" / "tensorrt_rtx.pyi"
+    if not made.is_file():
+        raise CannotMakeError("pybind11-stubgen made nothing")
+    return made.read_text().replace(module, "tensorrt_rtx")
 
 
 def pip(command: str) -> tuple[str, ...]:
@@ -141,13 +168,13 @@ def make_parsable(text: str) -> str:
         except SyntaxError as error:
             lines = text.split("\n")
             index = (error.lineno or 1) - 1
-            lines[index] = mended(lines[index], error.msg)
+            lines[index] = fixed_line(lines[index], error.msg)
             text = "\n".join(lines)
         else:
             return text
 
 
-def mended(line: str, trouble: str) -> str:
+def fixed_line(line: str, trouble: str) -> str:
     if "non-default argument follows" not in trouble and "without a default follows" not in trouble:
         return line[: len(line) - len(line.lstrip())] + "# not Python: " + line.strip()
     head, rest = line.split("(", 1)

@@ -1,4 +1,4 @@
-"""The fakes and the type check against the signatures in NVIDIA's own bindings wheels, 10.13.3.9 and 11.4.0.106."""
+"""The fakes and the type check beside the signatures in NVIDIA's own bindings: 10.13.3.9, 11.4.0.106, RTX 1.7.1.116."""
 
 from __future__ import annotations
 
@@ -16,17 +16,29 @@ import pytest
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 VERSIONS = ("10.13.3.9", "11.4.0.106")
+RTX = "1.7.1.116"
+# In the fakes, and in the bindings of TensorRT-RTX only.
+RTX_CLASSES = {"ComputeCapability", "CudaGraphStrategy", "DynamicShapesKernelSpecializationStrategy", "EngineValidity",
+               "EngineInvalidityDiagnostics", "IRuntimeCache"}  # fmt: skip
+RTX_METHODS = {"set_compute_capability", "get_engine_validity", "create_runtime_config", "create_runtime_cache",
+               "set_runtime_cache", "set_execution_context_allocation_strategy"}  # fmt: skip
 
 WRONG_CALLS = (  # module, right, wrong, version, what mypy must say
-    ("tensorrt.slot", "execute_async_v3(", "execute_async_v2(", "11.4.0.106", "has no attribute"),
-    ("tensorrt.runner", "    if engine is None:", "    if not data:", "10.13.3.9", "Incompatible return value"),
-    ("tensorrt.slot", "set_device_memory(int(self._scratch.memory), self._scratch.size)",
+    ("nvidia.slot", "execute_async_v3(", "execute_async_v2(", "11.4.0.106", "has no attribute"),
+    ("nvidia.session", "    if engine is None:", "    if not data:", "10.13.3.9", "Incompatible return value"),
+    ("nvidia.slot", "set_device_memory(int(self._scratch.memory), self._scratch.size)",
      "set_device_memory(int(self._scratch.memory))", "11.4.0.106", "Missing positional argument"),
-    ("tensorrt.network", "trt.BuilderFlag.TF32", "trt.BuilderFlag.FP16", "11.4.0.106", "has no attribute"),
-    ("tensorrt.network", "set_timing_cache(cache, ignore_mismatch=False)", "set_timing_cache(cache)", "10.13.3.9",
+    ("nvidia.network", "library.BuilderFlag.TF32", "library.BuilderFlag.FP16", "11.4.0.106", "has no attribute"),
+    ("nvidia.network", "library.BuilderFlag.TF32", "library.BuilderFlag.FP16", RTX, "has no attribute"),
+    ("tensorrt.timings", "set_timing_cache(cache, ignore_mismatch=False)", "set_timing_cache(cache)", "10.13.3.9",
      "Missing positional argument"),
-    ("tensorrt.network", "step: SupportsInt) -> bool:", "step: SupportsInt) -> str:", "11.4.0.106",
+    ("nvidia.monitor", "step: SupportsInt) -> bool:", "step: SupportsInt) -> str:", "11.4.0.106",
      "incompatible with"),
+    ("tensorrt_rtx.jit", "graphs.WHOLE_GRAPH_CAPTURE", "graphs.WHOLE_GRAPH", RTX, "has no attribute"),
+    ("tensorrt_rtx.compile", "set_compute_capability(wanted, index)", "set_compute_capability(wanted)", RTX,
+     "Missing positional argument"),
+    ("tensorrt_rtx.jit", "create_execution_context(runtime_config=", "create_execution_context(config=", RTX,
+     "create_execution_context"),
 )  # fmt: skip
 
 
@@ -46,12 +58,12 @@ def maker() -> ModuleType:
 def stubs(maker: ModuleType) -> dict[str, Path]:
     """version -> folder for MYPYPATH."""
     try:
-        return {version: maker.stubs(version) for version in VERSIONS}
+        return {version: maker.stubs(version) for version in (*VERSIONS, RTX)}
     except maker.CannotMakeError as error:
         pytest.skip(f"the stubs of TensorRT cannot be made here: {error}")
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", [*VERSIONS, RTX])
 def test_the_runtime_is_right_by_the_types_of_the_real_bindings(
     version: str, stubs: dict[str, Path], maker: ModuleType
 ) -> None:
@@ -75,16 +87,17 @@ def test_the_type_check_notices_a_wrong_call(
     assert words in done.stdout
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", [*VERSIONS, RTX])
 def test_the_fakes_have_the_signatures_of_the_real_bindings(version: str, stubs: dict[str, Path]) -> None:
-    real = classes(stubs[version] / "tensorrt" / "tensorrt.pyi")
+    module = "tensorrt_rtx" if version == RTX else "tensorrt"
+    real = classes(stubs[version] / module / f"{module}.pyi")
     fake = classes(HERE / "fakes" / "tensorrt_module.py")
     checked = 0
     for name, methods in fake.items():
-        if name.startswith("_") or name == "Severity":
+        if name.startswith("_") or name == "Severity" or (version != RTX and name in RTX_CLASSES):
             continue
         for method, parameters in methods.items():
-            if method.startswith("_"):
+            if method.startswith("_") or (version != RTX and method in RTX_METHODS):
                 continue
             assert method in real[name], f"TensorRT {version} has no {name}.{method}"
             assert any(parameters == there[: len(parameters)] for there in real[name][method]), (name, method)

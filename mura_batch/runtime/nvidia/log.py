@@ -33,7 +33,10 @@ class LogLines:
 
 if TYPE_CHECKING:  # so that mypy compares the signatures
 
-    class Logger(LogLines, trt.ILogger):  # type: ignore[misc, unused-ignore]
+    class Logger(
+        LogLines,
+        trt.ILogger,  # type: ignore[misc, unused-ignore]  # Any where TensorRT is not installed
+    ):
         pass
 
 

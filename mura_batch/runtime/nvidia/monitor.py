@@ -51,7 +51,10 @@ class Progress:
 
 if TYPE_CHECKING:  # so that mypy compares the signatures
 
-    class Monitor(Progress, trt.IProgressMonitor):  # type: ignore[misc, unused-ignore]
+    class Monitor(
+        Progress,
+        trt.IProgressMonitor,  # type: ignore[misc, unused-ignore]  # Any where TensorRT is not installed
+    ):
         pass
 
 
