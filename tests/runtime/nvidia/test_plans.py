@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mura_batch.runtime.tensorrt.plans import Plan, PlanOptions, Sidecar, Target
 
 from mura_batch.errors import InputError, OutputError, PlanError
 from mura_batch.model_card import Model
