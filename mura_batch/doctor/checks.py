@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mura_batch.doctor.decoders import decoders
-from mura_batch.errors import ModelError
+from mura_batch.errors import ModelError, OutputError
 from mura_batch.model_card import Model, load_model
 from mura_batch.runtime import registry
 from mura_batch.runtime.backend import Check
@@ -70,7 +70,7 @@ def model(folder: Path) -> Check:
 
 
 def output_folder(out: Path) -> Iterator[Check]:
-    """Can it be written to, how full is its disk, who else can read it, and can it be locked?"""
+    """Can it be written to, how full is its disk, who else can read it, and what does its file system lack?"""
     folder = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         yield Check("out", "fail", f"{folder} cannot be written to", "Give another folder with --out, or its rights.")
@@ -79,7 +79,7 @@ def output_folder(out: Path) -> Iterator[Check]:
     yield disk(folder)
     if folder == out:
         yield privacy(out)
-    yield lock(folder)
+    yield from file_system(folder)
 
 
 def disk(folder: Path) -> Check:
@@ -101,20 +101,31 @@ def privacy(out: Path) -> Check:
     return Check("permissions", "ok", f"mode {mode:o}")
 
 
-def lock(folder: Path) -> Check:
-    """One run at a time is kept by flock, which some network file systems do not have."""
-    import fcntl
+def file_system(folder: Path) -> Iterator[Check]:
+    """What network mounts may lack: locks, shared memory, symbolic links, flushing a folder."""
+    from mura_batch.store.file_system import probe
 
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return Check("lock", "warn", "another run holds it now", "Wait until it has ended.")
-    except OSError as error:
-        return Check("lock", "fail", f"cannot be locked: {error.strerror}", "Give a folder on a local disk with --out.")
-    finally:
-        os.close(descriptor)
-    return Check("lock", "ok", "can be locked")
+        found = probe(folder)
+    except (OSError, OutputError) as error:
+        yield Check("file system", "fail", f"cannot be tried: {error}", "Give a folder on a local disk with --out.")
+        return
+    if found.locks:
+        yield Check("lock", "ok", "can be locked")
+    else:
+        yield Check("lock", "fail", "has no locks", "Give a folder on a local disk with --out, or add --single-writer.")
+    lacks = [
+        words
+        for is_there, words in (
+            (found.shared_memory, "no shared memory: the ledger is open to one program at a time"),
+            (found.links, "no symbolic links: latest.txt stands for latest"),
+            (found.folder_flush, "folders cannot be flushed: a power cut may undo the last rename"),
+        )
+        if not is_there
+    ]
+    advice = "A local disk has all of it." if lacks else ""
+    detail = "; ".join(lacks) or "shared memory, symbolic links, folders are flushed"
+    yield Check("file system", "warn" if lacks else "ok", detail, advice)
 
 
 def _version(name: str) -> str:

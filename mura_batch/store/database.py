@@ -45,10 +45,15 @@ class Database:
     def open_to_read(self) -> None:
         """For a program that only reads, beside one that may be writing. Raises LedgerError."""
         with explained(self.path):
-            self._db = read_only(self.path)
+            self._db = read_only(self.path, may_lock=self._may_lock)
 
     def close(self) -> None:
         self._db.close()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other programs can read while this one writes; known once it is open."""
+        return not self._is_exclusive
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -128,16 +133,24 @@ class Database:
         return db
 
 
-def read_only(path: Path) -> sqlite3.Connection:
-    """A connection that cannot change the file. Raises sqlite3.Error."""
-    db = sqlite3.connect(uri_of(path) + "?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
+def read_only(path: Path, *, may_lock: bool = True) -> sqlite3.Connection:
+    """A connection that does not change the file, unless a transaction was cut off by a kill and must be rolled back
+    before anything can be read. Raises sqlite3.Error."""
+    shared = "mode=ro" if may_lock else "mode=ro&nolock=1"
     try:
-        db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        return _reading(path, shared)
     except sqlite3.OperationalError as error:
-        db.close()
+        if _primary(error) == sqlite3.SQLITE_READONLY:
+            return _reading(path, "mode=rw")
         if not _lacks_shared_memory(error):
             raise
-        db = sqlite3.connect(uri_of(path) + "?mode=ro&immutable=1", uri=True, isolation_level=None)
+    return _reading(path, "mode=ro&immutable=1")
+
+
+def _reading(path: Path, parameters: str) -> sqlite3.Connection:
+    db = sqlite3.connect(f"{uri_of(path)}?{parameters}", uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
+    try:
+        db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except BaseException:
         db.close()
         raise

@@ -29,6 +29,7 @@ class Ledger:
     file system has no locks and the user vouches for a single writer."""
 
     def __init__(self, path: Path, *, may_lock: bool = True) -> None:
+        self._may_lock = may_lock
         self._db = Database(path, may_lock=may_lock)
         self.runs = Runs(self._db)
         self.pictures = PictureStore(self._db, path.parent / FOLDER)
@@ -38,7 +39,7 @@ class Ledger:
 
     def __enter__(self) -> Self:
         """Raises LedgerError where the file is no ledger of this version; it is then as it was."""
-        found = schema_of(self._db.path)
+        found = schema_of(self._db.path, may_lock=self._may_lock)
         self._db.open()
         try:
             upgrade(self._db, found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -10,9 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mura_batch.errors import LockHeldError, OutputError
-
-# With these a file system says that it has no locks: flock(2), and what NFS and CIFS mounts return.
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+from mura_batch.store.file_system import NO_LOCKS
 
 
 @contextmanager
@@ -42,7 +39,7 @@ def _take(descriptor: int, out: Path, *, single_writer: bool) -> bool:
             f"another run (process {holder}) is writing to {out}: wait for it, or choose another --out"
         ) from error
     except OSError as error:
-        if error.errno not in _NO_LOCKS or not single_writer:
+        if error.errno not in NO_LOCKS or not single_writer:
             raise OutputError(
                 f"{out} cannot be locked ({error.strerror}): choose an --out on a local disk, or add --single-writer "
                 "if no other run ever writes to it"

@@ -24,7 +24,7 @@ STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {3: schema_3.from_schem
 SCHEMA = max(STEPS)
 
 
-def schema_of(path: Path) -> int | None:
+def schema_of(path: Path, *, may_lock: bool = True) -> int | None:
     """The ledger's schema, None where there is no ledger yet. Changes nothing. Raises LedgerError where the file is no
     ledger that this version can read."""
     with explained(path):
@@ -32,7 +32,7 @@ def schema_of(path: Path) -> int | None:
             return None
         if path.is_dir():
             raise IsADirectoryError
-        with closing(read_only(path)) as db:
+        with closing(read_only(path, may_lock=may_lock)) as db:
             return _schema_in(db, path)
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from mura_batch.atomic_files import output_errors, sync_folder
 from mura_batch.store.database import LEDGER_NAME, Database
+from mura_batch.store.file_system import has_locks
 from mura_batch.store.key import Key
 from mura_batch.store.migrations import SCHEMA, schema_of
 
@@ -111,8 +112,9 @@ class PictureStore:
 def stored_pictures(out: Path, key: Key) -> Iterator[ReadPicture]:
     """For a page that is rendered later, beside a run that may be writing. There are none where OUT holds no ledger of
     this version. Raises LedgerError."""
-    database = Database(out / LEDGER_NAME)
-    if schema_of(database.path) != SCHEMA:
+    may_lock = has_locks(out)
+    database = Database(out / LEDGER_NAME, may_lock=may_lock)
+    if schema_of(database.path, may_lock=may_lock) != SCHEMA:
         yield lambda _: None
         return
     database.open_to_read()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from datetime import datetime
@@ -12,11 +11,10 @@ from typing import Self
 
 from mura_batch.atomic_files import sync_folder, write_atomic
 from mura_batch.errors import OutputError
+from mura_batch.store.file_system import NO_LINKS
 
 LATEST = "latest"
 LATEST_FILE = "latest.txt"  # where the file system has no symbolic links: the newest run's path below OUT
-# symlink(2): EPERM from a file system that has none; the others come from network and user-space file systems.
-_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 class RunFolder:
@@ -93,7 +91,7 @@ def point_latest(out: Path, name: str) -> None:
     try:
         link.symlink_to(target)
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in NO_LINKS:
             raise
         write_atomic(out / LATEST_FILE, f"{target.as_posix()}\n".encode())
         return

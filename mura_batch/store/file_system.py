@@ -1,0 +1,76 @@
+"""What the file system of OUT can do. Network mounts may lack some of it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from mura_batch.store.database import LEDGER_NAME, Database
+
+# With these a file system says that it has no locks: flock(2), and what NFS and CIFS mounts return.
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+# symlink(2): EPERM from a file system that has none; the others come from network and user-space file systems.
+NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+
+
+@dataclass(frozen=True, slots=True)
+class FileSystem:
+    """locks: runs keep each other out. shared_memory: others can read the ledger while a run writes. links: OUT/latest
+    can be a link. folder_flush: a rename survives a power cut."""
+
+    locks: bool
+    shared_memory: bool
+    links: bool
+    folder_flush: bool
+
+
+def probe(folder: Path) -> FileSystem:
+    """Tries each in a folder of its own below `folder`, which is removed again. Raises OSError and LedgerError."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".mura-batch-probe.") as name:
+        scratch = Path(name)
+        locks = has_locks(scratch)
+        database = Database(scratch / LEDGER_NAME, may_lock=locks)
+        database.open()
+        database.close()
+        return FileSystem(locks, database.is_shared, _has_links(scratch), _flushes_folders(scratch))
+
+
+def has_locks(folder: Path) -> bool:
+    """Whether flock works there; held by another counts. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _has_links(folder: Path) -> bool:
+    try:
+        (folder / "link").symlink_to("target")
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        return False
+    return True
+
+
+def _flushes_folders(folder: Path) -> bool:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True

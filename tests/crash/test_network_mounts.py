@@ -1,0 +1,92 @@
+"""OUT on file systems that lack something: played by faults.c, beneath Python and SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from mura_batch.store.ledger import Ledger
+
+Preloaded = Callable[..., dict[str, str]]
+# One run without a model: two nights over the same files, with everything else real.
+NIGHTS = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[1])
+    from harness import Harness
+    from mura_batch.errors import MuraBatchError
+    from mura_batch.progress import Silent
+    from mura_batch.scoring import pipeline
+    from dataclasses import replace
+    harness = Harness(Path(sys.argv[2]))
+    for _ in range(2):
+        request = replace(harness._request(Path(sys.argv[2]) / "out"), single_writer="single" in sys.argv)
+        try:
+            print(pipeline.run_score(request, Silent()).manifest.counts)
+        except MuraBatchError as error:
+            print("error:", error)
+            break
+    """
+)
+
+
+def nights(environment: dict[str, str], work: Path, *words: str) -> list[str]:
+    command = [sys.executable, "-c", NIGHTS, Path(__file__).parent, work, *words]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_without_locks_the_run_ends_with_one_line_unless_there_is_one_writer(
+    preloaded: Preloaded, tmp_path: Path
+) -> None:
+    environment = preloaded("noflock,nolocks")
+    (line,) = nights(environment, tmp_path / "a")
+    assert line.startswith("error:")
+    assert "cannot be locked" in line
+    assert "--single-writer" in line
+    first, second = nights(environment, tmp_path / "b", "single")
+    assert "'unchanged': 0" in first
+    assert "'scored': 0" in second
+
+
+@pytest.mark.parametrize("lacking", ["nosymlink", "nofsyncdir", "noshm", "nosymlink,nofsyncdir,noshm"])
+def test_a_run_goes_on_without_what_it_can_do_without(preloaded: Preloaded, tmp_path: Path, lacking: str) -> None:
+    first, second = nights(preloaded(lacking), tmp_path)
+    assert "'unchanged': 0" in first
+    assert "'scored': 0" in second
+    newest = sorted((tmp_path / "out" / "runs").iterdir())[-1]
+    if "nosymlink" in lacking:
+        assert (tmp_path / "out" / "latest.txt").read_text() == f"runs/{newest.name}\n"
+    else:
+        assert (tmp_path / "out" / "latest").resolve() == newest
+    assert (newest / "report.html").read_text().count("data:image/jpeg") > 0
+
+
+def test_a_ledger_moves_between_disks_with_and_without_shared_memory(preloaded: Preloaded, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with Ledger(path):
+        pass
+    assert journal(path) == "wal"
+    code = (
+        f"from pathlib import Path; from mura_batch.store.ledger import Ledger\nwith Ledger(Path({str(path)!r})): pass"
+    )
+    subprocess.run([sys.executable, "-c", code], env=preloaded("noshm"), check=True, timeout=60)
+    assert journal(path) == "delete"
+    with Ledger(path):
+        pass
+    assert journal(path) == "wal"
+
+
+def journal(path: Path) -> str:
+    with closing(sqlite3.connect(path)) as db:
+        return str(db.execute("PRAGMA journal_mode").fetchone()[0])
