@@ -32,7 +32,8 @@ EVERY = textwrap.dedent(
         for at in range(1, 10_000, int(sys.argv[3])):
             path = work / f"{kind}-{at}" / "ledger.sqlite"
             path.parent.mkdir()
-            shutil.copyfile(old, path)
+            if old.is_file():
+                shutil.copyfile(old, path)
             child = os.fork()
             if not child:
                 faults.faults_arm(kind, ctypes.c_long(at), 1)
@@ -57,6 +58,19 @@ def test_a_migration_killed_anywhere_is_done_by_the_next_start(preloaded: Preloa
         with Ledger(path):
             pass
         assert scores(path) == expected
+
+
+def test_a_ledger_whose_creation_was_killed_anywhere_is_created_anew(preloaded: Preloaded, tmp_path: Path) -> None:
+    from mura_batch.store.ledger import Ledger
+    from mura_batch.store.migrations import SCHEMA, schema_of
+
+    subprocess.run([sys.executable, "-c", EVERY, HERE, tmp_path, "1"], env=preloaded(), check=True, timeout=200)
+    places = sorted(tmp_path.iterdir())
+    assert len(places) > 20
+    for folder in places:
+        with Ledger(folder / "ledger.sqlite"):
+            pass
+        assert schema_of(folder / "ledger.sqlite") == SCHEMA
 
 
 def scores(path: Path) -> list[tuple[object, ...]]:

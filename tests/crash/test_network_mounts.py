@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -78,13 +79,39 @@ def test_a_ledger_moves_between_disks_with_and_without_shared_memory(preloaded: 
         pass
     assert journal(path) == "wal"
     code = (
-        f"from pathlib import Path; from mura_batch.store.ledger import Ledger\nwith Ledger(Path({str(path)!r})): pass"
+        "import pathlib, sys; from mura_batch.store.ledger import Ledger\nwith Ledger(pathlib.Path(sys.argv[1])): pass"
     )
-    subprocess.run([sys.executable, "-c", code], env=preloaded("noshm"), check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, path], env=preloaded("noshm"), check=True, timeout=60)
     assert journal(path) == "delete"
     with Ledger(path):
         pass
     assert journal(path) == "wal"
+
+
+@pytest.mark.parametrize(
+    ("lacking", "status", "words"),
+    [
+        ("", ["ok", "ok"], "shared memory, symbolic links, folders are flushed"),
+        ("noflock,nolocks", ["fail", "warn"], "open to one program at a time"),
+        ("nosymlink", ["ok", "warn"], "latest.txt"),
+        ("noshm", ["ok", "warn"], "open to one program at a time"),
+        ("nofsyncdir", ["ok", "warn"], "a power cut may undo the last rename"),
+    ],
+)
+def test_doctor_says_what_the_file_system_lacks(
+    preloaded: Preloaded, tmp_path: Path, lacking: str, status: list[str], words: str
+) -> None:
+    code = (
+        "import json, sys, pathlib; from dataclasses import asdict; from mura_batch.doctor.checks import file_system\n"
+        "print(json.dumps([asdict(check) for check in file_system(pathlib.Path(sys.argv[1]))]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], env=preloaded(lacking), capture_output=True, check=True, timeout=60
+    )
+    checks = json.loads(done.stdout)
+    assert [check["status"] for check in checks] == status
+    assert words in checks[1]["detail"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def journal(path: Path) -> str:
