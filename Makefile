@@ -5,13 +5,13 @@ BIN := $(VENV)/bin
 STUDIES := demo/studies
 OUT := demo/out
 
-# Debian packages: chromium shows the report; the others are other readers of DICOM, PixelMed's SR validator and an
-# archive. A service that a package starts is stopped: tests start and stop their own.
-PROGRAMS := chromium dcmtk dicom3tools libgdcm-tools libpixelmed-java default-jre-headless orthanc orthanc-dicomweb
+# Debian packages: chromium shows the report; the others are other readers of DICOM, PixelMed's SR validator, an
+# archive, and a compiler for what plays bad file systems. A service that a package starts is stopped: tests start and stop their own.
+PROGRAMS := chromium dcmtk dicom3tools libgdcm-tools libpixelmed-java default-jre-headless orthanc orthanc-dicomweb gcc libc6-dev
 
 PICTURES := $(wildcard $(or $(MURA_BATCH_SHARED),../shared)/fracatlas)
 
-.PHONY: help demo test check bench coverage fuzz wheel gpu-check setup programs clean
+.PHONY: help demo test check bench coverage crash fuzz wheel gpu-check setup programs clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,10 @@ coverage: $(VENV)/.developed  ## how often the 95 % intervals hold the true valu
 
 fuzz: $(VENV)/.developed  ## 20,000 damaged DICOM files: a record for each, no crash, no hang, flat memory
 	$(BIN)/python tests/dicom/fuzz.py --inputs 20000
+
+crash: $(VENV)/.developed  ## kills runs at 200 points and compares the bytes of the next ones with those of runs not killed
+	mkdir -p build && cc -shared -fPIC -O1 -o build/faults.so tests/crash/faults.c -ldl
+	LD_PRELOAD=$(CURDIR)/build/faults.so $(BIN)/python tests/crash/harness.py --points 200
 
 programs:  # programs that tests use, from Debian's packages; installed as root, else the tests that need them are skipped
 	@missing=; for package in $(PROGRAMS); do \
