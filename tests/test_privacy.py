@@ -59,3 +59,21 @@ def test_a_command_talks_to_nobody_and_leaves_nothing_in_the_home_folder(
     assert not (tmp_path / "log").exists(), (tmp_path / "log").read_text()
     left = {path.name for path in (tmp_path / "home").iterdir()}
     assert left <= {".nv"}  # the CUDA driver's own, where there is one
+
+
+def test_only_send_connects_and_only_to_its_destination(tmp_path: Path, watched: dict[str, str]) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "mura_batch", *arguments]
+        return subprocess.run(command, env=watched, capture_output=True, text=True, check=False)
+
+    studies = make_phantoms(tmp_path / "studies", PhantomOptions(studies=1, small=True)).folder
+    out = str(tmp_path / "out")
+    run("score", str(studies), "--out", out, "--settle", "0", "--device", "cpu", "--dicom", "sr,gsps,sc")
+    assert list((tmp_path / "out" / "latest" / "dicom").glob("*.dcm"))
+    assert run("dicom", f"{out}/latest").returncode == 0
+    assert run("send", f"{out}/latest", "--to", "NOBODY@127.0.0.1:9", "--dry-run").returncode == 0
+    assert not (tmp_path / "log").exists(), (tmp_path / "log").read_text()
+    assert run("send", f"{out}/latest", "--to", "NOBODY@127.0.0.1:9").returncode == 1
+    told = (tmp_path / "log").read_text().splitlines()
+    assert told
+    assert all("127.0.0.1" in line for line in told), told

@@ -10,6 +10,7 @@ import click
 from mura_batch.cli.backup import backup
 from mura_batch.cli.bench import bench
 from mura_batch.cli.compile import compile_command
+from mura_batch.cli.dicom import dicom_command
 from mura_batch.cli.doctor import doctor
 from mura_batch.cli.inspect import inspect_command
 from mura_batch.cli.phantom import phantom
@@ -27,6 +28,7 @@ from mura_batch.cli.report import report
 from mura_batch.cli.runs import runs
 from mura_batch.cli.sample import sample
 from mura_batch.cli.score import score
+from mura_batch.cli.send import send
 from mura_batch.cli.verify import verify
 from mura_batch.errors import ExitCode, MuraBatchError
 from mura_batch.version import DISCLAIMER, __version__
@@ -100,6 +102,8 @@ def cli() -> None:
 for command in (
     score,
     report,
+    dicom_command,
+    send,
     sample,
     inspect_command,
     phantom,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mura_batch.cli.dicom import DICOM_HELP, KINDS, UNSCORED_HELP, dicom_choice
 from mura_batch.cli.options import (
     FILE,
     FOLDER,
@@ -29,6 +30,7 @@ from mura_batch.runtime.registry import BACKENDS, names
 
 if TYPE_CHECKING:
     from mura_batch.dicom.policy import IntakePolicy
+    from mura_batch.outputs.dicom.dicom_sink import DicomChoice
     from mura_batch.scoring.pipeline import ScoreRequest, ScoreResult
 
 
@@ -54,6 +56,8 @@ class ScoreOptions:
     voi_check: bool
     settle: float
     format: tuple[str, ...]
+    dicom: tuple[str, ...] | None
+    dicom_unscored: bool
     dry_run: bool
     strict: bool
     single_writer: bool
@@ -139,6 +143,8 @@ def _formats() -> tuple[str, ...]:
 )
 @option("--settle", type=click.FloatRange(0), default=60.0, help="Seconds since a file was last changed, at least.")
 @option("--format", type=NameList(_formats), default="csv", help="Formats of the tables, by comma: csv, jsonl.")
+@option("--dicom", type=NameList(lambda: KINDS), default=None, show_default="none", help=DICOM_HELP)
+@option("--dicom-unscored", is_flag=True, help=UNSCORED_HELP)
 @option("--dry-run", is_flag=True, help="Print what would be scored and skipped; decode nothing.")
 @option("--strict", is_flag=True, help="End with exit code 1 at the first input that cannot be read.")
 @option("--single-writer", is_flag=True, help="Allow an OUT that cannot be locked: no other run ever writes to it.")
@@ -188,7 +194,14 @@ def _request(options: ScoreOptions) -> ScoreRequest:
         options=options.as_text(),
         formats=options.format,
         single_writer=options.single_writer,
+        dicom=_dicom(options),
     )
+
+
+def _dicom(options: ScoreOptions) -> DicomChoice | None:
+    if options.dicom is None and not options.dicom_unscored:
+        return None
+    return dicom_choice(options.dicom or (), unscored=options.dicom_unscored)
 
 
 def _policy(options: ScoreOptions) -> IntakePolicy:

@@ -19,10 +19,10 @@ ALWAYS: tuple[OpenSink, ...] = (AgreementFiles, ManifestFile, DriftFile, ReportF
 
 
 @contextmanager
-def open_sinks(run: RunInfo, formats: Sequence[str]) -> Iterator[Sink]:
-    """One sink that feeds the chosen formats and then those of every run, in this order."""
+def open_sinks(run: RunInfo, formats: Sequence[str], more: Sequence[OpenSink] = ()) -> Iterator[Sink]:
+    """One sink that feeds the chosen formats, then those of every run, then more, in this order."""
     with ExitStack() as stack:
-        opened = [*(FORMATS[name] for name in formats), *ALWAYS]
+        opened = [*(FORMATS[name] for name in formats), *ALWAYS, *more]
         yield _Every([stack.enter_context(open_sink(run)) for open_sink in opened])
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mura_batch.agreement.comparison import compare
 from mura_batch.agreement.truth import Truth
@@ -25,7 +26,7 @@ from mura_batch.outputs.drift_file import read_alarms
 from mura_batch.outputs.manifest import RunManifest, check_identity, manifest_of
 from mura_batch.outputs.missing_studies import write_missing
 from mura_batch.outputs.registry import open_sinks
-from mura_batch.outputs.sink import RunEnd, RunInfo
+from mura_batch.outputs.sink import OpenSink, RunEnd, RunInfo
 from mura_batch.progress import Observer
 from mura_batch.runtime.choose import open_runner
 from mura_batch.runtime.runner import Runner, RunnerOptions
@@ -39,11 +40,15 @@ from mura_batch.store.ledger import Ledger
 from mura_batch.store.lock import locked
 from mura_batch.store.run_folder import RunFolder, is_published
 
+if TYPE_CHECKING:
+    from mura_batch.outputs.dicom.dicom_sink import DicomChoice
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
     """What `mura-batch score` was asked. workers: None for one a core. options: as given, for the manifest. formats: of
-    the tables, names in outputs.registry.FORMATS. single_writer: OUT may lie on a file system without locks."""
+    the tables, names in outputs.registry.FORMATS. dicom: which result objects to write, None for none.
+    single_writer: OUT may lie on a file system without locks."""
 
     studies: Path
     out: Path
@@ -55,6 +60,7 @@ class ScoreRequest:
     strict: bool
     options: dict[str, str]
     formats: tuple[str, ...] = ("csv",)
+    dicom: DicomChoice | None = None
     single_writer: bool = False
 
 
@@ -135,7 +141,7 @@ class _Run:
 
     def write(self, found: int) -> ScoreResult:
         info = self._info()
-        with open_sinks(info, self.request.formats) as sink:
+        with open_sinks(info, self.request.formats, self._dicom()) as sink:
             with self.timings.measuring("tables"):
                 missing = write_missing(self.folder.path, self.ledger.files.missing_studies())
                 tally = feed(
@@ -149,6 +155,14 @@ class _Run:
         final = self.folder.publish()
         self.ledger.runs.finish(end.finished)
         return ScoreResult(manifest_of(info, end), ExitCode(end.exit_code), _summary(tally, missing, final))
+
+    def _dicom(self) -> list[OpenSink]:
+        """The sink of result objects, if any were asked for: it imports much."""
+        if self.request.dicom is None:
+            return []
+        from mura_batch.outputs.dicom.dicom_sink import open_dicom
+
+        return [open_dicom(self.request.dicom, self.ledger.results(self.key))]
 
     def _info(self) -> RunInfo:
         request = self.request

@@ -5,8 +5,10 @@
     outcomes  what became of every file of the run                    outcomes.py
     runs      which runs are published, and what they reported first  runs.py
     pictures  what the model saw, in packs beside the ledger          pictures.py
+    results   what result objects need to be the same again           dicom_results.py
+    sends     what was sent where, and what became of it              sends.py
 
-Its tables are described in schema_3.py; migrations.py brings an older ledger to them.
+Its tables are described in schema_3.py and schema_4.py; migrations.py brings an older ledger to them.
 """
 
 from __future__ import annotations
@@ -16,12 +18,15 @@ from types import TracebackType
 from typing import Self
 
 from mura_batch.store.database import Database
+from mura_batch.store.dicom_results import DicomResults
+from mura_batch.store.key import Key
 from mura_batch.store.migrations import schema_of, upgrade
 from mura_batch.store.outcomes import Outcomes
 from mura_batch.store.pictures import FOLDER, PictureStore
 from mura_batch.store.runs import Runs
 from mura_batch.store.scores import Scores
 from mura_batch.store.seen_files import SeenFiles
+from mura_batch.store.sends import Sends
 
 
 class Ledger:
@@ -47,6 +52,12 @@ class Ledger:
             self._db.close()
             raise
         return self
+
+    def results(self, key: Key) -> DicomResults:
+        return DicomResults(self._db, key)
+
+    def sends(self, destination: str) -> Sends:
+        return Sends(self._db, destination)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

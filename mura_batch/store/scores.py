@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 from mura_batch.records import Instance, InstanceScore, Reason, Skipped
 from mura_batch.store.checksum import checksum
@@ -54,9 +55,10 @@ class Scores:
             self._put_failures(failed, key)
 
     def _put_scores(self, scores: Sequence[InstanceScore], places: Sequence[Place], key: Key) -> None:
+        now = datetime.now(UTC).isoformat()
         self._db.connection.executemany(
-            "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [self._row(score, place, key) for score, place in zip(scores, places, strict=True)],
+            "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(*self._row(score, place, key), now) for score, place in zip(scores, places, strict=True)],
         )
         self._db.connection.executemany(
             "UPDATE files SET content_hash = ? WHERE path = ?",

@@ -13,7 +13,6 @@ from pydicom.dataset import Dataset
 from mura_batch.dicom.pixels.description import Lut
 from mura_batch.dicom.pixels.voi import white_level, window
 from mura_batch.dicom.write.result_objects import (
-    NOT_FOR_DIAGNOSIS,
     ImageResult,
     StudyResult,
     common_arguments,
@@ -41,7 +40,7 @@ def presentation_state(result: StudyResult, number: int, text: str, outline: NDA
     data: Dataset = GrayscaleSoftcopyPresentationState(
         referenced_images=[_reference(image)],
         content_label="AI SCORE",
-        content_description=f"Probability of abnormality, {NOT_FOR_DIAGNOSIS}"[:64],
+        content_description="Probability of abnormality, for research use only",
         content_creator_name="mura-batch^",
         graphic_layers=[_layer()],
         graphic_annotations=[_annotation(image, text, outline)],

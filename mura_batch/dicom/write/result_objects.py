@@ -48,6 +48,10 @@ class ImageResult:
     decisions: PixelDecisions
 
 
+# Of an image that was not scored: nothing was decided.
+NOT_DISPLAYED = PixelDecisions("", 1, "none", "", None, None, "as stored", "", 1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class StudyResult:
     """One row of studies.csv with its images, in order. committed: when its score was first stored, with a time zone.

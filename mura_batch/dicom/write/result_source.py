@@ -16,6 +16,8 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
+from mura_batch.records import Instance
+
 # PS3.3 C.7.1.1 Patient, C.7.2.1 General Study, C.7.2.2 Patient Study, C.7.1.3 and C.7.2.3 Clinical Trial modules, and
 # the time zone of SOP Common, which holds for every time of an object.
 _REQUIRED = (  # type 2: empty where the source has none
@@ -152,6 +154,23 @@ def _text(identity: Dataset, keyword: str) -> str:
     raw = identity.get_item(keyword)
     value = raw.value if raw is not None else None
     return value.decode("latin-1").strip(" \0") if isinstance(value, bytes) else str(value or "").strip()
+
+
+def known_source(instance: Instance, other: ResultSource, note: str) -> ResultSource:
+    """An image whose file has gone. other: of the same study, whose patient and study it has. It cannot be displayed:
+    display is empty."""
+    return ResultSource(
+        study_uid=instance.study_uid,
+        series_uid=instance.series_uid,
+        sop_class_uid=instance.sop_class_uid,
+        sop_instance_uid=instance.sop_instance_uid,
+        modality=instance.modality,
+        rows=instance.rows,
+        columns=instance.columns,
+        identity=other.identity,
+        display=Dataset(),
+        notes=(*other.notes, note),
+    )
 
 
 def reference(source: ResultSource) -> Dataset:

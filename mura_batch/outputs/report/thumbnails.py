@@ -23,16 +23,28 @@ def encode_thumbnail(image: NDArray[np.uint8], cam: NDArray[np.float32]) -> byte
 
 
 def draw_map(thumbnail: bytes, probability: float) -> bytes:
-    """JPEG of the picture under its map, as strong as the probability that it belongs to: a normal image does not glow.
-    Raises ValueError or OSError where it is not a whole thumbnail."""
+    """JPEG of `blend_map`."""
+    return bytes(_jpeg(blend_map(thumbnail, probability)))
+
+
+def map_levels(thumbnail: bytes) -> NDArray[np.uint8]:
+    """[h, w] positive class activation, 0 to 255 of its own maximum. Raises ValueError or OSError as `blend_map`."""
     with Image.open(io.BytesIO(thumbnail)) as file:
         height, width, *levels = file.info.get("comment", b"")
+    return np.array(levels, np.uint8).reshape(height, width)
+
+
+def blend_map(thumbnail: bytes, probability: float) -> Image.Image:
+    """The picture under its map, as strong as the probability that it belongs to: a normal image does not glow. Raises
+    ValueError or OSError where it is not a whole thumbnail."""
+    levels = map_levels(thumbnail)
+    with Image.open(io.BytesIO(thumbnail)) as file:
         picture = file.convert("RGB")
-    heat = Image.frombytes("L", (width, height), bytes(levels)).resize(picture.size, Image.Resampling.BICUBIC)
+    heat = Image.fromarray(levels).resize(picture.size, Image.Resampling.BICUBIC)
     strength = _OPAQUE * min(1.0, 0.25 + probability)
     opacity = heat.point([round(level * strength) for level in range(256)])
     heat.putpalette(_PALETTE)
-    return bytes(_jpeg(Image.composite(heat.convert("RGB"), picture, opacity)))
+    return Image.composite(heat.convert("RGB"), picture, opacity)
 
 
 def _palette() -> bytes:
