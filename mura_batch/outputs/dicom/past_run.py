@@ -74,7 +74,6 @@ def _info(run: Path, staging: Path, manifest: RunManifest, ledger: Ledger, key: 
         settings_hash=manifest.settings_hash,
         model=Model(run, card),
         runner=manifest.runner,
-        truth=None,
         read_picture=ledger.pictures.of(key),
     )
 
