@@ -16,14 +16,14 @@ from mura_batch.dicom.header.layout import Layout
 from mura_batch.dicom.pixels.codestream import end_of_tile_parts, frame_header, has_end_marker, has_signature
 from mura_batch.dicom.pixels.encapsulation import Encapsulated
 from mura_batch.dicom.pixels.frame_header import FrameHeader
-from mura_batch.dicom.pixels.grid import WHOLE, Grid, flattened
+from mura_batch.dicom.pixels.grid import WHOLE, Grid, remove_wavelet_gain
 from mura_batch.dicom.pixels.native import Stored
 from mura_batch.dicom.pixels.raw_frames import deflated_frame, rle_frame, uncompressed_frame
 from mura_batch.dicom.refused import Refused, truncated
 from mura_batch.records import Reason
 
 # How many times the model's longer side a reduced frame must have; docs/intake.md has the figures.
-ENOUGH = {"jpeg 2000": 1.5, "jpeg": 1.75}
+MIN_OVERSAMPLING = {"jpeg 2000": 1.5, "jpeg": 1.75}
 _END_MARKER = b"\xff\xd9"  # EOI and EOC
 _ENDED = frozenset({"jpeg", "jpeg lossless", "jpeg-ls", "jpeg 2000", "htj2k"})  # codecs whose streams have one
 _FILLED_IN = frozenset({"jpeg", "jpeg lossless"})  # codecs whose decoder fills in rows that are missing
@@ -111,15 +111,15 @@ def _is_complete(stream: bytes) -> bool:
 
 
 def _reduction(header: FrameHeader, target: int) -> int:
-    """The largest power of two that leaves the longer side ENOUGH times the model's: the resize that follows still
-    averages, so that the picture does not depend on the codec's own filter."""
+    """The largest power of two that leaves the longer side MIN_OVERSAMPLING times the model's: the resize that follows
+    still averages, so that the picture does not depend on the codec's own filter."""
     most = 1
     if header.codec == "jpeg 2000" and 8 <= header.bits <= 16 and not header.signed:  # what Pillow reads faithfully
         most = 2**header.levels
     if header.codec == "jpeg" and header.bits == 8:
         most = 8
     reduction, longer = 1, max(header.rows, header.columns)
-    while reduction * 2 <= most and target and longer >= reduction * 2 * ENOUGH[header.codec] * target:
+    while reduction * 2 <= most and target and longer >= reduction * 2 * MIN_OVERSAMPLING[header.codec] * target:
         reduction *= 2
     return reduction
 
@@ -135,9 +135,9 @@ def _decoded(stream: bytes, header: FrameHeader, reduction: int) -> tuple[Stored
     except MemoryError:
         raise
     except Exception as error:
-        # each codec has exceptions of its own; all of them mean the same here
-        words = f"{header.codec}: {type(error).__name__}: {str(error)[:120]}"
-        raise Refused(Reason.UNDECODABLE_PIXELS, words) from error
+        # each codec has exceptions of its own; all of them mean the same
+        detail = f"{header.codec}: {type(error).__name__}: {str(error)[:120]}"
+        raise Refused(Reason.UNDECODABLE_PIXELS, detail) from error
 
 
 def _whole(stream: bytes, header: FrameHeader) -> tuple[Stored, str]:
@@ -168,7 +168,7 @@ def _jpeg_2000_reduced(stream: bytes, header: FrameHeader, reduction: int) -> St
     if values.dtype != np.uint8:
         # Pillow scales samples of fewer than 16 bits up to 16: undone, so that the tables see stored values.
         values = values.astype(np.uint16) >> (16 - header.bits)
-    return flattened(values, reduction, header.bits) if header.reversible else values
+    return remove_wavelet_gain(values, reduction, header.bits) if header.reversible else values
 
 
 def _jpeg_reduced(stream: bytes, header: FrameHeader, reduction: int) -> Stored:

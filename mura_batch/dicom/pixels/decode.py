@@ -1,6 +1,6 @@
-"""One file -> display image and every decision that made it.
+"""One file -> display image, and every decision on the way.
 
-What the header claims is held against the file's and the codestream's own size before a decoder runs.
+The sizes in the header are compared with those of the file and the codestream before a decoder runs.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from mura_batch.dicom.header.parse import Header, parse_header
 from mura_batch.dicom.header.tags import Tags
 from mura_batch.dicom.pixels.codecs import DecodedFrame, decode_frame
 from mura_batch.dicom.pixels.description import Description, describe, pixel_aspect
-from mura_batch.dicom.pixels.display import Rendering, display_table, grey_levels, looked_up
+from mura_batch.dicom.pixels.display import Rendering, apply_table, display_table, grey_levels
 from mura_batch.dicom.pixels.encapsulation import read_fragments
-from mura_batch.dicom.pixels.grid import Grid, restored
-from mura_batch.dicom.pixels.halve import HALF, halved, is_enough, is_same, table_of_sums
+from mura_batch.dicom.pixels.grid import Grid, aligned_with_frame
+from mura_batch.dicom.pixels.halve import HALF, half_is_enough, is_gentle, sum_blocks, table_of_sums
 from mura_batch.dicom.pixels.native import Patterns, bit_patterns, native_frame
 from mura_batch.dicom.pixels.padding import without_inner_padding
 from mura_batch.dicom.pixels.stored_bits import StoredBits, find_stored_bits, pattern_table, with_bits
@@ -29,7 +29,7 @@ from mura_batch.dicom.refused import Refused
 from mura_batch.dicom.syntax import CODECS
 from mura_batch.records import PixelDecisions, Reason
 
-SAMPLE = 1 << 17  # pixels of a histogram: its percentiles are within a part in a thousand of those of all pixels
+SAMPLE = 1 << 17  # pixels in a histogram; its percentiles are within 0.1 % of those of all pixels
 
 
 Shown = tuple[NDArray[np.uint8], float, PixelDecisions]
@@ -59,8 +59,8 @@ class StoredPicture:
 def decode(data: bytes | memoryview, policy: IntakePolicy, target_size: int) -> Shown:
     """data: the whole file. target_size: the longer side of the model input; 0 for the full resolution.
 
-    Returns the display image [H, W] uint8, bone bright, not smaller than needed; the aspect of ITS pixels (height over
-    width), by which `preprocess` gives a reduced picture the very shape of the whole one; and every decision. Raises
+    Returns the display image [H, W] uint8, bone bright, not smaller than needed; the aspect (height over width) of its
+    own pixels, by which `preprocess` gives a reduced picture the shape of the whole one; and every decision. Raises
     Refused.
     """
     return _show(_read(data, policy, target_size), policy.voi, target_size)
@@ -114,13 +114,13 @@ def _read(data: bytes | memoryview, policy: IntakePolicy, target: int) -> Stored
 def _show(picture: StoredPicture, voi: str, target: int) -> Shown:
     p, layout, grid, patterns, table = picture, picture.layout, picture.grid, picture.patterns, picture.table
     brightness, rendering = display_table(p.description, p.histogram, voi)
-    halves = is_enough(layout, grid, target) and not p.bits.clipped
-    if halves and is_same(p.description, layout, brightness, p.histogram):
-        brightness, patterns = table_of_sums(brightness), halved(patterns, p.bits.shift, layout.bits_stored)
+    halves = half_is_enough(layout, grid, target) and not p.bits.clipped
+    if halves and is_gentle(p.description, layout, brightness, p.histogram):
+        brightness, patterns = table_of_sums(brightness), sum_blocks(patterns, p.bits.shift, layout.bits_stored)
         grid, table = HALF, None
     levels = grey_levels(brightness)
-    shown = looked_up(levels if table is None else levels[table], patterns)
-    display = restored(shown, grid, layout.rows, layout.columns, target)
+    shown = apply_table(levels if table is None else levels[table], patterns)
+    display = aligned_with_frame(shown, grid, layout.rows, layout.columns, target)
     aspect = p.aspect * (layout.rows / display.shape[0]) / (layout.columns / display.shape[1])
     return display, aspect, _decisions(p, rendering, grid)
 
@@ -155,8 +155,8 @@ def _frame(header: Header, layout: Layout, target: int) -> DecodedFrame:
 
 
 def _sample(bits: Patterns, layout: Layout, tags: Tags, reduction: int) -> Patterns:
-    """Evenly spaced pixels inside a rectangular collimator (PS3.3 C.8.7.3), where the header gives it; all of them
-    where those are alike: a grid may lie on them."""
+    """Evenly spaced pixels, inside a rectangular collimator (PS3.3 C.8.7.3) where the header gives one; all of these
+    pixels where the sample has one value, because an anti-scatter grid may coincide with it."""
     left, right, top, bottom = (tags.number(f"Collimator{name}Edge") // reduction for name in _EDGES)
     inside = "RECTANGULAR" in tags.texts("CollimatorShape") and right - left > 8 and bottom - top > 8
     part = bits[max(top, 0) : bottom, max(left, 0) : right] if inside else bits

@@ -67,7 +67,7 @@ def grey_levels(shown: Table) -> NDArray[np.uint8]:
     return np.rint(shown * 255.0).astype(np.uint8)
 
 
-def looked_up(table: NDArray[np.uint8], patterns: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.uint8]:
+def apply_table(table: NDArray[np.uint8], patterns: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.uint8]:
     """[H, W] grey levels of [H, W] bit patterns. Piece by piece: numpy makes indices of 8 bytes of the patterns, which
     would be 40 MB of a picture of 5 million pixels and stays in the processor's cache for a few rows."""
     shown = np.empty(patterns.shape, np.uint8)

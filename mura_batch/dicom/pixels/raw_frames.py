@@ -19,8 +19,8 @@ _RUN = 128  # bytes that two bytes of PackBits give at most (G.3.1)
 def uncompressed_frame(stream: bytes, layout: Layout) -> Stored:
     """PS3.5 A.4.11, Encapsulated Uncompressed: the bytes of native pixel data, little endian, padded to even length."""
     if not 0 <= len(stream) - layout.frame_bytes <= 1:
-        words = f"the frame has {len(stream)} bytes, Rows x Columns x Bits Allocated make {layout.frame_bytes}"
-        raise Refused(Reason.PIXEL_SIZE_MISMATCH, words)
+        detail = f"the frame has {len(stream)} bytes, Rows x Columns x Bits Allocated make {layout.frame_bytes}"
+        raise Refused(Reason.PIXEL_SIZE_MISMATCH, detail)
     frame = np.frombuffer(stream, f"<u{layout.bits_allocated // 8}", layout.rows * layout.columns)
     return frame.reshape(layout.rows, layout.columns)
 
@@ -45,8 +45,8 @@ def rle_frame(stream: bytes, layout: Layout) -> Stored:
     header = np.frombuffer(stream, "<u4", 16)
     planes = layout.bits_allocated // 8
     if header[0] != planes:
-        words = f"RLE header says {header[0]} segments, Bits Allocated needs {planes}"
-        raise Refused(Reason.PIXEL_SIZE_MISMATCH, words)
+        detail = f"RLE header says {header[0]} segments, Bits Allocated needs {planes}"
+        raise Refused(Reason.PIXEL_SIZE_MISMATCH, detail)
     starts = list(map(int, header[1 : planes + 1]))
     values: Stored | None = None
     for start, end in zip(starts, [*starts[1:], len(stream)], strict=True):

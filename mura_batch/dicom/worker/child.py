@@ -87,7 +87,7 @@ def _reply(pipe: Connection, instance: Instance, settings: Settings, buffer: Buf
         return _refuse(pipe, Reason.WORKER_MEMORY, f"decoding takes more than {policy.worker_memory >> 20} MiB")
     except Exception as error:  # noqa: BLE001 - a hostile file may raise anything; it becomes this file's reason
         return _refuse(pipe, Reason.UNDECODABLE_PIXELS, f"{type(error).__name__} while the pixels were read")
-    decisions = [asdict(made) for made, _ in decoded]
+    decisions = [asdict(choices) for choices, _ in decoded]
     pipe.send_bytes(json.dumps({"hash": content_hash, "size": spec.size, "decisions": decisions}).encode())
     for _, picture in decoded:
         pipe.send_bytes(picture.tobytes())

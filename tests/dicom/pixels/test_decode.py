@@ -16,7 +16,7 @@ from pydicom.sequence import Sequence
 
 from mura_batch.dicom import syntax as syntaxes
 from mura_batch.dicom.header.layout import Layout
-from mura_batch.dicom.pixels.codecs import ENOUGH, decode_frame
+from mura_batch.dicom.pixels.codecs import MIN_OVERSAMPLING, decode_frame
 from mura_batch.dicom.pixels.decode import decode
 from mura_batch.dicom.pixels.encapsulation import Encapsulated
 from mura_batch.dicom.policy import IntakePolicy
@@ -50,7 +50,7 @@ def test_the_grayscale_conformance_set_shows_one_picture(shared_dicom: Path, nam
     assert np.abs(shown(folder / f"{name}.dcm")[:rows] - reference).max() <= 1
 
 
-def test_the_conformance_set_holds_no_other_file_but_the_one_with_a_fractional_window(shared_dicom: Path) -> None:
+def test_a_fractional_window_is_applied_as_the_standard_computes(shared_dicom: Path) -> None:
     """vlut_03 maps 25..75 to the full range: PS3.3 C.11.2.1.2.1 with centre 50.5 and width 51, computed here by
     hand."""
     folder = shared_dicom / "lut_oracle_clunie"
@@ -62,7 +62,7 @@ def test_the_conformance_set_holds_no_other_file_but_the_one_with_a_fractional_w
 
 
 @pytest.mark.parametrize("twin", ["JLSL", "JPLL"])
-def test_one_radiograph_in_lossless_syntaxes_is_one_picture_bit_for_bit(shared_dicom: Path, twin: str) -> None:
+def test_lossless_syntaxes_show_one_radiograph_alike(shared_dicom: Path, twin: str) -> None:
     folder = shared_dicom / "radiograph_skip_bodypart"
     assert np.array_equal(shown(folder / "cr_tibia_RG3_J2KR"), shown(folder / f"cr_tibia_RG3_{twin}"))
 
@@ -74,7 +74,7 @@ def test_its_lossy_versions_are_close(shared_dicom: Path, twin: str) -> None:
     assert difference.mean() < 2
 
 
-def test_its_12_bit_extended_jpeg_is_read_though_no_plugin_of_pydicom_reads_it(shared_dicom: Path) -> None:
+def test_a_12_bit_extended_jpeg_is_read(shared_dicom: Path) -> None:
     """Its scan header is wrong, says the manifest; libjpeg-turbo in imagecodecs reads it, and it is the same
     radiograph."""
     reference = shown(shared_dicom / "radiograph_skip_bodypart" / "cr_tibia_RG3_J2KR").astype(int)
@@ -145,7 +145,7 @@ def test_bits_above_high_bit_are_masked(write: Write, limb: NDArray[Any]) -> Non
     assert np.array_equal(shown(write("shifted", stored=limb << 4, HighBit=15)), plain)
 
 
-def test_padding_is_black_whether_signed_or_not_and_whatever_its_vr(write: Write, limb: NDArray[Any]) -> None:
+def test_padding_is_black_whatever_its_sign_and_vr(write: Write, limb: NDArray[Any]) -> None:
     stored = limb.astype(np.int16) - 2048
     stored[:40] = -2000
     path = write("a", stored=stored, PixelPaddingValue=-2000)
@@ -236,7 +236,7 @@ def full_size(image: Path, longer: int) -> NDArray[np.uint16]:
     ("syntax", "longer", "reduction"),
     [
         (syntaxes.JPEG_2000_LOSSLESS, 2500, 4),
-        (syntaxes.JPEG_2000_LOSSLESS, 1925, 4),  # as few samples as ENOUGH allows
+        (syntaxes.JPEG_2000_LOSSLESS, 1925, 4),  # as few samples as MIN_OVERSAMPLING allows
         (syntaxes.JPEG_2000_LOSSLESS, 1900, 2),
         (syntaxes.JPEG_BASELINE, 2500, 4),
     ],
@@ -277,7 +277,7 @@ def test_a_reduced_wave_is_no_higher_than_the_whole_one(reduction: int, period: 
     assert amplitude == pytest.approx(1000, rel=0.02)
 
 
-def test_a_reduced_picture_keeps_the_exact_shape_of_the_whole_one(write: Write) -> None:
+def test_a_reduced_picture_keeps_its_shape(write: Write) -> None:
     """1441 x 1800: a quarter of it is 361 x 450, which alone would be fitted one pixel wider."""
     stored = np.add.outer(np.arange(1800), np.arange(1441)).astype(np.uint16)
     data = write("a", stored=stored, syntax=syntaxes.JPEG_2000_LOSSLESS).read_bytes()
@@ -298,11 +298,11 @@ def test_odd_sizes_are_reduced_too(write: Write, shape: tuple[int, int]) -> None
         (syntaxes.JPEG_BASELINE, (stored >> 4).astype(np.uint8)),
     ):
         made = decisions(write("a", stored=kept, syntax=syntax), target=128)
-        eighth = max(shape) >= 8 * ENOUGH[CODECS[syntax]] * 128
+        eighth = max(shape) >= 8 * MIN_OVERSAMPLING[CODECS[syntax]] * 128
         assert (made.reduction, made.decoder[:6]) == (8 if eighth else 4, "pillow")
 
 
-def test_samples_of_ten_bits_come_back_from_pillow_as_they_were(write: Write, limb: NDArray[Any]) -> None:
+def test_pillow_returns_ten_bit_samples_unchanged(write: Write, limb: NDArray[Any]) -> None:
     stored = np.kron(limb >> 2, np.ones((8, 8), np.uint16))
     path = write("a", stored=stored, syntax=syntaxes.JPEG_2000_LOSSLESS, BitsStored=10, HighBit=9)
     reduced = decode(path.read_bytes(), POLICY, 100)

@@ -84,7 +84,7 @@ def test_rescale_comes_before_the_window() -> None:
         ({"voi_lut": Lut(0, 16, tuple(range(256)))}, "the VOI LUT says 16 bits and uses 8"),
     ],
 )
-def test_what_cannot_be_used_is_flagged_and_a_picture_is_shown_all_the_same(change: dict[str, Any], flag: str) -> None:
+def test_an_unusable_transform_is_flagged_and_the_picture_shown(change: dict[str, Any], flag: str) -> None:
     assert flag in flags(replace(EIGHT, **change))
     shown = table(replace(EIGHT, **change))
     assert shown.max() == 255
@@ -138,7 +138,7 @@ def test_a_narrow_picture_without_a_window_gets_percentiles() -> None:
     assert display_table(replace(EIGHT, bits_stored=12), counts, "auto")[1].voi == "percentiles"
 
 
-def test_a_narrow_8_bit_picture_without_a_window_keeps_its_full_range() -> None:
+def test_a_narrow_8_bit_picture_keeps_its_full_range() -> None:
     """Its values are grey levels already (PS3.3 C.11.2.1), and training shows them as they are."""
     counts = np.zeros(256, np.int64)
     counts[10:40] = 1

@@ -205,6 +205,6 @@ def test_a_few_bytes_behind_the_frame_are_padding(write: Write, limb: NDArray[An
 
 
 @pytest.mark.parametrize("extra", [320, 400])
-def test_a_row_or_a_column_behind_the_frame_is_another_size(write: Write, limb: NDArray[Any], extra: int) -> None:
+def test_a_further_row_or_column_is_another_size(write: Write, limb: NDArray[Any], extra: int) -> None:
     """160 columns of two bytes: a row more, or with 200 rows a column more, would be a picture of another shape."""
     assert refusal(write("a", frame=limb.tobytes() + bytes(extra))) is Reason.PIXEL_SIZE_MISMATCH

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mura_batch.dicom import syntax as syntaxes
 from mura_batch.dicom.pixels.decode import decode
-from mura_batch.dicom.pixels.halve import halved
+from mura_batch.dicom.pixels.halve import sum_blocks
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.preprocess import InputSpec, preprocess
 
@@ -28,16 +28,16 @@ def reduction(path: Path, target: int = TARGET) -> int:
 
 
 @pytest.mark.parametrize(("shift", "bits"), [(0, 12), (0, 14), (4, 12), (3, 10)])
-def test_a_sum_is_that_of_four_stored_values_whatever_stands_beside_them(shift: int, bits: int) -> None:
+def test_a_sum_ignores_bits_beside_the_stored_values(shift: int, bits: int) -> None:
     rng = np.random.default_rng(1)
     stored = rng.integers(0, 1 << bits, (146, 90))  # more than a piece of rows, and no multiple of it
     stored[:2, :2] = (1 << bits) - 1  # the greatest sum
     beside = rng.integers(0, 1 << 16, stored.shape) & ~(((1 << bits) - 1) << shift)
     patterns = (stored << shift | beside).astype(np.uint16)
-    assert np.array_equal(halved(patterns, shift, bits), stored.reshape(73, 2, 45, 2).sum(axis=(1, 3)))
+    assert np.array_equal(sum_blocks(patterns, shift, bits), stored.reshape(73, 2, 45, 2).sum(axis=(1, 3)))
 
 
-def test_a_large_frame_is_shown_at_half_as_the_rounded_mean_of_four(write: Write, limb: NDArray[Any]) -> None:
+def test_a_halved_frame_shows_the_mean_of_four(write: Write, limb: NDArray[Any]) -> None:
     """LINEAR over 4096 values (PS3.3 C.11.2.1.2.1): 255 * mean / 4095, computed here by hand."""
     shown, aspect, made = decode(write("a", **WINDOW).read_bytes(), POLICY, TARGET)
     means = limb.reshape(100, 2, 80, 2).mean(axis=(1, 3))
@@ -94,7 +94,7 @@ def test_every_syntax_that_is_decoded_whole_is_halved_alike(write: Write, syntax
         ("odd columns", lambda limb: np.ascontiguousarray(limb[:, :-1]), WINDOW),
     ],
 )
-def test_a_frame_that_would_show_another_picture_stays_whole(
+def test_a_frame_that_would_look_different_stays_whole(
     write: Write, limb: NDArray[Any], why: str, stored: Any, tags: dict[str, Any]
 ) -> None:
     pixels = limb if stored is None else stored(limb)
@@ -102,7 +102,7 @@ def test_a_frame_that_would_show_another_picture_stays_whole(
     assert (made.reduction, shown.shape) == (1, pixels.shape), why
 
 
-def test_a_small_frame_and_a_picture_for_a_person_stay_whole(write: Write) -> None:
+def test_small_frames_and_full_resolution_stay_whole(write: Write) -> None:
     path = write("a", **WINDOW)
     assert [reduction(path, target) for target in (32, 33, 34, 0)] == [2, 2, 1, 1]
 

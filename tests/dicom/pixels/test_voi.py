@@ -37,7 +37,7 @@ def rendering(d: Description, histogram: np.ndarray, voi: str = "auto") -> Rende
         ("a tenth of the values", 700, 200),
     ],
 )
-def test_a_window_that_shows_nothing_of_the_picture_is_not_taken(why: str, center: float, width: float) -> None:
+def test_a_window_that_shows_nothing_is_not_used(why: str, center: float, width: float) -> None:
     found = rendering(replace(TWELVE, windows=((center, width),)), counts(600, 3200))
     assert found.voi == "percentiles", why
     assert found.flags == (f"window {center:g}/{width:g} shows nothing", "window taken from percentiles")
@@ -53,7 +53,7 @@ def test_a_window_that_shows_nothing_of_the_picture_is_not_taken(why: str, cente
         ("a finger before much background", 2500, 2000, counts(600, 3200, black=0.9)),
     ],
 )
-def test_a_window_that_shows_the_picture_is_taken(why: str, center: float, width: float, histogram: np.ndarray) -> None:
+def test_a_window_that_shows_the_picture_is_used(why: str, center: float, width: float, histogram: np.ndarray) -> None:
     found = rendering(replace(TWELVE, windows=((center, width),)), histogram)
     assert (found.voi, found.flags) == ("window linear", ()), why
 
@@ -63,9 +63,7 @@ def test_a_window_that_shows_the_picture_is_taken(why: str, center: float, width
     [(12, 32_768, 65_536, 16), (12, 32_767, 65_535, 16), (12, 8192, 16_384, 4), (10, 32_768, 65_536, 64),
      (14, 32_768, 65_536, 4), (11, 2048, 4096, 2)],
 )  # fmt: skip
-def test_a_window_over_the_range_of_more_bits_is_scaled_to_those_stored(
-    bits: int, center: float, width: float, factor: int
-) -> None:
+def test_a_window_of_more_bits_is_scaled(bits: int, center: float, width: float, factor: int) -> None:
     """Weasis issue 373: a picture of 12 bits, its window written for 16."""
     size = 1 << bits
     histogram = counts(size // 8, size // 2, size=size)
@@ -82,19 +80,19 @@ def test_a_window_for_rescaled_values_is_not_scaled() -> None:
     assert (found.voi, found.width, found.flags) == ("window linear", 65_536, ())
 
 
-def test_a_lut_that_shows_nothing_of_the_picture_is_not_taken() -> None:
+def test_a_lut_that_shows_nothing_is_not_used() -> None:
     dark = Lut(0, 12, tuple(range(256)) + (4095,) * (4096 - 256))  # white above 255
     found = rendering(replace(TWELVE, voi_lut=dark), counts(300, 3200))
     assert (found.voi, found.flags) == ("percentiles", ("the VOI LUT shows nothing", "window taken from percentiles"))
 
 
-def test_8_bits_are_shown_in_full_range_where_their_window_shows_nothing() -> None:
+def test_8_bits_fall_back_to_full_range() -> None:
     eight = replace(TWELVE, bits_stored=8, windows=((32_000, 100),))
     found = rendering(eight, counts(100, 187, size=256))
     assert (found.voi, found.flags) == ("full range", ("window 32000/100 shows nothing",))
 
 
-def test_a_picture_of_two_values_is_shown_by_a_window_that_tells_them_apart() -> None:
+def test_a_picture_of_two_values_keeps_its_window() -> None:
     histogram = np.zeros(4096, np.int64)
     histogram[[1000, 3000]] = 500
     assert rendering(replace(TWELVE, windows=((2048, 4096),)), histogram).voi == "window linear"

@@ -41,7 +41,7 @@ def names(answers: dict[str, Any]) -> dict[str, str]:
     return {name: str(answer.reason) if isinstance(answer, Skipped) else "decoded" for name, answer in answers.items()}
 
 
-def test_each_instance_comes_back_once_with_its_input_and_its_hash(write: Write, intake: Intake) -> None:
+def test_each_instance_returns_once_with_input_and_hash(write: Write, intake: Intake) -> None:
     paths = {f"{n}": write(f"{n}", PatientID=f"{n}") for n in range(7)}
     found = intake(workers=2)
     assert names(found) == dict.fromkeys(paths, "decoded")
@@ -51,7 +51,7 @@ def test_each_instance_comes_back_once_with_its_input_and_its_hash(write: Write,
     assert decoded.decisions.decoder == "native"
 
 
-def test_inputs_do_not_depend_on_the_number_of_workers_or_on_names(write: Write, intake: Intake) -> None:
+def test_inputs_do_not_depend_on_workers_or_names(write: Write, intake: Intake) -> None:
     for n, syntax in enumerate([syntaxes.EXPLICIT_LE, syntaxes.RLE, syntaxes.JPEG_LOSSLESS_SV1] * 2):
         write(f"{n}/deep/{n}", syntax=syntax, PatientID=f"{n}", WindowCenter=2048, WindowWidth=4096)
     one, three = intake(workers=1), intake(workers=3)
@@ -80,9 +80,7 @@ def test_a_million_instances_would_not_be_held_at_once(write: Write, studies: Pa
 
 
 @pytest.mark.parametrize(("waits", "workers"), [(True, 5), (False, FIRST)])
-def test_processes_are_added_while_somebody_waits_for_pictures(
-    write: Write, studies: Path, waits: bool, workers: int
-) -> None:
+def test_processes_are_added_while_the_consumer_waits(write: Write, studies: Path, waits: bool, workers: int) -> None:
     """5: all that the pool may have. Whoever is slower than decoding finds a picture ready each time."""
     write("a")
     (instance,) = instances(studies)
@@ -98,7 +96,7 @@ def test_processes_are_added_while_somebody_waits_for_pictures(
     assert pool.busy_seconds > 0
 
 
-def test_a_file_that_changed_since_its_header_was_read_is_not_scored(write: Write, studies: Path) -> None:
+def test_a_file_changed_since_its_header_is_not_scored(write: Write, studies: Path) -> None:
     write("a")
     found = instances(studies)
     os.utime(studies / "a", (1, 1))
@@ -155,7 +153,7 @@ def _stub_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_stub_decoder")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_decoder_that_crashes_hangs_or_eats_memory_costs_its_file_only(
+def test_a_failing_decoder_costs_its_file_only(
     write: Write, intake: Intake, limb: np.ndarray, workers: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for rows in range(60, 76):
@@ -172,7 +170,7 @@ def test_a_decoder_that_crashes_hangs_or_eats_memory_costs_its_file_only(
     assert (told.out, told.err) == ("", "")  # native chatter does not reach the terminal
 
 
-def test_a_worker_killed_in_mid_run_costs_its_file_and_no_other(write: Write, studies: Path) -> None:
+def test_a_killed_worker_costs_its_file_only(write: Write, studies: Path) -> None:
     for n in range(40):
         write(f"{n:02}", PatientID=f"{n}", syntax=syntaxes.JPEG_2000_LOSSLESS)
     killed = []
@@ -196,7 +194,7 @@ def test_a_worker_killed_in_mid_run_costs_its_file_and_no_other(write: Write, st
 
 
 @pytest.mark.parametrize(("deaths", "starts"), [(2, True), (3, False)])
-def test_a_worker_killed_while_it_starts_is_started_again(
+def test_a_worker_killed_at_start_is_started_again(
     write: Write, studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deaths: int, starts: bool
 ) -> None:
     """Seen on a busy machine: one death at the start ended the whole run. One that always dies still does."""
@@ -221,7 +219,7 @@ def test_a_worker_killed_while_it_starts_is_started_again(
     assert len((tmp_path / "deaths").read_text()) == deaths
 
 
-def test_a_file_that_is_a_pipe_by_now_times_out_and_its_neighbours_are_decoded(write: Write, studies: Path) -> None:
+def test_a_file_replaced_by_a_pipe_times_out(write: Write, studies: Path) -> None:
     for name in ("a", "b", "c"):
         write(name)
     policy = IntakePolicy(settle_seconds=0, decode_timeout=1.0)
@@ -264,7 +262,7 @@ with DecodePool(root, policy, InputSpec(size=64), 1) as pool:
 """
 
 
-def test_workers_leave_ctrl_c_to_the_parent_and_die_with_it(write: Write, studies: Path) -> None:
+def test_workers_ignore_ctrl_c_and_die_with_the_parent(write: Write, studies: Path) -> None:
     write("a")
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, studies], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
