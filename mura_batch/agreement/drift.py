@@ -228,6 +228,7 @@ WORDS = {
     "score": "The mean score of studies",
     "unreadable": "The share of unreadable files",
     "skipped": "The share of skipped files",
+    "missing": "The share of known studies that went missing",
     "regions": "The mix of regions",
     "formats": "The mix of image formats (modality, transfer syntax, photometric interpretation)",
     "flagged": "The share of flagged images",

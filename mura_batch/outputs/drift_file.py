@@ -28,7 +28,8 @@ _UNREADABLE = {str(reason) for reason in UNREADABLE}
 
 
 class DriftFile:
-    """Counts what is new in the run: study rows with a new image, new images, files skipped for the first time."""
+    """Counts what is new in the run: study rows with a new image, new images, files skipped for the first time, and
+    studies that are missing for the first time."""
 
     def __init__(self, run: RunInfo) -> None:
         self._run = run
@@ -66,13 +67,14 @@ class DriftFile:
         pass
 
     def finish(self, end: RunEnd) -> None:
-        nights = list(_earlier_nights(self._run.folder.parents[1]))
-        skipped = sum(end.new_skipped.values())
-        if self._counts["images"] + skipped:
-            nights.append(self._night(end.new_skipped, skipped))
-        write_drift(self._run.folder, nights)
+        nights, missing_before = _earlier(self._run.folder.parents[1])
+        missing = Count(max(0, end.missing - missing_before), end.missing + sum(end.studies_by_status.values()))
+        if self._counts["images"] or end.new_skipped or missing.hits:
+            nights.append(self._night(end.new_skipped, missing))
+        write_drift(self._run.folder, nights, end.missing)
 
-    def _night(self, skipped_by_reason: Mapping[str, int], skipped: int) -> Night:
+    def _night(self, skipped_by_reason: Mapping[str, int], missing: Count) -> Night:
+        skipped = sum(skipped_by_reason.values())
         of, files = self._counts, self._counts["images"] + skipped
         unreadable = sum(n for name, n in skipped_by_reason.items() if name.partition("/")[2] in _UNREADABLE)
         figures: dict[str, Figure] = {
@@ -80,6 +82,7 @@ class DriftFile:
             "score": Mean(self._total, self._squares, of["studies"]),
             "unreadable": Count(unreadable, files),
             "skipped": Count(skipped, files),
+            "missing": missing,
             "flagged": Count(of["flagged"], of["images"]),
             "inverted": Count(of["inverted"], of["images"]),
             **{name: Mix(tuple(sorted(mix.items()))) for name, mix in self._mixes.items()},
@@ -87,7 +90,8 @@ class DriftFile:
         return Night(self._run.name, self._run.started.date().isoformat(), self._run.model.hash, figures)
 
 
-def write_drift(folder: Path, nights: Sequence[Night]) -> None:
+def write_drift(folder: Path, nights: Sequence[Night], missing: int) -> None:
+    """missing: known studies of which the last run saw no file; the next run counts those that are missing since."""
     drift = drift_of(nights)
     values = {
         "version": _VERSION,
@@ -96,6 +100,7 @@ def write_drift(folder: Path, nights: Sequence[Night]) -> None:
         "baseline": {"first": drift.baseline[0], "last": drift.baseline[1]},
         "limits": asdict(drift.limits) if drift.limits is not None else None,
         "series": [_without_nan(asdict(series)) for series in drift.series],
+        "missing_studies": missing,
         "nights": [_plain(night) for night in nights],
     }
     write_atomic(folder / DRIFT_NAME, (json.dumps(values, allow_nan=False) + "\n").encode())
@@ -126,7 +131,7 @@ def read_drift(folder: Path) -> Drift | None:
     """Charts of the nights up to a run; None where the run has no drift.json. Raises InputError where it is damaged."""
     if not (folder / DRIFT_NAME).exists():
         return None
-    return drift_of(_nights(folder / DRIFT_NAME))
+    return drift_of(_read(folder / DRIFT_NAME)[0])
 
 
 def read_alarms(folder: Path) -> tuple[str, ...]:
@@ -135,15 +140,16 @@ def read_alarms(folder: Path) -> tuple[str, ...]:
     return tuple(values["alarms"])
 
 
-def _earlier_nights(out: Path) -> Sequence[Night]:
+def _earlier(out: Path) -> tuple[list[Night], int]:
+    """Nights of the newest run's file, and the studies that it missed."""
     newest = newest_run(out)
-    return _nights(newest / DRIFT_NAME) if newest is not None and (newest / DRIFT_NAME).exists() else []
+    return _read(newest / DRIFT_NAME) if newest is not None and (newest / DRIFT_NAME).exists() else ([], 0)
 
 
-def _nights(path: Path) -> list[Night]:
+def _read(path: Path) -> tuple[list[Night], int]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return [
+        nights = [
             Night(
                 night["run"],
                 night["date"],
@@ -152,6 +158,7 @@ def _nights(path: Path) -> list[Night]:
             )
             for night in values["nights"]
         ]
+        return nights, int(values["missing_studies"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} cannot be read ({error!r}): remove it, and drift is charted from a new baseline"

@@ -27,7 +27,14 @@ def night(
 ) -> Callable[..., dict[str, Any]]:
     """Runs the output over one night of OUT and returns its drift.json."""
 
-    def run(number: int, scores: list[float], skipped: dict[str, int] | None = None, *, reused: bool = False) -> Any:
+    def run(
+        number: int,
+        scores: list[float],
+        skipped: dict[str, int] | None = None,
+        *,
+        reused: bool = False,
+        missing: int = 0,
+    ) -> Any:
         name = f"2026-{number:04}"
         folder = tmp_path / "runs" / f".{name}.partial"
         folder.mkdir(parents=True)
@@ -36,7 +43,7 @@ def night(
             for n, score in enumerate(scores):
                 picture = image(f"{number}/{n}.dcm", score, reused=reused)
                 sink.study(study(study_uid=f"1.{number}.{n}", score=score, abnormal=score > 0.5), [picture])
-            sink.finish(RunEnd("", {}, {}, {}, {}, 0, new_skipped=skipped or {}))
+            sink.finish(RunEnd("", {}, {}, {"scored": len(scores)}, {}, 0, missing=missing, new_skipped=skipped or {}))
         return json.loads((folder.rename(tmp_path / "runs" / name) / DRIFT_NAME).read_text())
 
     return run
@@ -60,6 +67,15 @@ def test_a_night_without_news_is_none(night: Callable[..., dict[str, Any]]) -> N
     assert [one["run"] for one in night(3, [0.3])["nights"]] == ["2026-0001", "2026-0003"]
 
 
+def test_a_study_is_missing_in_one_night_only(night: Callable[..., dict[str, Any]]) -> None:
+    night(1, [0.2, 0.3, 0.4])
+    night(2, [0.2], reused=True, missing=2)
+    last = night(3, [0.5], missing=3)
+    assert [one["figures"]["missing"] for one in last["nights"]] == [
+        {"hits": 0, "n": 3}, {"hits": 2, "n": 3}, {"hits": 1, "n": 4},
+    ]  # fmt: skip
+
+
 def test_a_drift_of_the_last_nights_is_one_sentence(night: Callable[..., dict[str, Any]]) -> None:
     rng = np.random.default_rng(3)
     for number in range(BASELINE_NIGHTS + 12):
@@ -80,7 +96,7 @@ def _nights(n: int) -> list[Night]:
 
 
 def test_nights_are_read_back_as_they_were_written(tmp_path: Path) -> None:
-    write_drift(tmp_path, _nights(BASELINE_NIGHTS + 3))
+    write_drift(tmp_path, _nights(BASELINE_NIGHTS + 3), 0)
     drift = read_drift(tmp_path)
     assert drift is not None
     assert [series.name for series in drift.series] == ["abnormal", "score", "regions"]
@@ -88,7 +104,7 @@ def test_nights_are_read_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_the_page_gets_a_drawing_for_each_series(tmp_path: Path) -> None:
-    write_drift(tmp_path, _nights(BASELINE_NIGHTS + 3))
+    write_drift(tmp_path, _nights(BASELINE_NIGHTS + 3), 0)
     drift = read_drift(tmp_path)
     assert drift is not None
     view = drift_view(drift)
@@ -98,7 +114,7 @@ def test_the_page_gets_a_drawing_for_each_series(tmp_path: Path) -> None:
 
 
 def test_too_few_nights_are_one_sentence_without_charts(tmp_path: Path) -> None:
-    write_drift(tmp_path, _nights(3))
+    write_drift(tmp_path, _nights(3), 0)
     drift = read_drift(tmp_path)
     assert drift is not None
     assert drift_view(drift).rows == ()
