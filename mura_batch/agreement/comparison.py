@@ -41,10 +41,10 @@ class Comparison:
         }
 
     def figures(self) -> list[tuple[str, str, Estimate]]:
-        """(group, name, figure): overall, each region, the corrected ones, each reader."""
+        """(group, name, figure): overall, each region, each month, the corrected ones, each reader."""
         if (agreement := self.agreement) is None:
             return []
-        rows = [row for group in (agreement.overall, *agreement.regions) for row in _of_group(group)]
+        rows = [row for group in (agreement.overall, *agreement.regions, *agreement.months) for row in _of_group(group)]
         if (corrected := agreement.corrected) is not None:
             rows += [
                 ("corrected for sampling", name, getattr(corrected, name))

@@ -42,15 +42,19 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """overall, then each region with a case in MURA's order, then each reader. patients: how many the cases are of.
-    corrected: figures of all studies that the sample was drawn from, None where the truth is no drawn sample."""
+    """overall, then each region with a case in MURA's order, each month of study dates ('2026-01') in the order of time
+    where there are several, then each reader. patients: how many the cases are of. corrected: figures of all studies
+    that the sample was drawn from, None where the truth is no drawn sample. truth_as_of: date of the newest study with
+    truth, YYYYMMDD, '' where none has a date: later studies have no truth yet."""
 
     matched: Matched
     overall: Group
     regions: tuple[Group, ...]
+    months: tuple[Group, ...]
     readers: tuple[Reader, ...]
     patients: int
     corrected: Corrected | None
+    truth_as_of: str
 
     @property
     def may_be_biased(self) -> bool:
@@ -67,7 +71,25 @@ def summarise(matched: Matched) -> Agreement | None:
     regions = tuple(group_of(name, cases) for name, cases in groups if cases)
     readers = tuple(_reader(name, n, matched.cases) for n, name in enumerate(matched.readers))
     patients = len({case.patient for case in matched.cases})
-    return Agreement(matched, group_of("overall", matched.cases), regions, readers, patients, _corrected(matched.cases))
+    return Agreement(
+        matched=matched,
+        overall=group_of("overall", matched.cases),
+        regions=regions,
+        months=_months(matched.cases),
+        readers=readers,
+        patients=patients,
+        corrected=_corrected(matched.cases),
+        truth_as_of=max(case.study_date for case in matched.cases),
+    )
+
+
+def _months(cases: Sequence[Case]) -> tuple[Group, ...]:
+    """Cohorts by study date; none where all dates are of one month or missing."""
+    of: dict[str, list[Case]] = {}
+    for case in sorted(cases, key=lambda case: case.study_date):
+        if case.study_date:
+            of.setdefault(f"{case.study_date[:4]}-{case.study_date[4:6]}", []).append(case)
+    return tuple(group_of(month, members) for month, members in of.items()) if len(of) > 1 else ()
 
 
 def _corrected(cases: Sequence[Case]) -> Corrected | None:

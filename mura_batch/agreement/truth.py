@@ -69,6 +69,7 @@ class Case:
     readers: tuple[int | None, ...] = ()
     sampled: Sampled | None = None
     whole_study: bool = False
+    study_date: str = ""  # DICOM DA, YYYYMMDD
 
     @property
     def row_key(self) -> str:
@@ -168,4 +169,5 @@ def _case(
         readers=readers,
         sampled=sampled,
         whole_study=whole_study,
+        study_date=row.study_date,
     )

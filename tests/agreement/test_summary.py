@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,20 @@ def test_every_figure_allows_for_patients_with_several_studies(study: StudyMaker
 
 def _figures(group: Group) -> list[Estimate]:
     return [group.kappa, group.auroc, group.accuracy, group.sensitivity, group.specificity]
+
+
+def test_months_of_study_have_a_kappa_each(study: StudyMaker, truth_file: TruthWriter) -> None:
+    cases = _cases(60)
+    truth = read_truth(truth_file("study_uid,label\n" + "".join(f"{uid},{label}\n" for uid, label, _, _ in cases)))
+    dates = ["20260105", "20260131", "20260214"]
+    rows = [replace(study(uid, score), study_date=dates[int(uid) % 3]) for uid, _, score, _ in cases]
+    summary = summarise(match(truth, rows))
+    assert summary is not None
+    assert [(month.name, month.n) for month in summary.months] == [("2026-01", 40), ("2026-02", 20)]
+    assert summary.truth_as_of == "20260214"
+    one_month = summarise(match(truth, [replace(row, study_date="20260105") for row in rows]))
+    assert one_month is not None
+    assert one_month.months == ()
 
 
 def test_labelled_studies_without_a_score_leave_nothing_to_summarise(

@@ -26,11 +26,12 @@ class GroupRow:
 
 @dataclass(frozen=True, slots=True)
 class AgreementView:
-    """rows: overall first. notes: footnotes, numbered from 1. methods: how the intervals of kappa were made. The last
-    three are SVG; roc is '' where a class is missing."""
+    """rows: overall first. months: by study date. notes: footnotes, numbered from 1. methods: of kappa's intervals.
+    The last three are SVG; roc is '' where a class is missing."""
 
     agreement: Agreement
     rows: tuple[GroupRow, ...]
+    months: tuple[GroupRow, ...]
     readers: tuple[Reader, ...]
     notes: tuple[str, ...]
     methods: tuple[str, ...]
@@ -40,12 +41,13 @@ class AgreementView:
 
 
 def view_of(agreement: Agreement, threshold: float) -> AgreementView:
-    groups = (agreement.overall, *agreement.regions)
+    groups = (agreement.overall, *agreement.regions, *agreement.months)
     notes = tuple(dict.fromkeys(g.kappa.reason for g in groups if g.kappa.reason))
     read = [kappa for reader in agreement.readers for kappa in (reader.with_truth, reader.with_model)]
     return AgreementView(
         agreement=agreement,
-        rows=tuple(_row(group, notes) for group in groups),
+        rows=tuple(_row(group, notes) for group in (agreement.overall, *agreement.regions)),
+        months=tuple(_row(group, notes) for group in agreement.months),
         readers=agreement.readers,
         notes=notes,
         methods=_methods([*(group.kappa for group in groups), *read]),

@@ -160,6 +160,19 @@ def test_a_drawn_sample_gets_corrected_figures(make_run: MakeRun) -> None:
     assert "verification bias" not in text
 
 
+def test_kappa_by_month_is_shown_with_the_date_of_the_truth(make_run: MakeRun) -> None:
+    run = make_run(14)
+    assert "Kappa by month" not in text_of(render_report_file(run.folder, run.truth))
+    path = run.folder / "studies.csv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    later = [line.replace("20260131", "20260214") if n > 7 else line for n, line in enumerate(lines)]
+    path.write_text("\n".join(later) + "\n", encoding="utf-8")
+    text = text_of(render_report_file(run.folder, run.truth))
+    assert "Kappa by month of study, truth as of 2026-02-14" in text
+    assert "2026-01 7 " in text
+    assert "2026-02 7 " in text
+
+
 def test_partial_truth_of_unknown_choice_gets_a_warning(make_run: MakeRun) -> None:
     run = make_run(14)
     whole = text_of(render_report_file(run.folder, run.truth))
