@@ -21,7 +21,7 @@ from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker.pool import DecodePool
 from mura_batch.preprocess import InputSpec
 from mura_batch.runtime.inference_stream import Meter, stream
-from mura_batch.runtime.runner import Outputs, RunnerInfo
+from mura_batch.runtime.runner import Outputs, Runner, RunnerInfo
 from mura_batch.scoring.intake import scan, settle_identity
 from mura_batch.scoring.score_stream import Stream
 from mura_batch.scoring.timings import Timings
@@ -98,8 +98,16 @@ def overlap(studies: Path, count: int, size: int) -> tuple[list[Figure], float]:
 
 def _streamed(studies: Path, count: int, size: int, seconds: float) -> tuple[float, float]:
     """(seconds that the stream took, seconds of them that the accelerator had no work)."""
+    pictures, took, idle = stream_through(Accelerator(size, seconds), studies, size)
+    if pictures != count:
+        raise RuntimeError(f"{pictures} pictures instead of {count}: the bounds would be wrong")
+    return took, idle
+
+
+def stream_through(runner: Runner, studies: Path, size: int) -> tuple[int, float, float]:
+    """(pictures, seconds that the stream took, seconds of them that the runner, which is entered, had no work)."""
     policy, key, timings = IntakePolicy(settle_seconds=0), Key("clock", "bench"), Timings()
-    workers, accelerator = len(os.sched_getaffinity(0)), Accelerator(size, seconds)
+    workers = len(os.sched_getaffinity(0))
     with (
         tempfile.TemporaryDirectory(prefix="overlap-", dir=studies.parent) as out,
         Ledger(Path(out) / "ledger.sqlite") as ledger,
@@ -108,12 +116,11 @@ def _streamed(studies: Path, count: int, size: int, seconds: float) -> tuple[flo
         ledger.runs.begin("bench", studies)
         scan(studies, policy, ledger.files, _Silent())
         settle_identity(studies, ledger.files, key)
-        if (pending := ledger.scores.count_pending(key)) != count:
-            raise RuntimeError(f"{pending} pictures instead of {count}: the bounds would be wrong")
+        pictures = ledger.scores.count_pending(key)
         for _ in pool.decode(list(ledger.scores.pending(key))[:workers]):  # the processes start and import
             pass
-        Stream(ledger.scores, key, pool, accelerator, _Silent()).run(timings, strict=False)
-    return timings.busy["store"] + timings.waiting["store"], timings.waiting["inference"]
+        Stream(ledger.scores, key, pool, runner, _Silent()).run(timings, strict=False)
+    return pictures, timings.busy["store"] + timings.waiting["store"], timings.waiting["inference"]
 
 
 class _Silent:

@@ -35,6 +35,15 @@ def gpu() -> Gpu:
 
 
 @pytest.fixture
+def cuda_device() -> Any:
+    """The first GPU as PyTorch has it; needs no pycuda."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    if not torch.cuda.is_available():
+        pytest.skip("PyTorch sees no GPU")
+    return torch.device("cuda", 0)
+
+
+@pytest.fixture
 def tensorrt_gpu(gpu: Gpu) -> Gpu:
     found = usable_gpu(str(gpu.index))
     if isinstance(found, Absent):
@@ -73,25 +82,25 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if HERE.name not in Path(report.nodeid.split("::")[0]).parts:
         return
     if report.when == "call" or report.outcome != "passed":
-        told = entry(report.nodeid)
-        told["outcome"] = report.outcome
+        result = entry(report.nodeid)
+        result["outcome"] = report.outcome
+        result["seconds"] = round(report.duration, 1)
         if report.skipped and isinstance(report.longrepr, tuple):
-            told["reason"] = report.longrepr[2].removeprefix("Skipped: ")
+            result["reason"] = report.longrepr[2].removeprefix("Skipped: ")
+        if report.failed:
+            result["reason"] = str(report.longrepr).strip().splitlines()[-1][:300]
+    write_results()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def write_results() -> None:
+    """After every test: what was measured stays when the time runs out."""
     target = os.environ.get("MURA_BATCH_GPU_CHECK")
     if not target or not RESULTS:
         return
-    terminalreporter.section("GPU check")
-    for name, told in RESULTS.items():
-        figures = ", ".join(f"{key} {value}" for key, value in told["figures"].items())
-        terminalreporter.write_line(f"{told['outcome']:8} {name}  {figures or told['reason']}")
     path = Path(target)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"date": datetime.now(UTC).isoformat(timespec="seconds"), **machine(), "tests": RESULTS},
-                               indent=2) + "\n")  # fmt: skip
-    terminalreporter.write_line(f"written to {path}")
+    content = {"date": datetime.now(UTC).isoformat(timespec="seconds"), **machine(), "tests": RESULTS}
+    path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def machine() -> dict[str, Any]:
@@ -106,4 +115,7 @@ def machine() -> dict[str, Any]:
 
     found = list_gpus()
     gpus = [] if isinstance(found, Absent) else [f"{gpu.name}, driver {gpu.driver}, CUDA {gpu.cuda}" for gpu in found]
-    return {"gpus": gpus, **{name: number(name) for name in ("pycuda", "tensorrt", "mura-batch")}}
+    return {
+        "gpus": gpus,
+        **{name: number(name) for name in ("pycuda", "tensorrt", "tensorrt-rtx-cu13", "torch", "mura-batch")},
+    }

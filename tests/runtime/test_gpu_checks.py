@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from inspect import signature
 from pathlib import Path
@@ -26,6 +27,7 @@ def module(name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     loaded = module_from_spec(spec)
+    sys.modules[spec.name] = loaded  # dataclasses look there
     spec.loader.exec_module(loaded)
     return loaded
 
@@ -48,3 +50,24 @@ def test_a_gpu_check_passes_on_the_simulated_machine(name: str, check: str, simu
     function(**{parameter: given[parameter] for parameter in signature(function).parameters})
     assert not simulation.machine.crimes, simulation.machine.crimes
     assert not simulation.machine.live
+
+
+def test_a_part_that_runs_out_of_time_is_reported(tmp_path: Path) -> None:
+    check = module("check")
+    outcome = check.run(check.Part("test_stream.py", 0.5), tmp_path, tmp_path / "results.json")
+    assert outcome["state"] == "stopped after 0.5 s"
+    assert outcome["tests"] == {}
+
+
+def test_a_part_without_its_module_is_not_run(tmp_path: Path) -> None:
+    check = module("check")
+    outcome = check.run(
+        check.Part("test_stream.py", 1, "a_module_that_is_missing"), tmp_path, tmp_path / "results.json"
+    )
+    assert outcome["state"] == "not run"
+
+
+def test_the_parts_fit_fifteen_minutes() -> None:
+    check = module("check")
+    assert sum(part.seconds for part in check.PARTS) <= 840
+    assert {part.file for part in check.PARTS} == {path.name for path in GPU_TESTS.glob("test_*.py")}
