@@ -26,7 +26,10 @@ def bench(model: Path | None, batch_sizes: tuple[int, ...], as_json: bool) -> in
     if as_json:
         show(json.dumps([asdict(record) for record in records], indent=2))
         return ExitCode.OK
-    show(f"{'runner':<16} {'batch':>5} {'img/s':>8} {'ratio':>6} {'median ms':>10} {'p95 ms':>8} {'max |dp|':>9}")
+    show(
+        f"{'runner':<16} {'batch':>5} {'img/s':>8} {'ratio':>6} {'median ms':>10} {'p95 ms':>8} {'max |dp|':>9}"
+        f" {'starts s':>11}"
+    )
     for r in records:
         if r.unavailable:
             show(f"{r.runner:<16} {r.batch_size:>5} not measured: {r.unavailable}")
@@ -34,5 +37,6 @@ def bench(model: Path | None, batch_sizes: tuple[int, ...], as_json: bool) -> in
         show(
             f"{r.runner:<16} {r.batch_size:>5} {r.images_per_second or 0:>8.1f} {r.ratio or 1:>6.2f}"
             f" {r.latency_ms_median or 0:>10.1f} {r.latency_ms_p95 or 0:>8.1f} {r.parity_max_abs or 0:>9.5f}"
+            f" {r.first_start_seconds or 0:>5.1f} {r.later_start_seconds or 0:>5.1f}"
         )
     return ExitCode.OK

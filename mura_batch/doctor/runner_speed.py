@@ -6,6 +6,8 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,8 @@ class BenchRecord:
     """One runner at one batch size. unavailable: why it cannot run here; the figures are None then.
 
     latency_ms: of one batch alone, from submission to its scores. ratio: images per second over those of float32 on the
-    CPU at the same batch size. parity: |dp| against it on the model's reference inputs.
+    CPU at the same batch size. first_start: with an empty cache folder; later_start: with what the first one left.
+    parity: |dp| against it on the model's reference inputs.
     """
 
     runner: str  # the backend, and the precision asked of it: 'openvino float32', 'tensorrt'
@@ -36,6 +39,8 @@ class BenchRecord:
     images_per_second: float | None = None
     latency_ms_median: float | None = None
     latency_ms_p95: float | None = None
+    first_start_seconds: float | None = None
+    later_start_seconds: float | None = None
     ratio: float | None = None
     parity_max_abs: float | None = None
     parity_mean_abs: float | None = None
@@ -45,8 +50,8 @@ class BenchRecord:
 def bench(
     model: Model, batch_sizes: Sequence[int] = (1, 8), gpu: str = "0", seconds: float = SECONDS
 ) -> Iterator[BenchRecord]:
-    """Records as they are measured, batch size by batch size, in each precision of each backend. Nothing is cached:
-    what is measured is what would run."""
+    """Records as they are measured, batch size by batch size, in each precision of each backend. Each starts with an
+    empty cache folder of its own."""
     images = load_reference_inputs(model)
     for batch_size in batch_sizes:
         expected: Outputs | None = None
@@ -54,7 +59,8 @@ def bench(
         for variant in variants():
             options = replace(variant, batch_size=batch_size, gpu=gpu)
             try:
-                record, outputs = _measure(model, options, images, seconds)
+                with TemporaryDirectory(prefix="mura-batch-bench-") as cache:
+                    record, outputs = _measure(model, replace(options, cache_dir=Path(cache)), images, seconds)
             except MuraBatchError as error:
                 yield BenchRecord(_name(options), batch_size, unavailable=str(error).split("\n")[0])
                 continue
@@ -76,7 +82,10 @@ def variants() -> tuple[RunnerOptions, ...]:
 def _measure(
     model: Model, options: RunnerOptions, images: NDArray[np.uint8], seconds: float
 ) -> tuple[BenchRecord, Outputs]:
+    first = _start_seconds(model, options)
+    started = time.perf_counter()
     with open_runner(model, options) as runner:
+        later = time.perf_counter() - started
         outputs = answers(runner, images, options.batch_size)  # warms up as well
         batch = _batch(images, options.batch_size)
         times = sorted(_latencies(runner, batch, seconds / 2))
@@ -88,8 +97,16 @@ def _measure(
             images_per_second=_throughput(runner, batch, seconds / 2),
             latency_ms_median=1000 * statistics.median(times),
             latency_ms_p95=1000 * times[min(len(times) - 1, int(0.95 * len(times)))],
+            first_start_seconds=first,
+            later_start_seconds=later,
         )
     return record, outputs
+
+
+def _start_seconds(model: Model, options: RunnerOptions) -> float:
+    started = time.perf_counter()
+    with open_runner(model, options):
+        return time.perf_counter() - started
 
 
 def _compared(

@@ -113,6 +113,9 @@ def test_the_bench_measures_what_runs_here_and_says_why_the_rest_does_not(tiny_m
         if not record.unavailable:
             assert record.images_per_second is not None
             assert record.latency_ms_median is not None
+            assert record.first_start_seconds is not None
+            assert record.later_start_seconds is not None
+            assert record.later_start_seconds > 0
             assert record.images_per_second > 0
             assert math.isfinite(record.latency_ms_median)
 

@@ -1,4 +1,4 @@
-"""The network with its convolutions in 8-bit integers, where training pictures told how large their inputs get.
+"""The network with its convolutions in 8-bit integers, with input ranges measured on training images.
 
 A convolution behind a ReLU takes numbers from 0 to a largest value, and `int8.npz` of the model folder holds that value
 for each of its channels (`python -m train quantize`). Channels differ a hundredfold, and one step serves all: so each
@@ -19,7 +19,7 @@ from mura_batch.model_card import Model
 
 LEVELS = 256  # of an input: 0 to 255
 WEIGHT_LEVELS = 255  # -127 to 127
-SMALLEST = 1e-4  # of the largest: a channel that was never seen alive, or has no weights, still has a range
+SMALLEST = 1e-4  # of the largest: a channel that was always zero, or has no weights, still has a range
 NOTHING = 1e-30  # what is no larger is zero: half precision ends at 6e-8
 
 Array = NDArray[np.float64]
@@ -38,26 +38,28 @@ def load_ranges(model: Model) -> dict[str, NDArray[np.float32]]:
     return ranges
 
 
-def quantize(network: Any, ranges: dict[str, NDArray[np.float32]], told_by: Path) -> None:
+def quantize(network: Any, ranges: dict[str, NDArray[np.float32]], source_file: Path) -> None:
     """Rounds input and weights of every convolution that ranges names, in place, as operations that OpenVINO fuses into
-    integer kernels. Raises ModelError, which names told_by, where ranges are another network's."""
+    integer kernels. Raises ModelError, which names source_file, where ranges are another network's."""
     open_names = dict(ranges)
     for operation in network.get_ordered_ops():
         if operation.get_type_name() != "Convolution":
             continue
         for name in operation.input_value(0).get_names() & open_names.keys():
-            _quantize(operation, open_names.pop(name), told_by)
+            _quantize(operation, open_names.pop(name), source_file)
     if open_names:
-        raise ModelError(f"{told_by} is another network's: {min(open_names)} is not here; python -m train quantize")
+        raise ModelError(
+            f"{source_file} belongs to another network: {min(open_names)} is missing here; python -m train quantize"
+        )
     network.validate_nodes_and_infer_types()
 
 
-def _quantize(convolution: Any, largest: NDArray[np.float32], told_by: Path) -> None:
+def _quantize(convolution: Any, largest: NDArray[np.float32], source_file: Path) -> None:
     from openvino import opset13 as operations
 
     source, weights = convolution.input_value(0), convolution.input_value(1).get_node()
     if weights.get_type_name() != "Constant" or weights.data.shape[1] != len(largest):
-        raise ModelError(f"{told_by} does not fit {convolution.get_friendly_name()}; python -m train quantize")
+        raise ModelError(f"{source_file} does not fit {convolution.get_friendly_name()}; python -m train quantize")
     kind = weights.data.dtype
     limit, scaled = balanced(largest.astype(np.float64), weights.data.astype(np.float64))
     bound = np.abs(scaled).max(axis=(1, 2, 3), keepdims=True)
