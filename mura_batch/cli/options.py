@@ -75,12 +75,33 @@ class NumberList(click.ParamType[tuple[int, ...]]):
             self.fail(f"{value!r}: write whole numbers with commas, as in 1,8,32", param, ctx)
 
 
+class ViewerUrl(click.ParamType[str]):
+    """A template of links to a viewer."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from mura_batch.outputs.report.viewer_link import check_viewer_url
+
+        try:
+            return check_viewer_url(value)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+
+
 def option(*names: str, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """An option that MURA_BATCH_<OPTION> may set and whose default its help shows."""
     long = max((name for name in names if name.startswith("--")), key=len).removeprefix("--").replace("-", "_").upper()
     show_default = settings.pop("show_default", True)
     return click.option(*names, cls=SourcedOption, envvar=f"MURA_BATCH_{long}", show_default=show_default, **settings)
 
+
+viewer_option = option(
+    "--viewer-url",
+    type=ViewerUrl(),
+    default=None,
+    help="Links of the report to a viewer, as in https://viewer.example/{study_uid}; {accession} likewise.",
+)
 
 config_option = click.option(
     "--config",

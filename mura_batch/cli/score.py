@@ -22,6 +22,7 @@ from mura_batch.cli.options import (
     option,
     read_truth_option,
     reference_model,
+    viewer_option,
 )
 from mura_batch.cli.process import keep_crashes_in, say, show
 from mura_batch.errors import ExitCode, InputError
@@ -58,6 +59,7 @@ class ScoreOptions:
     format: tuple[str, ...]
     dicom: tuple[str, ...] | None
     dicom_unscored: bool
+    viewer_url: str | None
     dry_run: bool
     strict: bool
     single_writer: bool
@@ -145,6 +147,7 @@ def _formats() -> tuple[str, ...]:
 @option("--format", type=NameList(_formats), default="csv", help="Formats of the tables, by comma: csv, jsonl.")
 @option("--dicom", type=NameList(lambda: KINDS), default=None, show_default="none", help=DICOM_HELP)
 @option("--dicom-unscored", is_flag=True, help=UNSCORED_HELP)
+@viewer_option
 @option("--dry-run", is_flag=True, help="Print what would be scored and skipped; decode nothing.")
 @option("--strict", is_flag=True, help="End with exit code 1 at the first input that cannot be read.")
 @option("--single-writer", is_flag=True, help="Allow an OUT that cannot be locked: no other run ever writes to it.")

@@ -19,6 +19,7 @@ from mura_batch.records import InstanceScore, Skipped, StudyScore
 
 if TYPE_CHECKING:
     from mura_batch.agreement.comparison import Comparison
+    from mura_batch.agreement.truth import Truth
     from mura_batch.model_card import Model
     from mura_batch.store.pictures import ReadPicture
 
@@ -30,7 +31,7 @@ class RunInfo:
     folder: where outputs write; it has a hidden name until the whole run is published. name: of the folder once it is
     published. started: UTC. studies: the folder that paths of source files are relative to. options: as given, for the
     manifest. settings_hash: names what a score depends on besides file and model. runner: the fields of
-    runtime.runner.RunnerInfo. read_picture: the thumbnail of a content hash.
+    runtime.runner.RunnerInfo. truth: given on the command line. read_picture: the thumbnail of a content hash.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class RunInfo:
     settings_hash: str
     model: Model
     runner: dict[str, str | float | None]
+    truth: Truth | None
     read_picture: ReadPicture
 
 

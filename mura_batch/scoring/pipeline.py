@@ -175,6 +175,7 @@ class _Run:
             settings_hash=self.key.settings,
             model=request.model,
             runner=asdict(self.runner.info),
+            truth=request.truth,
             read_picture=self.ledger.pictures.of(self.key),
         )
 

@@ -31,7 +31,14 @@ def test_a_wrong_value_names_its_option() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("WORKERS", "many"), ("REGIONS", "wrist,knee"), ("DEVICE", "tpu"), ("FORMAT", "xlsx")]
+    ("name", "value"),
+    [
+        ("WORKERS", "many"),
+        ("REGIONS", "wrist,knee"),
+        ("DEVICE", "tpu"),
+        ("FORMAT", "xlsx"),
+        ("VIEWER_URL", "v/{study_uid}"),
+    ],
 )
 def test_a_wrong_value_names_its_environment_variable(name: str, value: str) -> None:
     done = score(**{f"MURA_BATCH_{name}": value})

@@ -13,7 +13,8 @@ from mura_batch.agreement.truth import Matched, Truth
 from mura_batch.outputs import missing_studies
 from mura_batch.outputs.agreement_files import COLUMNS, agreement_values
 from mura_batch.outputs.manifest import RunManifest
-from mura_batch.outputs.report.collect import LISTED_ROWS, SHOWN_STUDIES
+from mura_batch.outputs.report.collect import LISTED_ROWS
+from mura_batch.outputs.report.page import PICTURE_BYTES
 from mura_batch.outputs.tables import LONGEST_TEXT, TABLES
 from mura_batch.reasons import ADVICE
 from mura_batch.records import UNREADABLE, Reason, Region, Stage, StudyStatus
@@ -84,5 +85,5 @@ def test_regions_stages_and_the_longest_cell_are_named() -> None:
 
 def test_the_limits_of_the_report_are_described() -> None:
     section = PAGE.split("## `report.html`", 1)[1]
-    assert f"{SHOWN_STUDIES}\nstudies of highest score" in section
+    assert f"until the page has {round(PICTURE_BYTES / 1e6) + 1} MB" in section
     assert f"up to {LISTED_ROWS:,} are listed" in section

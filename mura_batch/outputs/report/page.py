@@ -16,6 +16,7 @@ from mura_batch.model_card import ModelCard
 from mura_batch.outputs.html import UndefinedError, content_policy, html_environment
 from mura_batch.outputs.manifest import MANIFEST_NAME, RunManifest
 from mura_batch.outputs.report.agreement_view import AgreementView
+from mura_batch.outputs.report.attention import TITLES, Group, Listed
 from mura_batch.outputs.report.card_figures import card_figures
 from mura_batch.outputs.report.collect import Picture
 from mura_batch.outputs.report.drift_view import DriftView
@@ -23,22 +24,22 @@ from mura_batch.outputs.report.file_flow import Step
 from mura_batch.outputs.report.numbers import estimate, number
 from mura_batch.outputs.report.region_overview import RegionLine
 from mura_batch.outputs.report.thumbnails import draw_map
-from mura_batch.records import StudyScore
+from mura_batch.outputs.report.viewer_link import check_viewer_url, viewer_link
 from mura_batch.resources import templates_folder
 from mura_batch.store.pictures import ReadPicture
 
+PICTURE_BYTES = 14_000_000  # with the tables the page has 15 MB at most
 SIDES = {"L": "left", "R": "right", "B": "both sides", "U": "", "": ""}
 
 
 @dataclass(frozen=True, slots=True)
 class StudyCard:
-    """A scored study row with pictures. bar: SVG. label: the truth, None where it has none."""
+    """A scored study row with pictures. bar: SVG."""
 
-    row: StudyScore
+    listed: Listed
     pictures: tuple[Picture, ...]
     hidden_pictures: int
     bar: str
-    label: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,9 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
-    """Everything the page shows. cards: the highest scores, with pictures; rows: study rows, most abnormal first, then
-    those without a score; skips: skipped files by their key. hidden_*: how many more stand in the CSV files."""
+    """Everything the page shows. cards: rows with pictures, in the order in which a person should look at them;
+    groups: the listed study rows by group; skips: skipped files by their key. hidden_*: how many more are in the CSV
+    files."""
 
     manifest: RunManifest
     card: ModelCard
@@ -61,11 +63,12 @@ class ReportData:
     regions: tuple[RegionLine, ...]
     steps: tuple[Step, ...]
     cards: tuple[StudyCard, ...]
-    rows: tuple[StudyScore, ...]
+    groups: tuple[tuple[Group, tuple[Listed, ...]], ...]
     hidden_rows: int
     skips: tuple[dict[str, str], ...]
     hidden_skips: int
     histogram: str  # SVG, '' where no study was scored
+    viewer_url: str  # a template, see viewer_link; '' for none
     comparison: Comparison | None
     agreement: AgreementView | None
     drift: DriftView | None  # None where the run has no drift.json
@@ -82,12 +85,14 @@ def render(data: ReportData, read: ReadPicture) -> Iterator[str]:
     environment = html_environment(templates_folder())
     environment.filters.update(
         count=_count, date=_date, estimate=estimate, number=number, side=SIDES.__getitem__, svg=Markup, time=_time,
-        seen_and_map=partial(_seen_and_map, read),
     )  # fmt: skip
     style = (templates_folder() / "report.css").read_text(encoding="utf-8")
     try:
         yield from environment.get_template("report.html.j2").generate(
             d=data,
+            pictures=Pictures(read),
+            titles=TITLES,
+            viewer=partial(viewer_link, check_viewer_url(data.viewer_url)) if data.viewer_url else None,
             m=data.manifest,
             card=data.card,
             figures=card_figures(data.card.figures),
@@ -115,14 +120,27 @@ def _time(text: str) -> str:
     return text.replace("T", " ").replace("+00:00", " UTC")
 
 
-def _seen_and_map(read: ReadPicture, picture: Picture) -> tuple[str, str] | None:
-    """Data URIs of the picture as the model saw it and of the same under its map; None where the file is missing or
-    damaged."""
-    try:
-        seen = read(picture.content_hash)
-        return (_data_uri(seen), _data_uri(draw_map(seen, picture.probability))) if seen is not None else None
-    except (OSError, ValueError):
-        return None
+class Pictures:
+    """Reads pictures until the page has PICTURE_BYTES of them."""
+
+    def __init__(self, read: ReadPicture) -> None:
+        self._read = read
+        self._left = PICTURE_BYTES
+
+    @property
+    def end_here(self) -> bool:
+        return self._left <= 0
+
+    def pair(self, picture: Picture) -> tuple[str, str] | None:
+        """Data URIs of the picture as the model saw it and of the same under its map; None where the file is missing or
+        damaged."""
+        try:
+            seen = self._read(picture.content_hash)
+            pair = (_data_uri(seen), _data_uri(draw_map(seen, picture.probability))) if seen is not None else None
+        except (OSError, ValueError):
+            return None
+        self._left -= sum(map(len, pair or ()))
+        return pair
 
 
 def _data_uri(jpeg: bytes) -> str:

@@ -6,12 +6,14 @@ import heapq
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Self
 
-from mura_batch.agreement.comparison import Comparison, compare
+from mura_batch.agreement.comparison import Comparison
 from mura_batch.agreement.drift import Drift
-from mura_batch.agreement.truth import Matching, Truth
+from mura_batch.agreement.truth import Truth
 from mura_batch.atomic_files import atomic_writer
 from mura_batch.errors import InputError
 from mura_batch.model_card import CARD_NAME, ModelCard, parse_card
@@ -20,7 +22,8 @@ from mura_batch.outputs.drift_file import read_drift
 from mura_batch.outputs.manifest import RunManifest, manifest_of, read_manifest, write_manifest
 from mura_batch.outputs.report import charts
 from mura_batch.outputs.report.agreement_view import view_of
-from mura_batch.outputs.report.collect import Picture, ReportRows
+from mura_batch.outputs.report.attention import Listed
+from mura_batch.outputs.report.collect import Picture, ReportRows, read_report_rows
 from mura_batch.outputs.report.drift_view import drift_view
 from mura_batch.outputs.report.file_flow import steps_of
 from mura_batch.outputs.report.page import ReportData, StudyCard, Totals, render
@@ -38,7 +41,7 @@ class ReportFile:
 
     def __init__(self, run: RunInfo) -> None:
         self._run = run
-        self._rows = ReportRows()
+        self._rows = ReportRows(run.truth)
 
     def __enter__(self) -> Self:
         return self
@@ -58,23 +61,22 @@ class ReportFile:
         _write(data, self._run.read_picture, self._run.folder / REPORT_NAME)
 
 
-def render_report_file(run_folder: Path, truth: Truth | None) -> Path:
+def render_report_file(run_folder: Path, truth: Truth | None, viewer_url: str | None = None) -> Path:
     """Reads run.json and the tables of a past run; writes report.html beside them, whole or not at all. Its pictures
     are in the OUT that holds the run: a run folder that was copied elsewhere has none. A truth replaces the one that
-    the run has, in the files of its agreement and in run.json too; without one that of the run is used again.
+    the run has, in the files of its agreement and in run.json too; without one that of the run is used again;
+    viewer_url likewise.
 
     Raises InputError where the folder is no whole run, TruthError where the truth names none of its studies,
     OutputError where the page cannot be written.
     """
     try:
         manifest, card = read_manifest(run_folder), _card(run_folder)
-        used = truth or read_stored_truth(run_folder)
-        matching = Matching(used) if used is not None else None
-        rows = ReportRows.read(run_folder, matching)
-        comparison = compare(used, matching) if used is not None and matching is not None else None
+        rows, comparison = read_report_rows(run_folder, truth or read_stored_truth(run_folder))
         if comparison is not None:
             manifest = replace(manifest, agreement=manifest_values(comparison))
         data = _report_data(manifest, card, rows, comparison, read_drift(run_folder))
+        data = replace(data, viewer_url=viewer_url or data.viewer_url)
     except (KeyError, ValueError) as error:
         raise InputError(
             f"{run_folder}: a file of the run is not as it was written ({error!r}); score again"
@@ -99,20 +101,21 @@ def _report_data(
     manifest: RunManifest, card: ModelCard, rows: ReportRows, comparison: Comparison | None, drift: Drift | None
 ) -> ReportData:
     threshold = float(manifest.model["threshold"])
-    listed = rows.listed()
     labels = comparison.labels if comparison is not None else {}
+    listed = rows.listed(labels)
     return ReportData(
         manifest=manifest,
         card=card,
         regions=rows.regions(card.regions),
         totals=Totals(rows.count, rows.scored, rows.abnormal),
         steps=steps_of(manifest),
-        cards=tuple(_study_card(row, pictures, labels.get(row.row_key)) for row, pictures in rows.shown()),
-        rows=tuple(listed),
+        cards=tuple(_study_card(shown, pictures) for shown, pictures in rows.shown(labels)),
+        groups=tuple((group, tuple(of)) for group, of in groupby(listed, key=attrgetter("group"))),
         hidden_rows=rows.count - len(listed),
         skips=tuple(rows.skips),
         hidden_skips=manifest.counts["skipped"] - len(rows.skips),
         histogram=charts.histogram(rows.bins[False], rows.bins[True], threshold) if rows.scored else "",
+        viewer_url=manifest.options.get("viewer_url", ""),
         comparison=comparison,
         agreement=view_of(comparison.agreement, threshold) if comparison and comparison.agreement else None,
         drift=drift_view(drift) if drift is not None else None,
@@ -127,7 +130,7 @@ def _card(folder: Path) -> ModelCard:
         raise InputError(f"{folder} is not the folder of a whole run: {CARD_NAME} cannot be read ({error})") from error
 
 
-def _study_card(row: StudyScore, pictures: list[Picture], label: int | None) -> StudyCard:
+def _study_card(listed: Listed, pictures: list[Picture]) -> StudyCard:
     shown = heapq.nlargest(SHOWN_PICTURES, pictures, key=lambda picture: picture.probability)
-    drawing = charts.score_bar(row.score or 0.0, row.threshold)
-    return StudyCard(row, tuple(shown), len(pictures) - len(shown), drawing, label)
+    drawing = charts.score_bar(listed.row.score or 0.0, listed.row.threshold)
+    return StudyCard(listed, tuple(shown), len(pictures) - len(shown), drawing)

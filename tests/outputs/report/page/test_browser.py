@@ -111,6 +111,38 @@ def test_every_picture_loads_and_has_alternative_text(browser: Any, report: Path
     opened.page.close()
 
 
+@pytest.mark.parametrize("box", ["abnormal", "discordant", "new", "wrist"])
+def test_a_filter_shows_only_its_studies_and_rows(browser: Any, report: Path, box: str) -> None:
+    opened = Opened(browser, report, viewport=DESKTOP)
+    opened.page.check(f"#only-{box}")
+    chosen = '[data-region="wrist"]' if box == "wrist" else f".is-{box}"
+    for kind in (".study", "tr.row"):
+        visible = opened.page.locator(f"{kind}:visible").count()
+        assert visible == opened.page.locator(f"{kind}{chosen}").count()
+        assert 0 < visible < opened.page.locator(kind).count()
+    opened.page.close()
+
+
+def test_a_picture_enlarges_without_script(browser: Any, report: Path) -> None:
+    opened = Opened(browser, report, viewport=DESKTOP)
+    picture = opened.page.locator(".twins img").first
+    before = picture.bounding_box()["width"]
+    opened.page.locator(".zoom input").first.check()
+    assert picture.bounding_box()["width"] > max(before, 320)
+    opened.page.close()
+
+
+def test_three_hundred_studies_are_folded(browser: Any, make_run: Callable[..., Any]) -> None:
+    run = make_run(300)
+    opened = Opened(browser, render_report_file(run.folder, run.truth), viewport=DESKTOP)
+    assert opened.page.locator(".study > details[open]").count() == 9
+    assert opened.page.locator("#studies").bounding_box()["height"] < 20_000
+    opened.page.emulate_media(media="print")
+    opened.page.set_viewport_size({"width": 794, "height": 1123})
+    assert opened.page.locator(".study .body:visible").count() == 9
+    opened.page.close()
+
+
 def test_the_style_matches_the_policy(browser: Any, report: Path) -> None:
     opened = Opened(browser, report, viewport=DESKTOP)
     assert opened.page.evaluate("getComputedStyle(document.querySelector('.tiles')).display") == "grid"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import html.parser
 import json
 import os
@@ -18,8 +17,9 @@ from mura_batch.agreement.sampling import Sampled
 from mura_batch.agreement.summary import summarise
 from mura_batch.agreement.truth import Truth, match
 from mura_batch.errors import InputError, ModelError, TruthError
-from mura_batch.outputs.report import collect
+from mura_batch.outputs.report import collect, page
 from mura_batch.outputs.report.render import render_report_file
+from mura_batch.outputs.report.viewer_link import check_viewer_url, viewer_link
 from mura_batch.records import UNREADABLE
 from mura_batch.resources import templates_folder
 
@@ -63,11 +63,11 @@ class Page(html.parser.HTMLParser):
 
 
 def parsed(path: Path) -> Page:
-    page = Page()
-    page.feed(path.read_text(encoding="utf-8"))
-    page.close()
-    assert page.open == []
-    return page
+    parser = Page()
+    parser.feed(path.read_text(encoding="utf-8"))
+    parser.close()
+    assert parser.open == []
+    return parser
 
 
 @pytest.fixture
@@ -118,15 +118,82 @@ def test_file_counts_equal_those_of_the_manifest(report: Path) -> None:
     assert f"{unreadable} should have been readable" in text
 
 
-def test_studies_are_sorted_by_score_and_have_pictures(report: Path, make_run: MakeRun) -> None:
-    cards = re.findall(r'<article class="study.*?</article>', report.read_text(), re.S)
-    scores = [float(re.search(r'class="score">([0-9.]+)<', card)[1]) for card in cards]  # type: ignore[index]
-    assert len(scores) == 14
-    assert scores == sorted(scores, reverse=True)
+def cards_of(page: str) -> list[str]:
+    return re.findall(r'<article class="study.*?</article>', page, re.S)
+
+
+def scores_of(cards: list[str]) -> list[float]:
+    return [float(re.search(r'class="score">([0-9.]+)<', card)[1]) for card in cards]  # type: ignore[index]
+
+
+def test_without_truth_new_studies_come_first_then_the_most_abnormal(make_run: MakeRun) -> None:
+    run = make_run(14)
+    cards = cards_of(render_report_file(run.folder, None).read_text())
+    new = [study.score for study in run.studies if study.status == "scored"]
+    old = [study.score for study in run.studies if study.status == "unchanged"]
+    assert old
+    assert scores_of(cards) == pytest.approx([*sorted(new, reverse=True), *sorted(old, reverse=True)], abs=0.0005)
     assert all(card.count("<img ") == 4 for card in cards)
-    with (report.parent / "studies.csv").open(newline="") as file:
-        expected = sorted((float(row["score"]) for row in csv.DictReader(file)), reverse=True)
-    assert scores == pytest.approx(expected, abs=0.0005)
+
+
+def test_the_worst_mistake_comes_first(make_run: MakeRun) -> None:
+    run = make_run(14)
+    labels = {study: label for (study, _), label in run.truth.labels}
+    wrong = [abs(s.score - s.threshold) for s in run.studies if labels[s.study_uid] != s.abnormal]
+    cards = cards_of(render_report_file(run.folder, run.truth).read_text())
+    first = cards[: len(wrong)]
+    assert len(wrong) == 2
+    distances = [abs(score - 0.5) for score in scores_of(first)]
+    assert distances == pytest.approx(sorted(wrong, reverse=True), abs=0.001)
+    assert all(re.search('truth: (ab)?normal, <strong class="serious">(missed|false alarm)<', card) for card in first)
+    assert not any("is-discordant" in card for card in cards[len(wrong) :])
+
+
+def test_each_cell_of_the_matrix_links_to_its_studies(report: Path) -> None:
+    text = report.read_text()
+    linked = dict(re.findall(r'<td class="(?:good|bad)"><a href="#(rows-[a-z-]+)">(\d+)</a>', text))
+    assert linked.keys() >= {"rows-missed", "rows-agree-normal", "rows-agree-abnormal"}
+    for group, n in linked.items():
+        (body,) = re.findall(rf'<tbody id="{group}">.*?</tbody>', text, re.S)
+        assert body.count('<tr class="row') == int(n)
+        verdict = {"rows-missed": "missed", "rows-false-alarm": "false alarm"}.get(group, "agrees")
+        assert len(re.findall(rf">{verdict}<", body)) == int(n)
+
+
+def test_pictures_end_when_the_page_is_full(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(14)
+    whole = render_report_file(run.folder, None).read_text()
+    size = sum(map(len, re.findall(r"data:image/jpeg;base64,[^\"]*", whole)))
+    monkeypatch.setattr(page, "PICTURE_BYTES", size // 2)
+    text = render_report_file(run.folder, None).read_text()
+    shown = len(cards_of(text))
+    assert 6 <= shown <= 8
+    assert (
+        f"The page holds the pictures of {shown} study rows; {14 - shown} more rows with a score are left out." in text
+    )
+
+
+def test_study_identifiers_link_to_the_viewer(make_run: MakeRun) -> None:
+    run = make_run(3)
+    text = render_report_file(run.folder, None, "https://viewer.example/?study={study_uid}&a={accession}").read_text()
+    for study in run.studies:
+        link = f"https://viewer.example/?study={study.study_uid}&amp;a={study.accession}"
+        assert text.count(f'<a href="{link}" rel="noreferrer">{study.study_uid}</a>') == 2  # card and table
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)//{study_uid}", "https://v.example/", "https://v/{patient}", "v/{study_uid}"]
+)
+def test_an_unusable_viewer_url_is_an_error(url: str) -> None:
+    with pytest.raises(ValueError, match="it must"):
+        check_viewer_url(url)
+
+
+def test_a_viewer_link_is_percent_encoded_and_needs_its_value(make_run: MakeRun) -> None:
+    (study,) = make_run(1).studies
+    hostile = replace(study, study_uid='1"/><script>&?#')
+    assert viewer_link("https://v.example/{study_uid}", hostile) == "https://v.example/1%22%2F%3E%3Cscript%3E%26%3F%23"
+    assert viewer_link("https://v.example/{accession}", replace(study, accession="")) == ""
 
 
 def test_agreement_equals_the_computed_statistics(make_run: MakeRun) -> None:
@@ -139,7 +206,7 @@ def test_agreement_equals_the_computed_statistics(make_run: MakeRun) -> None:
     assert f"{overall.kappa.value:.3f} [{overall.kappa.low:.3f}, {overall.kappa.high:.3f}]" in text
     matrix = re.search(r'<table class="matrix">.*?</table>', path.read_text(), re.S)
     assert matrix is not None
-    assert [int(n) for n in re.findall(r'<td class="(?:good|bad)">(\d+)', matrix[0])] == [
+    assert [int(n) for n in re.findall(r'<td class="(?:good|bad)">(?:<a[^>]*>)?(\d+)', matrix[0])] == [
         overall.true_negative, overall.false_positive, overall.false_negative, overall.true_positive,
     ]  # fmt: skip
     assert "0.705" in text  # the paper's model overall, arXiv 1712.06957, table 2
@@ -237,8 +304,8 @@ def test_a_large_run_shows_the_first_and_counts_the_rest(make_run: MakeRun, monk
     monkeypatch.setattr(collect, "LISTED_ROWS", 6)
     run = make_run(14)
     text = text_of(render_report_file(run.folder, None))
-    assert "The 4 highest scores of 14" in text
-    assert "The first 6 are listed; 8 more stand in studies.csv" in text
+    assert "The page holds the pictures of 4 study rows; 10 more rows with a score are left out." in text
+    assert "The first 6 are listed; 8 more are in studies.csv" in text
     assert "The first 6 are listed; 7 more stand there." in text  # of 13 skipped files
     abnormal = sum(bool(study.abnormal) for study in run.studies)
     assert re.search(rf"abnormal {abnormal} score above 0.500", text)  # of all rows, not of the listed ones
