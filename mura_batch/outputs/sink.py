@@ -42,8 +42,8 @@ class RunInfo:
     settings_hash: str
     model: Model
     runner: dict[str, str | float | None]
-    truth: Truth | None
     read_picture: ReadPicture
+    truth: Truth | None = None
 
 
 @dataclass(frozen=True, slots=True)
