@@ -10,6 +10,7 @@ from pathlib import Path
 from mura_batch.dicom.discover import discover
 from mura_batch.dicom.header.reader import read_header
 from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.dicom.worker.examiner import Examiner
 from mura_batch.dicom.worker.pool import DecodePool
 from mura_batch.errors import InputError, OutputError
 from mura_batch.preprocess import InputSpec
@@ -20,8 +21,7 @@ from mura_batch.records import Instance, Laterality, PixelDecisions, Region, Reg
 def describe_folder(folder: Path, policy: IntakePolicy) -> Iterator[str]:
     """A line for each file, then the sums: what a run would score and skip, judged by headers alone."""
     fates: Counter[str] = Counter()
-    for item in discover(folder, policy):
-        record = item if isinstance(item, Skipped) else read_header(folder, item, policy)
+    for record in _records(folder, policy):
         if isinstance(record, Skipped):
             fates[f"skip ({record.reason})"] += 1
             yield f"skip   {record.reason:<28} {record.source.path}: {record.detail}"
@@ -36,6 +36,12 @@ def describe_folder(folder: Path, policy: IntakePolicy) -> Iterator[str]:
         yield f"{count:>7}  {fate}"
 
 
+def _records(folder: Path, policy: IntakePolicy) -> Iterator[Instance | Skipped]:
+    with Examiner(folder, policy) as examiner:
+        for item in discover(folder, policy):
+            yield item if isinstance(item, Skipped) else read_header(folder, item, policy, examiner.header)
+
+
 def describe_file(path: Path, policy: IntakePolicy, spec: InputSpec, png: Path | None = None) -> Iterator[str]:
     """The decisions about one file, a line each. png: where to write the model input; it is written even for a file
     that a run would skip, if its pixels can be read. Raises InputError on a path that is no file, OutputError on a bad
@@ -44,7 +50,8 @@ def describe_file(path: Path, policy: IntakePolicy, spec: InputSpec, png: Path |
     if not path.is_file():
         raise InputError(f"{path} is neither a file nor a folder")
     source = SourceFile(path.name, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
-    record = read_header(path.parent, source, policy)
+    with Examiner(path.parent, policy) as examiner:
+        record = read_header(path.parent, source, policy, examiner.header)
     with DecodePool(path.parent, policy, spec, 1) as pool:  # a hostile file may kill the process that decodes it
         (answer,) = pool.decode([stand_in(source) if isinstance(record, Skipped) else record])
     yield f"file              {path}"

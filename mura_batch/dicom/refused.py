@@ -17,6 +17,15 @@ class Refused(Exception):  # noqa: N818 - it is no error: most of what an export
         self.laterality = Laterality.UNKNOWN
 
 
+class OutOfBounds(Refused):
+    """A header that breaks one of the bounds that keep a hostile file from costing time or memory: no other reader is
+    asked."""
+
+
+def out_of_bounds(detail: str) -> OutOfBounds:
+    return OutOfBounds(Reason.DAMAGED_HEADER, detail)
+
+
 def damaged(detail: str) -> Refused:
     return Refused(Reason.DAMAGED_HEADER, detail)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import chain, islice
@@ -11,10 +12,12 @@ from pathlib import Path
 
 from mura_batch.agreement.truth import Truth
 from mura_batch.dicom.discover import discover
+from mura_batch.dicom.header.data_set_hash import hash_data_set
 from mura_batch.dicom.header.judge import HEADERS_VERSION
 from mura_batch.dicom.header.reader import read_header
 from mura_batch.dicom.pixels.version import PIXELS_VERSION
 from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.dicom.worker.examiner import Examiner
 from mura_batch.errors import InputError, StrictError, TruthError
 from mura_batch.model_card import Model, sha256_of
 from mura_batch.progress import Observer
@@ -50,7 +53,8 @@ def check_truth(truth: Truth, files: SeenFiles) -> None:
 def scan(root: Path, policy: IntakePolicy, files: SeenFiles, observer: Observer) -> int:
     """Judges every file under root that is new or changed; returns the number of source files found.
 
-    Raises InputError where there is no file at all: an empty folder in a nightly job is a mount that failed.
+    Raises InputError where there is no file at all, or none but archives: an empty folder in a nightly job is a mount
+    that failed.
     """
     found = discover(root, policy)
     first = next(found, None)
@@ -58,13 +62,24 @@ def scan(root: Path, policy: IntakePolicy, files: SeenFiles, observer: Observer)
         raise InputError(f"no files under {root}: is the export there, and the disk mounted?")
     intake, count = intake_key(policy), 0
     observer.begin("reading headers", None)
-    for group in _batched(chain([first], found)):
-        with files.intake():
-            for item in group:
-                _judge(root, item, policy, intake, files)
-        count += len(group)
-        observer.advance(len(group))
+    with Examiner(root, policy) as examiner:
+        for group in _batched(chain([first], found)):
+            with files.intake():
+                for item in group:
+                    _judge(root, item, policy, intake, files, examiner)
+            count += len(group)
+            observer.advance(len(group))
+    _refuse_archives(root, count, files)
     return count
+
+
+def _refuse_archives(root: Path, count: int, files: SeenFiles) -> None:
+    """Raises InputError where nothing but archives, and perhaps other files that are no DICOM, lies under root."""
+    if next(files.identities(), None) is not None:
+        return
+    reasons = Counter(skip.reason for skip in files.skipped_before_decoding())
+    if (archives := reasons[Reason.ARCHIVE]) and archives + reasons[Reason.NOT_DICOM] == count:
+        raise InputError(f"no DICOM file under {root}, but {archives} archives: unpack them, they are not looked into")
 
 
 def _batched(items: Iterator[SourceFile | Skipped]) -> Iterator[tuple[SourceFile | Skipped, ...]]:
@@ -72,7 +87,9 @@ def _batched(items: Iterator[SourceFile | Skipped]) -> Iterator[tuple[SourceFile
         yield group
 
 
-def _judge(root: Path, item: SourceFile | Skipped, policy: IntakePolicy, intake: str, files: SeenFiles) -> None:
+def _judge(
+    root: Path, item: SourceFile | Skipped, policy: IntakePolicy, intake: str, files: SeenFiles, examiner: Examiner
+) -> None:
     if isinstance(item, Skipped):
         files.put_header(item, "")  # what discovery skips, it judges anew every time
         return
@@ -80,7 +97,7 @@ def _judge(root: Path, item: SourceFile | Skipped, policy: IntakePolicy, intake:
     if known is Recall.TOUCHED and _has_same_content(root, item, files):
         files.put_touched(item)
     elif known is not Recall.KNOWN:
-        record = read_header(root, item, policy)
+        record = read_header(root, item, policy, examiner.header)
         # A file that could not be opened may be readable tomorrow, with the same size and time.
         opened = not (isinstance(record, Skipped) and record.reason is Reason.UNREADABLE_FILE)
         files.put_header(record, intake if opened else "")
@@ -100,15 +117,41 @@ def refuse_unreadable(files: SeenFiles) -> None:
             raise StrictError(f"file {skip.source.key}: {skip.reason}: {skip.detail} (--strict)")
 
 
-def settle_identity(root: Path, files: SeenFiles, key: Key) -> None:
+def settle_identity(root: Path, policy: IntakePolicy, files: SeenFiles, key: Key) -> None:
     """Duplicates, conflicts, and files that were only moved or written again since they were scored."""
-    for copies in files.same_sop():
-        hashed = _hashed(root, copies, files)
-        files.set_aside(settle_same_sop(hashed))
+    with Examiner(root, policy) as examiner:
+        for copies in files.same_sop():
+            hashed = _hashed(root, copies, files)
+            scored = frozenset(i.source.path for i, content in hashed if files.is_scored(content, key))
+            files.set_aside(settle_same_sop(_by_picture(root, hashed, policy, examiner), scored))
     for instances in files.studies_of_two_patients():
         files.set_aside(settle_patients(instances))
     for instance in files.not_hashed_but_scored(key):
         _hashed(root, [instance], files)
+
+
+def _by_picture(
+    root: Path, copies: list[tuple[Instance, str]], policy: IntakePolicy, examiner: Examiner
+) -> list[tuple[Instance, str]]:
+    """copies: of one SOP Instance UID, with the hashes of their files. Where these differ, equal texts for copies of
+    equal data sets, else for those that name the same identity and show the same picture."""
+    if len({content for _, content in copies}) > 1:
+        copies = [(i, hash_data_set(root, i.source, policy) or content) for i, content in copies]
+    if len({content for _, content in copies}) > 1:
+        copies = [(i, _picture(i, examiner) or content) for i, content in copies]
+    return copies
+
+
+def _picture(instance: Instance, examiner: Examiner) -> str:
+    picture = examiner.picture(instance)
+    identity = (
+        instance.study_uid,
+        instance.series_uid,
+        instance.patient_key,
+        instance.region.region,
+        instance.laterality,
+    )
+    return f"{picture} {identity}" if picture else ""
 
 
 def _hashed(root: Path, instances: list[Instance], files: SeenFiles) -> list[tuple[Instance, str]]:

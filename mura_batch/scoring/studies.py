@@ -1,15 +1,17 @@
 """Grouping instances into studies, settling conflicts of identity, and aggregating scores: pure functions.
 
 Rules, in the order in which they apply:
-1. Same SOP Instance UID, same bytes: the first path is kept, the others are duplicates.
-2. Same SOP Instance UID, other bytes: all are set aside; nobody can know which one is the radiograph.
+1. Same SOP Instance UID, same instance (bytes, data set, or identity and picture): one is kept, the others are
+   duplicates.
+2. Same SOP Instance UID, another content: one that an earlier run scored is kept; else all are set aside, for nobody
+   can know which one is the radiograph.
 3. One Study Instance UID under two patients: all its radiographs are set aside; a mean over two people is no score.
 4. A study of several regions gets a row for each region; a region imaged on both sides gets a row for each side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 
@@ -34,16 +36,25 @@ NO_ORIGINAL = "no original image in the study"
 _SET_ASIDE = frozenset({Reason.CONFLICTING_DUPLICATE, Reason.CONFLICTING_PATIENT})
 
 
-def settle_same_sop(copies: Sequence[tuple[Instance, str]]) -> tuple[Skipped, ...]:
-    """copies: instances of one SOP Instance UID with their content hashes. Returns the ones not to score."""
-    ordered = sorted(copies, key=lambda copy: copy[0].source.path)
+def settle_same_sop(copies: Sequence[tuple[Instance, str]], scored: Container[str] = ()) -> tuple[Skipped, ...]:
+    """copies: instances of one SOP Instance UID, with equal texts for equal copies. scored: paths of those that an
+    earlier run scored: one that was scored is kept, so that a second export costs no study its score. Returns the ones
+    not to score."""
+    ordered = sorted(copies, key=lambda copy: (copy[0].source.path not in scored, copy[0].source.path))
     contents = {content for _, content in ordered}
-    if len(contents) > 1:
+    known = {content for i, content in ordered if i.source.path in scored}
+    if len(contents) > 1 and len(known) != 1:
         detail = f"{len(ordered)} files with {len(contents)} different contents share SOP Instance UID (0008,0018)"
         return tuple(skip_instance(i, Stage.STUDY, Reason.CONFLICTING_DUPLICATE, detail) for i, _ in ordered)
-    kept = ordered[0][0]
-    detail = f"same bytes as file {kept.source.key}"
-    return tuple(skip_instance(i, Stage.STUDY, Reason.DUPLICATE, detail) for i, _ in ordered[1:])
+    first, content = ordered[0]
+    return tuple(_copy(i, of=first, same=other == content) for i, other in ordered[1:])
+
+
+def _copy(instance: Instance, of: Instance, *, same: bool) -> Skipped:
+    if same:
+        return skip_instance(instance, Stage.STUDY, Reason.DUPLICATE, f"the same instance as file {of.source.key}")
+    detail = f"another content than file {of.source.key}, which was scored under this SOP Instance UID (0008,0018)"
+    return skip_instance(instance, Stage.STUDY, Reason.CONFLICTING_DUPLICATE, detail)
 
 
 def settle_patients(instances: Sequence[Instance]) -> tuple[Skipped, ...]:

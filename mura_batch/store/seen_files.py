@@ -187,6 +187,15 @@ class SeenFiles:
     def put_content_hashes(self, hashes: Iterable[tuple[Instance, str]]) -> None:
         self._update("content_hash", [(content, os.fsencode(i.source.path)) for i, content in hashes])
 
+    def is_scored(self, content_hash: str, key: Key) -> bool:
+        return (
+            self._db.first(
+                "SELECT 1 FROM scores WHERE content_hash = ? AND model = ? AND settings = ?",
+                (content_hash, key.model, key.settings),
+            )
+            is not None
+        )
+
     def not_hashed_but_scored(self, key: Key) -> Iterator[Instance]:
         """Instances whose SOP Instance UID was scored before, while this path's content is not known yet: files that
         were moved or written again. Hashing them is far cheaper than decoding them again."""

@@ -55,9 +55,21 @@ def test_an_identical_copy_is_a_duplicate_and_only_one_is_scored(studies: Path, 
         ledger.runs.begin("one", studies)
         scan(studies, POLICY, ledger.files, Silent())
         before = ledger.scores.count_pending(KEY)
-        settle_identity(studies, ledger.files, KEY)
+        settle_identity(studies, POLICY, ledger.files, KEY)
         assert list(skipped(ledger).values()).count(Reason.DUPLICATE) == 1
         assert ledger.scores.count_pending(KEY) == before - 1
+
+
+@pytest.mark.parametrize("others", [{}, {"note.txt": b"see the other disk"}])
+def test_a_folder_of_archives_alone_is_an_error_like_an_empty_one(tmp_path: Path, others: dict[str, bytes]) -> None:
+    folder = tmp_path / "zipped"
+    folder.mkdir()
+    for name, content in {"a.zip": b"PK\3\4" + b"\0" * 99, "b.dcm.gz": b"\x1f\x8b\x08" + b"\0" * 99, **others}.items():
+        (folder / name).write_bytes(content)
+    with Ledger(tmp_path / "l") as ledger:
+        ledger.runs.begin("one", folder)
+        with pytest.raises(InputError, match="2 archives: unpack them"):
+            scan(folder, POLICY, ledger.files, Silent())
 
 
 def test_a_file_that_could_not_be_opened_is_read_when_it_can_be(
@@ -72,7 +84,7 @@ def test_a_file_that_could_not_be_opened_is_read_when_it_can_be(
         ledger.runs.begin("one", studies)
         with monkeypatch.context() as patch:  # root may open anything: the refusal is made
 
-            def refuse(root: Path, source: SourceFile, policy: IntakePolicy) -> Skipped:
+            def refuse(root: Path, source: SourceFile, policy: IntakePolicy, second: object) -> Skipped:
                 return Skipped(source, Stage.HEADER, Reason.UNREADABLE_FILE, "Permission denied")
 
             patch.setattr("mura_batch.scoring.intake.read_header", refuse)

@@ -190,6 +190,15 @@ def test_copies_that_differ_are_all_set_aside(make_instance: MakeInstance) -> No
     assert row.status is StudyStatus.SET_ASIDE
 
 
+def test_a_scored_copy_keeps_its_score_beside_a_second_export(make_instance: MakeInstance) -> None:
+    old, new = (make_instance("z", sop="1.9"), "one"), (make_instance("a", sop="1.9"), "other")
+    (skip,) = settle_same_sop([new, old], scored={"z"})
+    assert (skip.source.path, skip.reason) == ("a", Reason.CONFLICTING_DUPLICATE)
+    (skip,) = settle_same_sop([(new[0], "one"), old], scored={"z"})
+    assert (skip.source.path, skip.reason) == ("a", Reason.DUPLICATE)
+    assert len(settle_same_sop([new, old], scored={"a", "z"})) == 2  # two were scored: nobody knows which is right
+
+
 def test_a_study_of_two_patients_is_set_aside_whole(make_instance: MakeInstance) -> None:
     instances = [make_instance("a", patient="p1"), make_instance("b", patient="p2"), make_instance("c", patient="")]
     assert [s.reason for s in settle_patients(instances)] == [Reason.CONFLICTING_PATIENT] * 3

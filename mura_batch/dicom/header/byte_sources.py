@@ -84,14 +84,14 @@ def _unreadable(error: OSError) -> Refused:
 
 
 class MemoryBytes:
-    """Bytes at hand."""
+    """Bytes at hand. size: of the whole, where these are only its first part."""
 
     __slots__ = ("data", "size")
     is_whole = False
 
-    def __init__(self, data: bytes | memoryview) -> None:
+    def __init__(self, data: bytes | memoryview, size: int | None = None) -> None:
         self.data = memoryview(data)
-        self.size = len(data)
+        self.size = len(data) if size is None else size
 
     def read(self, at: int, count: int) -> bytes:
         return bytes(self.data[at : at + count])

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 from mura_batch.dicom.header.byte_sources import Bytes, MemoryBytes
-from mura_batch.dicom.refused import Refused, damaged, truncated
+from mura_batch.dicom.refused import OutOfBounds, Refused, damaged, out_of_bounds, truncated
+from mura_batch.records import Reason
 
 UNDEFINED = 0xFFFFFFFF  # a length that only a delimiter tells (PS3.5 7.1.1)
 PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})  # Float, Double Float, and Pixel Data
@@ -64,11 +65,12 @@ class Elements:
 
 
 class Incomplete(Refused):
-    """A scan that could not be finished, with the elements before that place."""
+    """A scan that could not be finished, with the elements before that place. in_bounds: another reader may try."""
 
     def __init__(self, refused: Refused, elements: Elements) -> None:
         super().__init__(refused.reason, refused.detail)
         self.elements = elements
+        self.in_bounds = not isinstance(refused, OutOfBounds) and refused.reason is not Reason.TOO_LARGE
 
 
 def scan(source: Bytes, at: int, form: Form, wanted: Container[int], last_group: int = 0xFFFF) -> Elements:
@@ -118,7 +120,7 @@ def _scan(source: Bytes, at: int, elements: Elements, wanted: Container[int], la
             values[tag] = vr, buffer[start:end] if end <= size else _kept(source, base + start, length, tag)
         here = end
     else:
-        raise damaged(f"more than {MAX_ELEMENTS} elements")
+        raise out_of_bounds(f"more than {MAX_ELEMENTS} elements")
     elements.end = base + here
 
 
@@ -266,12 +268,12 @@ def _refuse_deep(source: Bytes, at: int, end: int, form: Form) -> None:
         elif tag not in {ITEM_END, SEQUENCE_END}:
             at += 0 if length == UNDEFINED else length
         if len(ends) > 2 * MAX_DEPTH:  # a level of nesting is a sequence and an item
-            raise damaged(f"sequences are nested deeper than {MAX_DEPTH}")
+            raise out_of_bounds(f"sequences are nested deeper than {MAX_DEPTH}")
 
 
 def _kept(source: Bytes, start: int, length: int, tag: int) -> bytes:
     if length > MAX_VALUE:
-        raise damaged(f"element {words(tag)} has {length} bytes")
+        raise out_of_bounds(f"element {words(tag)} has {length} bytes")
     value = source.read(start, length)
     if len(value) < length:
         raise ends_inside(source, start, f"element {words(tag)}")
@@ -295,34 +297,43 @@ _ITEM_LEVEL, _SEQUENCE_LEVEL = True, False
 
 def _walk(source: Bytes, at: int, form: Form, kind: bool) -> int:
     """Steps over the rest of an item or of a sequence of undefined length, without recursion; returns the position
-    behind its delimiter. What has a length is stepped over by it: the fragments of an icon (PS3.5 A.4) are no elements.
-    An item whose own delimiter is missing ends where its sequence does. Raises Refused where the nesting is deeper than
-    MAX_DEPTH or never ends."""
+    behind its delimiter. Raises Refused where the nesting is deeper than MAX_DEPTH or never ends."""
     stack: list[tuple[bool, Form]] = [(kind, form)]
     for _ in range(MAX_ELEMENTS):
-        level, here = stack[-1]
-        tag, vr, skip, length = _head(source, at, here)
-        if tag == SEQUENCE_END:
-            while stack and stack.pop()[0] is _ITEM_LEVEL:
-                if not stack:
-                    return at  # the sequence is the caller's
-            at += skip
-        elif tag == ITEM_END:
-            at += skip
-            if level is _ITEM_LEVEL:
-                stack.pop()
-        elif length != UNDEFINED:
-            at += skip + length
-        elif tag == ITEM:
-            at += skip
-            stack.append((_ITEM_LEVEL, _form_of_item(source, at, here)))
-        else:
-            at += skip
-            stack.append((_SEQUENCE_LEVEL, IMPLICIT if vr == b"UN" else here))
+        at = _step(source, at, stack)
         if not stack:
             return at
         if at > source.size:
             raise ends_inside(source, at, "a sequence")
         if len(stack) > 2 * MAX_DEPTH:  # a level of nesting is a sequence and an item
-            raise damaged(f"sequences are nested deeper than {MAX_DEPTH}")
-    raise damaged(f"more than {MAX_ELEMENTS} elements in a sequence")
+            raise out_of_bounds(f"sequences are nested deeper than {MAX_DEPTH}")
+    raise out_of_bounds(f"more than {MAX_ELEMENTS} elements in a sequence")
+
+
+def _step(source: Bytes, at: int, stack: list[tuple[bool, Form]]) -> int:
+    """Behind the element at `at`, or inside it where its length is undefined; stack: the levels that are open.
+
+    What has a length is stepped over by it: the fragments of an icon (PS3.5 A.4) are no elements. An item whose own
+    delimiter is missing ends where its sequence does, and a sequence before an element that is no item."""
+    level, form = stack[-1]
+    tag, vr, skip, length = _head(source, at, form)
+    if tag == SEQUENCE_END:
+        while stack:
+            if stack.pop()[0] is _SEQUENCE_LEVEL:
+                return at + skip
+        return at  # of the sequence that holds the caller's item
+    if tag == ITEM_END:
+        if level is _ITEM_LEVEL:
+            stack.pop()
+        return at + skip
+    if level is _SEQUENCE_LEVEL and tag != ITEM:
+        stack.pop()
+        return at
+    if length != UNDEFINED:
+        return at + skip + length
+    inside = at + skip
+    if tag == ITEM:
+        stack.append((_ITEM_LEVEL, _form_of_item(source, inside, form)))
+    else:
+        stack.append((_SEQUENCE_LEVEL, IMPLICIT if vr == b"UN" else form))
+    return inside

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mura_batch.dicom.header.byte_sources import Bytes, InflatedBytes
 from mura_batch.dicom.header.elements import EXPLICIT, IMPLICIT, VRS, Elements, Form, scan
@@ -52,6 +52,21 @@ def parse_header(file: Bytes, policy: IntakePolicy, whole: bool) -> Header:
         elements.values[_SOP_CLASS] = b"UI", meta.values[_META_CLASS][1]
         flags = (*flags, "no SOP Class UID (0008,0016): taken from the File Meta Information (0002,0002)")
     return Header(elements, body, syntax or _NAMES[form], flags)
+
+
+def data_set_start(file: Bytes, policy: IntakePolicy) -> int:
+    """Where the File Meta Information (group 0002) ends. Raises Refused."""
+    start = _sniff(file, policy)
+    return scan(file, start, _form_of(file.read(start, 8), ""), (), last_group=_META_GROUP).end
+
+
+def with_flag(header: Header, flag: str) -> Header:
+    return replace(header, flags=(*header.flags, flag))
+
+
+def second_reading(refused: Refused) -> str:
+    """The flag of a file whose header pydicom had to read."""
+    return f"the header is read by pydicom: {refused.detail}"
 
 
 def _sniff(file: Bytes, policy: IntakePolicy) -> int:

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mura_batch.dicom.header.byte_sources import InflatedBytes, MemoryBytes
+from mura_batch.dicom.header.elements import Incomplete
 from mura_batch.dicom.header.judge import check_pixels, is_encapsulated
 from mura_batch.dicom.header.layout import Layout
-from mura_batch.dicom.header.parse import Header, parse_header
+from mura_batch.dicom.header.parse import Header, parse_header, second_reading, with_flag
+from mura_batch.dicom.header.second_reading import rewritten
 from mura_batch.dicom.header.tags import Tags
 from mura_batch.dicom.pixels.codecs import DecodedFrame, decode_frame
 from mura_batch.dicom.pixels.description import Description, describe, pixel_aspect
@@ -84,7 +86,7 @@ def decode_each_voi(data: bytes | memoryview, policy: IntakePolicy, target_size:
 
 
 def _read(data: bytes | memoryview, policy: IntakePolicy, target: int) -> StoredPicture:
-    header = parse_header(MemoryBytes(data), policy, whole=True)
+    header = _parsed(data, policy)
     tags = Tags(header.elements)
     if header.elements.pixel_bytes is None:
         raise Refused(Reason.NO_PIXEL_DATA, "no Pixel Data (7FE0,0010)")
@@ -123,6 +125,19 @@ def _show(picture: StoredPicture, voi: str, target: int) -> Shown:
     display = aligned_with_frame(shown, grid, layout.rows, layout.columns, target)
     aspect = p.aspect * (layout.rows / display.shape[0]) / (layout.columns / display.shape[1])
     return display, aspect, _decisions(p, rendering, grid)
+
+
+def _parsed(data: bytes | memoryview, policy: IntakePolicy) -> Header:
+    """By our own reader, or where that fails within its bounds by pydicom: this is a worker process."""
+    try:
+        return parse_header(MemoryBytes(data), policy, whole=True)
+    except Incomplete as incomplete:
+        if not incomplete.in_bounds:
+            raise
+        try:
+            return with_flag(parse_header(MemoryBytes(rewritten(data)), policy, whole=True), second_reading(incomplete))
+        except Refused:
+            raise incomplete from None
 
 
 def _decisions(picture: StoredPicture, rendering: Rendering, grid: Grid) -> PixelDecisions:

@@ -1,9 +1,10 @@
 """The decode worker's process: `python -m mura_batch.dicom.worker.child FD`. It may crash, hang or run out of memory.
 
-Protocol over one socket. From the parent: the settings, then one Instance after another (pickled: the parent is
-trusted). To the parent: b'ready', then for each instance either a JSON object with `reason` and `detail`, or one with
-`hash`, `size` and a list of `decisions`, followed by size x size raw bytes for each of these: the picture first, then
-its alternatives (--voi-check). The parent unpickles nothing that this process sends.
+Protocol over one socket. From the parent: the settings, then one Instance or Question after another (pickled: the
+parent is trusted). To the parent: b'ready', then for each either a JSON object with `reason` and `detail`, or one with
+the answer, followed by raw bytes: for an instance `hash`, `size` and a list of `decisions`, and size x size bytes for
+each of these, the picture first, then its alternatives (--voi-check). The parent unpickles nothing that this process
+sends.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import json
 import os
 import signal
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +30,18 @@ from mura_batch.records import Instance, PixelDecisions, Reason, SourceFile
 
 REUSED = 64 << 20  # bytes of the buffer that is reused: radiographs have 5 to 40 MB; larger ones get their own
 READY = b"ready"
+HEADER_BYTES = 32 << 20  # of a file that pydicom read: what a header may have (byte_sources.MAX_INFLATED_HEADER)
 Settings = tuple[Path, IntakePolicy, InputSpec]
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a worker is asked of a file besides its model input. about: 'header', the header as pydicom reads it; or
+    'picture', a digest of what a reader sees."""
+
+    about: Literal["header", "picture"]
+    source: SourceFile
 
 
 def main() -> None:
@@ -40,10 +52,10 @@ def main() -> None:
     pipe.send_bytes(READY)
     while True:
         try:
-            instance: Instance = pipe.recv()
+            request: Instance | Question = pipe.recv()
         except EOFError:
             return
-        reason = _reply(pipe, instance, settings, buffer)
+        reason = _reply(pipe, request, settings, buffer)
         if reason is Reason.WORKER_MEMORY:
             return  # heap fragmented: exit, and the pool starts a new worker
 
@@ -76,22 +88,48 @@ def _load_codecs() -> None:
         getattr(imagecodecs, f"{name}_decode")
 
 
-def _reply(pipe: Connection, instance: Instance, settings: Settings, buffer: Buffer) -> Reason | None:
-    """Decodes one file and sends the result; returns the reason where there is none."""
-    root, policy, spec = settings
+def _reply(pipe: Connection, request: Instance | Question, settings: Settings, buffer: Buffer) -> Reason | None:
+    """Sends the answer to one request; returns the reason where there is none."""
+    policy = settings[1]
     try:
-        content_hash, decoded = _decode_each(root, instance, policy, spec, buffer)
+        answer, payloads = _answer(request, settings, buffer)
     except Refused as refused:
         return _refuse(pipe, refused.reason, refused.detail)
     except MemoryError:
         return _refuse(pipe, Reason.WORKER_MEMORY, f"decoding takes more than {policy.worker_memory >> 20} MiB")
     except Exception as error:  # noqa: BLE001 - a hostile file may raise anything; it becomes this file's reason
         return _refuse(pipe, Reason.UNDECODABLE_PIXELS, f"{type(error).__name__} while the pixels were read")
-    decisions = [asdict(choices) for choices, _ in decoded]
-    pipe.send_bytes(json.dumps({"hash": content_hash, "size": spec.size, "decisions": decisions}).encode())
-    for _, picture in decoded:
-        pipe.send_bytes(picture.tobytes())
+    pipe.send_bytes(json.dumps(answer).encode())
+    for payload in payloads:
+        pipe.send_bytes(payload)
     return None
+
+
+def _answer(request: Instance | Question, settings: Settings, buffer: Buffer) -> tuple[dict[str, Any], list[bytes]]:
+    """(a JSON object, what follows it). Raises Refused, and whatever a hostile file makes a library raise."""
+    root, policy, spec = settings
+    if isinstance(request, Instance):
+        content_hash, decoded = _decode_each(root, request, policy, spec, buffer)
+        decisions = [asdict(choices) for choices, _ in decoded]
+        answer = {"hash": content_hash, "size": spec.size, "decisions": decisions}
+        return answer, [picture.tobytes() for _, picture in decoded]
+    data = _read(root / request.source.path, request.source, buffer)
+    if request.about == "header":
+        from mura_batch.dicom.header.second_reading import rewritten
+
+        again = rewritten(data)
+        return {"size": len(again)}, [again[:HEADER_BYTES]]
+    return {"picture": _digest(data, policy)}, [b""]
+
+
+def _digest(data: memoryview, policy: IntakePolicy) -> str:
+    """Names what a reader sees of a file, whatever its transfer syntax: the display image in full resolution, and every
+    decision but how it was decoded."""
+    from mura_batch.dicom.pixels.decode import decode
+
+    display, aspect, decisions = decode(data, policy, 0)
+    shown = asdict(replace(decisions, decoder="", reduction=1)) | {"aspect": aspect, "shape": display.shape}
+    return hashlib.sha256(display.tobytes() + json.dumps(shown, sort_keys=True).encode()).hexdigest()
 
 
 def _refuse(pipe: Connection, reason: Reason, detail: str) -> Reason:

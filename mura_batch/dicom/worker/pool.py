@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mura_batch.dicom.policy import IntakePolicy
-from mura_batch.dicom.worker.child import READY, Settings
+from mura_batch.dicom.worker.child import READY, Question, Settings
 from mura_batch.errors import MuraBatchError
 from mura_batch.preprocess import InputSpec
 from mura_batch.records import Decoded, Instance, PixelDecisions, Reason, Skipped, Stage, skip_instance
@@ -121,7 +121,7 @@ class DecodePool:
 
     def _serve(self, number: int) -> None:
         """Runs in a thread: sends its process one file after another."""
-        child = _Child(self._settings, self._closing)
+        child = Child(self._settings, self._closing)
         try:
             while (instance := self._inbox.get()) is not None and not self._closing.is_set():
                 begun = time.perf_counter()
@@ -135,7 +135,7 @@ class DecodePool:
             child.end()
 
 
-class _Child:
+class Child:
     """One worker process and the socket to it; started when it is first needed, and again when it was lost."""
 
     def __init__(self, settings: Settings, closing: threading.Event) -> None:
@@ -161,6 +161,22 @@ class _Child:
             detail = f"the decoder's process ended ({_how_it_ended(self.end())})"
             return [skip_instance(instance, Stage.PIXELS, Reason.WORKER_CRASHED, detail)]
         return _decoded(instance, reply, pictures)
+
+    def ask(self, question: Question) -> tuple[dict[str, Any], bytes] | None:
+        """The answer and the bytes that follow it; None where the file is refused or the process is lost with it."""
+        pipe = self._ready()
+        try:
+            pipe.send(question)
+            if self._wait(pipe):
+                answer = json.loads(pipe.recv_bytes())
+                if "reason" not in answer:
+                    return answer, pipe.recv_bytes()
+                if answer["reason"] != Reason.WORKER_MEMORY:
+                    return None
+        except (EOFError, OSError):
+            pass  # ended below
+        self.end()
+        return None
 
     def _refusal(self, instance: Instance, reply: dict[str, Any]) -> Skipped:
         reason = Reason(reply["reason"])

@@ -1,0 +1,43 @@
+"""Questions about single files that only a process that may die should answer."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mura_batch.dicom.header.byte_sources import MemoryBytes
+from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.dicom.worker.child import Question
+from mura_batch.dicom.worker.pool import Child
+from mura_batch.preprocess import InputSpec
+from mura_batch.records import Instance, SourceFile
+
+
+class Examiner:
+    """`with Examiner(root, policy) as examiner`. Its one process starts with the first question: most runs ask none."""
+
+    def __init__(self, root: Path, policy: IntakePolicy) -> None:
+        self._closing = threading.Event()
+        self._child = Child((root, policy, InputSpec(size=64)), self._closing)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        self._child.end()
+
+    def header(self, source: SourceFile) -> MemoryBytes | None:
+        """The file written anew as pydicom reads it, without most of its pixels; None where pydicom cannot read it."""
+        answer = self._child.ask(Question("header", source))
+        return None if answer is None else MemoryBytes(answer[1], int(answer[0]["size"]))
+
+    def picture(self, instance: Instance) -> str:
+        """Equal for files that show a reader the same picture, whatever their transfer syntax; '' where the pixels
+        cannot be read."""
+        answer = self._child.ask(Question("picture", instance.source))
+        return "" if answer is None else str(answer[0]["picture"])
