@@ -77,7 +77,7 @@ class ScoreOptions:
 
 
 def _formats() -> tuple[str, ...]:
-    from mura_batch.outputs.registry import FORMATS
+    from mura_batch.outputs.formats import FORMATS
 
     return tuple(FORMATS)
 

@@ -17,8 +17,8 @@ from mura_batch.dicom.write.directory import write_dicomdir
 from mura_batch.dicom.write.documents import write_presentation_state, write_text_report
 from mura_batch.dicom.write.radiograph import ObjectHeader, write_radiograph
 from mura_batch.errors import InputError
-from mura_batch.phantom import PhantomOptions, PhantomSummary
 from mura_batch.phantom.drawing import draw
+from mura_batch.phantom.options import PhantomOptions, PhantomSummary
 from mura_batch.phantom.study_plan import ImagePlan, StudyPlan, plan_chest, plan_image, plan_study, uid
 from mura_batch.phantom.technique import Technique, stored_values
 from mura_batch.records import Region

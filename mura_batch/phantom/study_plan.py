@@ -11,9 +11,9 @@ import numpy as np
 
 from mura_batch.dicom import syntax
 from mura_batch.dicom.write.radiograph import CR, DX, Code, ObjectHeader, Radiograph, StudyHeader
-from mura_batch.phantom import PhantomOptions
 from mura_batch.phantom.drawing import CHEST, SETUPS, Exposure, Person, View, spacing_of
 from mura_batch.phantom.injuries import Injury
+from mura_batch.phantom.options import PhantomOptions
 from mura_batch.phantom.technique import Technique, voi_of
 from mura_batch.records import MURA_REGIONS, Laterality, Region
 

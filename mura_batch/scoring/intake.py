@@ -15,7 +15,7 @@ from mura_batch.dicom.discover import discover
 from mura_batch.dicom.header.data_set_hash import hash_data_set
 from mura_batch.dicom.header.judge import HEADERS_VERSION
 from mura_batch.dicom.header.reader import read_header
-from mura_batch.dicom.pixels.version import PIXELS_VERSION
+from mura_batch.dicom.pixels.pixels_version import PIXELS_VERSION
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker.examiner import Examiner
 from mura_batch.errors import InputError, StrictError, TruthError

@@ -23,9 +23,9 @@ from mura_batch.dicom.worker.pool import DecodePool
 from mura_batch.errors import ExitCode, InputError
 from mura_batch.model_card import CARD_NAME, Model
 from mura_batch.outputs.drift_file import read_alarms
+from mura_batch.outputs.formats import open_sinks
 from mura_batch.outputs.manifest import RunManifest, check_identity, manifest_of
 from mura_batch.outputs.missing_studies import write_missing
-from mura_batch.outputs.registry import open_sinks
 from mura_batch.outputs.sink import OpenSink, RunEnd, RunInfo
 from mura_batch.progress import Observer
 from mura_batch.runtime.choose import open_runner
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
     """What `mura-batch score` was asked. workers: None for one a core. options: as given, for the manifest. formats: of
-    the tables, names in outputs.registry.FORMATS. dicom: which result objects to write, None for none.
+    the tables, names in outputs.formats.FORMATS. dicom: which result objects to write, None for none.
     single_writer: OUT may lie on a file system without locks."""
 
     studies: Path

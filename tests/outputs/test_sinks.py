@@ -18,9 +18,9 @@ from click.testing import CliRunner
 from mura_batch.cli import cli
 from mura_batch.errors import OutputError
 from mura_batch.outputs.csv_tables import CsvTables
+from mura_batch.outputs.formats import FORMATS
 from mura_batch.outputs.jsonl_tables import JsonlTables
 from mura_batch.outputs.read_tables import read_rows
-from mura_batch.outputs.registry import FORMATS
 from mura_batch.outputs.report.render import render_report_file
 from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.outputs.tables import TABLES

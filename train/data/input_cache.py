@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from mura_batch.atomic_files import atomic_file, make_folder
-from mura_batch.dicom.pixels.version import PIXELS_VERSION
+from mura_batch.dicom.pixels.pixels_version import PIXELS_VERSION
 from mura_batch.errors import InputError
 from mura_batch.preprocess import InputSpec, preprocess
 from mura_batch.progress import Advance, progress_bar

@@ -28,7 +28,7 @@ from mura_batch.runtime.nvidia.plans import OTHER_FOLDER, Plan, PlanOptions, Sid
 from mura_batch.runtime.parity import answers
 from mura_batch.runtime.runner import RunnerOptions
 from mura_batch.runtime.tensorrt.backend import target_of, usable_gpu, variant
-from mura_batch.runtime.tensorrt.timings import Timings
+from mura_batch.runtime.tensorrt.timing_cache import Timings
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from mura_batch.errors import PlanError
 from mura_batch.model_card import Model
 from mura_batch.runtime.backend import Absent, Check, Opener
-from mura_batch.runtime.nvidia.checks import gpu_checks, installed, plan_check
 from mura_batch.runtime.nvidia.devices import GPU_EXTRA, Gpu, find_gpu
+from mura_batch.runtime.nvidia.gpu_checks import gpu_checks, installed, plan_check
 from mura_batch.runtime.nvidia.library import Library, Variant
 from mura_batch.runtime.nvidia.module import gpu_with_library
 from mura_batch.runtime.nvidia.plans import Plan, Target, compile_command, select_plan, serves

@@ -21,7 +21,7 @@ from pydicom.sequence import Sequence
 
 from mura_batch.dicom import syntax as syntaxes
 from mura_batch.dicom.pixels.decode import decode
-from mura_batch.dicom.pixels.version import PIXELS_VERSION
+from mura_batch.dicom.pixels.pixels_version import PIXELS_VERSION
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.preprocess import InputSpec, preprocess
 
