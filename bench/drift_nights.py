@@ -1,5 +1,8 @@
-"""`python -m bench.drift_nights`: 365 simulated nights with a lasting change at night 200, many times: how many sites get a
-false alarm before it, and how many nights later it is found. The table of docs/statistics.md is this program's."""
+"""`python -m bench.drift_nights`: 365 simulated nights with a lasting change at night 200, repeated many times.
+
+Prints how many sites get a false alarm before it, and how many nights later it is found: the table of
+docs/statistics.md.
+"""
 
 from __future__ import annotations
 
