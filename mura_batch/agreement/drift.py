@@ -66,7 +66,8 @@ Figure = Count | Mean | Mix
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """date: of the run, YYYY-MM-DD. figures: of the series' names; what is new in the run."""
+    """date: of the run, YYYY-MM-DD. model: names model and settings. figures: of the series' names; what is new in the
+    run."""
 
     run: str
     date: str

@@ -87,7 +87,8 @@ class DriftFile:
             "inverted": Count(of["inverted"], of["images"]),
             **{name: Mix(tuple(sorted(mix.items()))) for name, mix in self._mixes.items()},
         }
-        return Night(self._run.name, self._run.started.date().isoformat(), self._run.model.hash, figures)
+        model = f"{self._run.model.hash} {self._run.settings_hash}"
+        return Night(self._run.name, self._run.started.date().isoformat(), model, figures)
 
 
 def write_drift(folder: Path, nights: Sequence[Night], missing: int) -> None:

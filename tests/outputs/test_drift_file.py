@@ -58,6 +58,7 @@ def test_a_night_holds_what_is_new_in_it(night: Callable[..., dict[str, Any]]) -
     assert only["figures"]["skipped"] == {"hits": 2, "n": 4}
     assert only["figures"]["regions"] == {"counts": {"wrist": 2}}
     assert only["figures"]["flagged"] == {"hits": 2, "n": 2}
+    assert only["model"].endswith(" 0123456789abcdef"), "other settings give other scores: a baseline of their own"
     assert "so far there are 1" in first["why_no_charts"]
 
 
