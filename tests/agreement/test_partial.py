@@ -91,6 +91,17 @@ def test_a_sample_without_missed_studies_has_an_interval() -> None:
     assert sensitivity.high == 1
 
 
+def test_a_class_of_calls_that_was_read_whole_leaves_no_doubt() -> None:
+    """All 2 studies called abnormal were read and are abnormal: no other study can be called abnormal wrongly."""
+    draw = _by_call((2, 0, 0), (23, 18, 17))
+    ours = corrected(draw)
+    assert (ours.specificity.value, ours.specificity.low, ours.specificity.reason) == (1, 1, ALL_READ)
+    abnormal = 2 + 23 * 58 / 41
+    assert ours.sensitivity.value == pytest.approx(2 / abnormal)
+    assert ours.sensitivity.low < 2 / (abnormal + 3)
+    assert ours.sensitivity.high > 2 / (abnormal - 3)
+
+
 def test_truth_of_one_class_is_undefined() -> None:
     ours = corrected(draw_of([True] * 5, [True] * 5, [0.5] * 5, ["a"] * 5))
     assert not ours.kappa.is_defined
