@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import tomllib
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mura_batch.errors import InputError
 from train.cli.options import Commands, add_training, print_result
 from train.data.open_dataset import open_dataset
 
 if TYPE_CHECKING:
-    from train.fit.loop import Job
+    from train.fit.job import Job
     from train.fit.recipe import Recipe
 
 
@@ -21,7 +23,17 @@ def add(commands: Commands) -> None:
         "Trains by a recipe; the same command again continues a run that was stopped.",
         "python -m train fit train/recipes/reference.toml --data FRACATLAS --out runs/reference",
     )
-    parser.add_argument("recipe", type=Path, help="a TOML of train/recipes, or your own")
+    parser.add_argument("recipe", type=Path, help="a recipe of train/recipes by its name, or a TOML of your own")
+    parser.add_argument(
+        "--set",
+        dest="changes",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another value for a key of the recipe: --set optimizer.clip=1.0 --set stages.0.lr=1e-4",
+    )
+    parser.add_argument("--seed", type=int, help="short for --set seed=N")
+    parser.add_argument("--epochs", type=int, help="of the recipe's last stage")
     add_training(parser)
 
 
@@ -29,12 +41,38 @@ def run(options: Namespace) -> None:
     from train.fit.loop import fit
     from train.fit.recipe import read_recipe
 
-    print_result(f"{fit(job_of(options, read_recipe(options.recipe), f'fit {options.recipe}'))}")
+    changes = _changes(options)
+    given = "".join(f" --set {key}={value}" for key, value in changes.items())
+    recipe = read_recipe(options.recipe, changes)
+    print_result(f"{fit(job_of(options, recipe, f'fit {options.recipe}{given}'))}")
+
+
+def _changes(options: Namespace) -> dict[str, Any]:
+    """Raises InputError on a change without a value."""
+    changes: dict[str, Any] = {}
+    for change in options.changes:
+        key, separator, value = change.partition("=")
+        if not (key and separator):
+            raise InputError(f"--set {change}: give KEY=VALUE, as in --set optimizer.clip=1.0")
+        changes[key.strip()] = _toml_value(value.strip())
+    if options.seed is not None:
+        changes["seed"] = options.seed
+    if options.epochs is not None:
+        changes["stages.-1.epochs"] = options.epochs
+    return changes
+
+
+def _toml_value(text: str) -> Any:
+    """As a recipe would read it; a word without quotes is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def job_of(options: Namespace, recipe: Recipe, command: str) -> Job:
     """command: the first words of the command line that the run records."""
-    from train.fit.loop import Job
+    from train.fit.job import Job
     from train.fit.processes import pick_device
 
     init = f" --init {options.init.name}" if options.init else ""

@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MuraBatchError as error:
         sys.stderr.write(f"Error: {error}\n")
         return int(error.exit_code)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        sys.stderr.write(f"Interrupted: {interrupt}\n" if interrupt.args else "Interrupted\n")
         return int(ExitCode.INTERRUPTED)
     return int(ExitCode.OK)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,15 +19,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mura_batch.errors import InputError, MuraBatchError
+from mura_batch.errors import MuraBatchError
 from mura_batch.preprocess import InputSpec
 from mura_batch.progress import progress_bar
-from train.data.examples import TRAIN, VAL, Dataset
+from train.data.examples import TRAIN, VAL
 from train.data.input_cache import model_inputs
 from train.data.loader import Slice, Targets, TermWeights, Views, epoch_rows, loader, targets_of
+from train.fit.interrupt import deferred_interrupt
+from train.fit.job import Job, check_job
 from train.fit.loss import term_weights, training_loss
 from train.fit.malloc import keep_freed_memory
 from train.fit.optimizer import set_rates
+from train.fit.pace import pace_words, work_left
 from train.fit.processes import Process, device_words, joined
 from train.fit.recipe import Recipe, Stage
 from train.fit.run_log import RunLog
@@ -50,22 +53,6 @@ from train.fit.state import (
 from train.fit.validate import Look, autocast, logits_of, look
 
 FLUSH_EVERY = 20  # steps between readings of the loss: each reading makes a GPU wait for the last step
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What the command line decides beside the recipe. save_every: steps between checkpoints; 0: each epoch."""
-
-    recipe: Recipe
-    dataset: Dataset
-    out: Path
-    cache: Path
-    command: str
-    init: Path | None = None
-    device: str = "auto"
-    workers: int = 0
-    save_every: int = 0
-    compiled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +83,7 @@ class Setting:
     targets: Targets
     val_weights: TermWeights
     log: RunLog | None  # of rank 0
+    interrupted: Callable[[], bool]  # whether Ctrl-C was pressed
 
     @property
     def recipe(self) -> Recipe:
@@ -114,7 +102,7 @@ def fit(job: Job) -> Path:
     """Trains to the end of the recipe and returns RUN/final.pt. Raises InputError on a run or recipe that does not fit,
     OutputError when the disk is full, MuraBatchError when the loss is no longer a number."""
     with joined(job.device) as process:
-        _check(job, process)
+        check_job(job, process)
         if process.leads:
             sys.stderr.write(f"Training {device_words(job.device, process.device)}\n")
         identity = Identity(
@@ -123,47 +111,25 @@ def fit(job: Job) -> Path:
         if process.device.type == "cpu":
             keep_freed_memory()
         state = resumed(job.recipe, identity, job.out, process.device) or fresh(job.recipe, job.init, process.device)
-        if not process.leads:
-            return _train(_setting(job, process, identity, None), state)
-        with closing(RunLog(job.out, state.step, state.epoch)) as log:
-            return _train(_setting(job, process, identity, log), state)
+        # several processes must stop at one step, so Ctrl-C is deferred for a single one only
+        with deferred_interrupt(process.world == 1) as interrupted, ExitStack() as stack:
+            log = stack.enter_context(closing(RunLog(job.out, state.step, state.epoch))) if process.leads else None
+            return _train(_setting(job, process, identity, log, interrupted), state)
 
 
-def _check(job: Job, process: Process) -> None:
-    if job.recipe.init and job.init is None:
-        raise InputError(f"recipe {job.recipe.name} starts from {job.recipe.init}: give the file with --init")
-    train = job.dataset.split(TRAIN)
-    known = frozenset[str]().union(*(e.attributes for e in train))
-    if missing := [name for name in job.recipe.model.aux if name not in known]:
-        raise InputError(
-            f"recipe {job.recipe.name}: no training picture has the attribute {missing[0]!r} of [model] aux"
-        )
-    for stage in job.recipe.stages:
-        if stage.batch % process.world:
-            raise InputError(
-                f"recipe {job.recipe.name}: a batch of {stage.batch} cannot be shared by {process.world} processes"
-            )
-    if job.recipe.precision == "fp16" and process.device.type == "cpu":
-        raise InputError(
-            f"recipe {job.recipe.name}: fp16 needs a GPU; on a CPU train with precision = 'bf16' or 'float32'"
-        )
-    smallest = len(epoch_rows(train, job.recipe.sampling, 0, 0))
-    if smallest < max(stage.batch for stage in job.recipe.stages):
-        raise InputError(
-            f"{job.dataset.root}: {smallest} training rows an epoch are less than a batch of recipe {job.recipe.name}"
-        )
-
-
-def _setting(job: Job, process: Process, identity: Identity, log: RunLog | None) -> Setting:
+def _setting(
+    job: Job, process: Process, identity: Identity, log: RunLog | None, interrupted: Callable[[], bool]
+) -> Setting:
     train, val = job.dataset.split(TRAIN), job.dataset.split(VAL)
     targets = targets_of(train, term_weights(job.recipe.loss, train, train), job.recipe.model.aux)
-    return Setting(job, process, identity, targets, term_weights(job.recipe.loss, train, val), log)
+    return Setting(job, process, identity, targets, term_weights(job.recipe.loss, train, val), log, interrupted)
 
 
 def _train(setting: Setting, state: RunState) -> Path:
     recipe, out = setting.recipe, setting.job.out
+    _read_val_first(setting, state)
     forward = setting.process.wrap(state.net, setting.job.compiled)
-    while state.epoch < recipe.epochs:
+    while state.epoch < recipe.epochs and not _stopped_early(setting, state):
         if recipe.stage_at(state.epoch)[0] != state.stage:
             state = next_stage(state, recipe, _best_of_stage(setting, state))
             forward = setting.process.wrap(state.net, setting.job.compiled)
@@ -176,6 +142,24 @@ def _train(setting: Setting, state: RunState) -> Path:
     return out / FINAL
 
 
+def _read_val_first(setting: Setting, state: RunState) -> None:
+    """Decodes val at every size that is still to come: a picture that cannot be read costs no epoch."""
+    recipe = setting.recipe
+    places = (recipe.stage_at(epoch) for epoch in range(state.epoch, recipe.epochs))
+    for size in dict.fromkeys(recipe.stages[stage].size_at(within) for stage, within in places):
+        setting.inputs(VAL, size)
+
+
+def _stopped_early(setting: Setting, state: RunState) -> bool:
+    recipe = setting.recipe
+    stopped = bool(recipe.early_stop) and state.best.looks_since >= recipe.early_stop
+    if stopped and setting.process.leads:
+        sys.stderr.write(
+            f"Early stop after epoch {state.epoch - 1}: {recipe.criterion} has not improved for {recipe.early_stop}\n"
+        )
+    return stopped
+
+
 def _best_of_stage(setting: Setting, state: RunState) -> Mapping[str, Any] | None:
     """The checkpoint that the present stage carries; None, and said so where it should have one: its last weights."""
     carry = setting.recipe.stages[state.stage].carry
@@ -186,24 +170,38 @@ def _best_of_stage(setting: Setting, state: RunState) -> Mapping[str, Any] | Non
 
 
 def _epoch(setting: Setting, state: RunState, forward: nn.Module) -> None:
-    """The batches of state.epoch from state.batches on."""
+    """The batches of state.epoch from state.batches on. After Ctrl-C: saves the run, raises KeyboardInterrupt."""
     process, job = setting.process, setting.job
     stage, batches = _batches(setting, state)
     pending: list[Step] = []
-    started = time.monotonic()
+    started = began = time.monotonic()
+    first = state.batches
     forward.train()
     with progress_bar(f"epoch {state.epoch}", stage.steps, process.leads) as advance:
         for batch in batches:
             pending.append(_step(setting, state, stage, forward, batch))
             state.batches, state.step = state.batches + 1, state.step + 1
-            due = job.save_every and state.step % job.save_every == 0
-            if due or len(pending) == FLUSH_EVERY or state.batches == stage.steps:
+            interrupted, last = setting.interrupted(), state.batches == stage.steps
+            # the last batch too: looking at val may fail, and the epoch would be lost
+            due = interrupted or last or (job.save_every and state.step % job.save_every == 0)
+            if due or len(pending) == FLUSH_EVERY:
                 _flush(setting, state, pending)
-                advance(state.batches, f"loss {state.sums[0] / state.batches:.4f}")
+                advance(state.batches, _bar_words(setting, state, stage, state.batches - first, began))
             if due and process.leads:
                 state.seconds, started = state.seconds + time.monotonic() - started, time.monotonic()
                 save(state, setting.identity, job.out)
-    state.seconds += time.monotonic() - started
+            if interrupted:
+                raise KeyboardInterrupt(f"stopped after step {state.step}; the same command continues {job.out}")
+
+
+def _bar_words(setting: Setting, state: RunState, paced: Paced, done: int, began: float) -> str:
+    """done: batches since `began`, time.monotonic()."""
+    recipe, stage = setting.recipe, paced.stage
+    size = stage.size_at(recipe.stage_at(state.epoch)[1])
+    left = work_left(recipe, paced.steps * stage.batch, state.epoch, state.batches)
+    pace = pace_words(done * stage.batch, time.monotonic() - began, size, left)
+    lr = state.optimizer.param_groups[-1]["lr"]
+    return f"loss {state.sums[0] / state.batches:.4f}, lr {lr:.3g}, {pace}"
 
 
 def _batches(setting: Setting, state: RunState) -> tuple[Paced, Iterable[dict[str, Any]]]:
@@ -233,7 +231,7 @@ def _step(setting: Setting, state: RunState, paced: Paced, forward: nn.Module, b
     state.scaler.step(state.optimizer)
     state.scaler.update()
     state.optimizer.zero_grad()
-    state.average.update(state.net, done)
+    state.average.update(done)
     return Step(state.step, main.detach(), auxiliary.detach(), float(state.optimizer.param_groups[-1]["lr"]))
 
 
@@ -262,7 +260,7 @@ def _validated(setting: Setting, state: RunState) -> Look | None:
         net = averaged(state, recipe.optimizer.average)
         logits = logits_of(net, inputs, recipe.precision, process.device)
         seen = look(logits, setting.job.dataset.split(VAL), setting.val_weights)
-    seen = cast(Look, process.told(seen))  # rank 0 has just made it
+    seen = cast(Look, process.broadcast(seen))  # rank 0 has just made it
     state.plateau = state.plateau.after(seen.loss) if stage.schedule == "plateau" else state.plateau
     return seen
 
@@ -276,6 +274,8 @@ def _close_epoch(setting: Setting, state: RunState, seen: Look | None) -> None:
         sys.stderr.write(" ".join(words) + "\n")
         if seen is not None:
             keep_best(state, seen, setting.recipe, setting.identity, setting.job.out)
+    if seen is not None:
+        state.best.count_look(seen.worth(setting.recipe.criterion))
     state.epoch, state.batches, state.sums, state.seconds = state.epoch + 1, 0, [0.0, 0.0], 0.0
     if setting.process.leads:
         save(state, setting.identity, setting.job.out)

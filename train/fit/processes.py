@@ -1,4 +1,4 @@
-"""One process or several started by torchrun: who we are, which device, and what all of them must agree on."""
+"""One process or several started by torchrun: rank, device, and what they exchange."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mura_batch.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """rank 0 is the one that validates, writes and speaks."""
+    """rank 0 validates, writes files and prints."""
 
     rank: int
     world: int
@@ -43,8 +43,8 @@ class Process:
         if self.world > 1:
             distributed.barrier()
 
-    def told(self, value: Any) -> Any:
-        """What rank 0 has, on every rank."""
+    def broadcast(self, value: Any) -> Any:
+        """Rank 0's value, on every rank."""
         if self.world == 1:
             return value
         box = [value]
@@ -53,11 +53,11 @@ class Process:
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
-    """'auto', 'cuda' or 'cpu'. Raises InputError where cuda is asked for and is not there."""
-    there = torch.cuda.is_available()
-    if name == "cuda" and not there:
+    """'auto', 'cuda' or 'cpu'. Raises InputError where cuda is asked for and missing."""
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
         raise InputError("--device cuda: torch sees no GPU here; give --device cpu, or install a driver")
-    return torch.device("cuda", local_rank) if name != "cpu" and there else torch.device("cpu")
+    return torch.device("cuda", local_rank) if name != "cpu" and available else torch.device("cpu")
 
 
 def device_words(asked: str, device: torch.device) -> str:
@@ -69,7 +69,7 @@ def device_words(asked: str, device: torch.device) -> str:
 
 @contextmanager
 def joined(device: str) -> Iterator[Process]:
-    """torchrun tells each process its place by environment variables; without them there is one process."""
+    """The process that torchrun describes by environment variables; without them there is one."""
     world, rank, local = (
         int(os.environ.get(key, d)) for key, d in (("WORLD_SIZE", "1"), ("RANK", "0"), ("LOCAL_RANK", "0"))
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from mura_batch.errors import InputError
 from train.data.augment import Augmentation
 
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 SCHEDULES = ("constant", "plateau", "one_cycle", "cosine", "warmup_stable_decay")
 CRITERIA = ("loss", "auroc", "kappa", "picture_kappa")  # of validation; 'loss' goes down, the others up
 WEIGHTINGS = ("none", "per_region", "positive")
@@ -67,9 +69,9 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """epochs count through the stages from 0. validate: epochs after which the validation split is looked at, beside
-    the last; None: after each. keep: how many checkpoints of best `criterion` are kept. init: the weights that --init
-    must give, in words; '': none need be given."""
+    """epochs count through the stages from 0. validate: epochs after which val is evaluated, beside the last; None:
+    after each. keep: how many checkpoints of best `criterion` are kept. early_stop: the run ends after so many epochs
+    in which `criterion` did not improve; 0: never. init: the weights that --init must give, in words; '': none."""
 
     name: str
     seed: int
@@ -79,6 +81,7 @@ class Recipe:
     validate: tuple[int, ...] | None = None
     criterion: str = "loss"
     keep: int = 0
+    early_stop: int = 0
     init: str = ""
     model: ModelPart = field(default_factory=ModelPart)
     loss: LossPart = field(default_factory=LossPart)
@@ -106,16 +109,38 @@ class Recipe:
         return json.dumps({key: value for key, value in asdict(self).items() if key != "init"}, sort_keys=True)
 
 
-def read_recipe(path: Path) -> Recipe:
-    """Raises InputError that names the file and the key."""
+def read_recipe(source: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """source: a TOML file, or the name of one in train/recipes. changes: see `changed`. Raises InputError that names
+    the file and the key."""
+    path = (
+        source if source.is_file() or source.parent != Path() else RECIPES / f"{source.name.removesuffix('.toml')}.toml"
+    )
+    if not path.is_file():
+        names = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
+        raise InputError(f"recipe {source} is neither a file nor one of {names}")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values = changed(values, changes or {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"recipe {path} cannot be read: {error}") from error
-    return made_recipe({"name": path.stem, **values}, f"recipe {path}")
+    return recipe_from({"name": path.stem, **values}, f"recipe {path}")
 
 
-def made_recipe(values: Mapping[str, Any], where: str) -> Recipe:
+def changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a table with other values, named by their path: 'optimizer.average', 'stages.0.schedule'. Raises
+    LookupError, TypeError or ValueError on a path through something that is no table; whether the last key exists is
+    for `recipe_from` to check."""
+    copy = deepcopy(dict(values))
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        table: Any = copy
+        for key in parents:
+            table = table[int(key)] if isinstance(table, list) else table.setdefault(key, {})
+        table[int(last) if isinstance(table, list) else last] = value
+    return copy
+
+
+def recipe_from(values: Mapping[str, Any], where: str) -> Recipe:
     """A recipe of a table as TOML gives it. Raises InputError that begins with `where` and names the key."""
     try:
         recipe = _recipe(values)
@@ -166,6 +191,8 @@ def _check(recipe: Recipe) -> None:
             raise ValueError("[[stages]] sizes must begin at epoch 0 and rise in epochs: [[0, 320]]")
         if (stage.schedule == "plateau" or stage.carry) and recipe.validate is not None:
             raise ValueError("a plateau or a carried best needs a look at val after each epoch: leave `validate` out")
+    if recipe.early_stop and recipe.validate is not None:
+        raise ValueError("early_stop needs a look at val after each epoch: leave `validate` out")
 
 
 def _among(key: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""What a run is made of at one moment, how it is saved, and how it is found again after a kill."""
+"""The state of a run between two steps, how it is saved, and how a stopped run is resumed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from mura_batch.errors import InputError
 from train.data.examples import Dataset
 from train.fit.optimizer import Average, freeze, make_optimizer
-from train.fit.recipe import Recipe, made_recipe
+from train.fit.recipe import Recipe, recipe_from
 from train.fit.schedule import Plateau
 from train.fit.validate import Look
 from train.models.checkpoint import initialise, read_checkpoint, recipe_of, write_checkpoint
@@ -33,10 +33,18 @@ OTHER = {
 
 @dataclass(slots=True)
 class Best:
-    """Checkpoints of the best looks, best first; and the best worth of the present stage, where the next starts."""
+    """Checkpoints of the best looks, best first; the best worth of the present stage, where the next starts; the best
+    worth of the run by the recipe's criterion, and how many looks were no better since."""
 
     kept: list[dict[str, Any]] = field(default_factory=list)  # {'file', 'epoch', and Look's fields}
     stage_worth: float = -math.inf
+    run_worth: float = -math.inf
+    looks_since: int = 0
+
+    def count_look(self, worth: float) -> None:
+        """worth: of the newest look, by the recipe's criterion."""
+        self.looks_since = 0 if worth > self.run_worth else self.looks_since + 1
+        self.run_worth = max(self.run_worth, worth)
 
 
 @dataclass(slots=True)
@@ -60,8 +68,8 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What must be the same for a run to be resumed, and the command, which may name its folders otherwise. init: hash
-    of the file of --init, '' without one."""
+    """What must be the same for a run to be resumed, and the command, whose folders may have other names. init: hash of
+    the file of --init, '' without one."""
 
     recipe: str
     data: str
@@ -125,7 +133,8 @@ def next_stage(state: RunState, recipe: Recipe, best: Mapping[str, Any] | None) 
     if best is not None:
         state.net.load_state_dict(best["ema"])
     new = at_stage(state.net, recipe, state.stage + 1)
-    new.epoch, new.step, new.first_step, new.best.kept = state.epoch, state.step, state.step, state.best.kept
+    new.epoch, new.step, new.first_step, new.best = state.epoch, state.step, state.step, state.best
+    new.best.stage_worth = -math.inf
     return new
 
 
@@ -142,7 +151,7 @@ def save(state: RunState, identity: Identity, folder: Path) -> None:
         "step": state.step,
         "first_step": state.first_step,
         "plateau": [state.plateau.best, state.plateau.factor],
-        "best": {"kept": state.best.kept, "stage_worth": state.best.stage_worth},
+        "best": asdict(state.best),
         "sums": state.sums,
         "seconds": state.seconds,
         **identity.as_dict,
@@ -173,7 +182,7 @@ def resumed(recipe: Recipe, identity: Identity, folder: Path, device: torch.devi
 def _refuse_another(values: Mapping[str, Any], identity: Identity, folder: Path) -> None:
     """What a run begun under an earlier version did not record is no difference: of its recipe, the keys at their
     defaults; of the weights to start from, all."""
-    recipe = made_recipe(recipe_of(values), f"the recipe in {folder / LAST}").as_json()
+    recipe = recipe_from(recipe_of(values), f"the recipe in {folder / LAST}").as_json()
     recorded = {"init": identity.init, **values, "recipe": recipe}
     for key, what in OTHER.items():
         if recorded.get(key) != identity.as_dict[key]:

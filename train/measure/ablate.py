@@ -12,11 +12,9 @@ import hashlib
 import io
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +26,9 @@ from mura_batch.errors import InputError
 from mura_batch.preprocess import InputSpec
 from train.data.examples import TRAIN, VAL, Dataset
 from train.data.input_cache import model_inputs
-from train.fit.loop import Job, fit
-from train.fit.recipe import Recipe, made_recipe
+from train.fit.job import Job
+from train.fit.loop import fit
+from train.fit.recipe import Recipe, changed, recipe_from
 from train.measure.predictor import open_predictor
 
 SHARES = 1000  # groups are dealt by a hash to this many places
@@ -59,30 +58,15 @@ def read_ablation(path: Path) -> Ablation:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         held_out, recipe = float(values["held_out"]), values["recipe"]
-        variants = [("as it is", made_recipe({"name": path.stem, **recipe}, str(path)))]
+        variants = [("as it is", recipe_from({"name": path.stem, **recipe}, str(path)))]
         for variant in values["variant"]:
-            changed = _changed(recipe, variant["change"])
-            variants.append((variant["name"], made_recipe({"name": path.stem, **changed}, str(path))))
+            values = {"name": path.stem, **changed(recipe, variant["change"])}
+            variants.append((variant["name"], recipe_from(values, str(path))))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"ablation {path} cannot be read: {error!r}") from error
     if not 0 < held_out < 1:
         raise InputError(f"ablation {path}: held_out is {held_out}, not between 0 and 1")
     return Ablation(held_out, tuple(variants))
-
-
-def _changed(recipe: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy with other values, named by their path: 'optimizer.average', 'stages.0.schedule'. A path that does not
-    lead to a value of the recipe is a KeyError: it would change nothing."""
-    copy: dict[str, Any] = deepcopy(dict(recipe))
-    for where, value in change.items():
-        *way, last = where.split(".")
-        place: Any = copy
-        for step in way:
-            place = place[int(step) if isinstance(place, list) else step]
-        if last not in place:
-            raise KeyError(where)
-        place[last] = value
-    return copy
 
 
 def parted(dataset: Dataset, held_out: float) -> Dataset:

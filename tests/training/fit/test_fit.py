@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -225,6 +226,105 @@ def test_a_picture_that_cannot_be_read_is_named(
     done = here("fit", recipe, "--data", tree, "--out", tmp_path / "run", "--cache", tmp_path / "cache")
     assert done.returncode == 2
     assert str(bad) in done.stderr
+
+
+def test_an_unreadable_validation_picture_stops_the_run_before_its_first_epoch(
+    here: Command, make_tree: Callable[..., Path], recipe: Path, tmp_path: Path
+) -> None:
+    tree = make_tree(tmp_path)
+    bad = next(tree.glob("valid/XR_HAND/*/*/image1.png"))
+    bad.write_bytes(bad.read_bytes()[:100])
+    done = here("fit", recipe, "--data", tree, "--out", tmp_path / "run", "--cache", tmp_path / "cache")
+    assert done.returncode == 2
+    assert str(bad) in done.stderr
+    assert rows(tmp_path / "run/steps.csv") == []
+
+
+def test_an_epoch_is_saved_before_val_is_looked_at(
+    finished: Path, mura: Path, recipe: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from train.cli.main import main
+
+    command = ["fit", str(recipe), "--data", str(mura), "--out", str(tmp_path / "run"), "--cache", str(cache)]
+
+    def fail(*_: object) -> Look:
+        raise InputError("val cannot be scored")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("train.fit.loop.look", fail)
+        assert main(command) == 2
+    assert len(rows(tmp_path / "run/steps.csv")) == 3
+    assert main(command) == 0
+    assert (tmp_path / "run/steps.csv").read_bytes() == (finished / "steps.csv").read_bytes()
+    whole, resumed = (read_checkpoint(run / "final.pt")["ema"] for run in (finished, tmp_path / "run"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_ctrl_c_saves_the_run_and_says_how_to_continue(
+    finished: Path,
+    here: Command,
+    mura: Path,
+    recipe: Path,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from train.fit import loop
+
+    command = ("fit", recipe, "--data", mura, "--out", tmp_path / "run", "--cache", cache)
+    step = loop._step
+
+    def press(*arguments: Any) -> Any:
+        taken = step(*arguments)
+        if taken.step == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return taken
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_step", press)
+        stopped = here(*command)
+    assert stopped.returncode == 130
+    assert f"stopped after step 2; the same command continues {tmp_path / 'run'}" in stopped.stderr
+    assert here(*command).returncode == 0
+    assert (tmp_path / "run/steps.csv").read_bytes() == (finished / "steps.csv").read_bytes()
+
+
+def test_a_run_stops_early_when_its_criterion_no_longer_improves(
+    mura: Path, recipe_text: str, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "early.toml"
+    recipe.write_text("early_stop = 2\n" + recipe_text.replace("epochs = 2", "epochs = 9"), encoding="utf-8")
+    looks = [of_loss(loss) for loss in (0.5, 0.4, 0.6, 0.41)]
+    fit_with_looks(recipe, looks, "--data", mura, "--out", tmp_path / "run", "--cache", cache)
+    assert [int(r["epoch"]) for r in rows(tmp_path / "run/epochs.csv")] == [0, 1, 2, 3]
+    assert "Early stop after epoch 3: loss has not improved for 2" in capsys.readouterr().err
+    fit_with_looks(recipe, [], "--data", mura, "--out", tmp_path / "run", "--cache", cache)
+    assert read_checkpoint(tmp_path / "run/final.pt")["epoch"] == 3
+
+
+def test_set_seed_and_epochs_change_the_recipe_and_are_recorded(
+    here: Command, mura: Path, recipe: Path, cache: Path, tmp_path: Path
+) -> None:
+    changes = ("--set", "optimizer.clip=1.5", "--set", "criterion=auroc", "--seed", "11", "--epochs", "1")
+    done = here("fit", recipe, "--data", mura, "--out", tmp_path / "run", "--cache", cache, *changes)
+    assert done.returncode == 0, done.stderr
+    values = read_checkpoint(tmp_path / "run/final.pt")
+    recorded = json.loads(values["recipe"])
+    assert (recorded["optimizer"]["clip"], recorded["criterion"], recorded["seed"]) == (1.5, "auroc", 11)
+    assert recorded["stages"][0]["epochs"] == 1
+    assert "--set optimizer.clip=1.5 --set criterion=auroc --set seed=11 --set stages.-1.epochs=1" in values["command"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [("optimizer.clop=1", "unknown key 'clop'"), ("seed", "give KEY=VALUE"), ("name.x=1", "cannot be read")],
+)
+def test_a_change_that_no_recipe_takes_is_refused(
+    change: str, words: str, here: Command, mura: Path, recipe: Path, tmp_path: Path
+) -> None:
+    done = here("fit", recipe, "--data", mura, "--out", tmp_path / "run", "--set", change)
+    assert done.returncode == 2
+    assert words in done.stderr
 
 
 def test_a_full_disk_is_told_in_one_line_that_names_the_file(

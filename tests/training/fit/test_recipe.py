@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mura_batch.errors import InputError
-from train.fit.recipe import made_recipe, read_recipe
+from train.fit.recipe import read_recipe, recipe_from
 
 RECIPES = Path(__file__).resolve().parents[3] / "train/recipes"
 
@@ -55,7 +55,7 @@ def test_recipes_from_imagenet_weights_ask_for_them() -> None:
 
 def test_what_a_recipe_asks_of_the_command_line_is_no_part_of_what_its_runs_are_known_by(recipe_text: str) -> None:
     values = tomllib.loads(recipe_text)
-    plain, asking = (made_recipe({"name": "one", **values, "init": words}, "").as_json() for words in ("", "weights"))
+    plain, asking = (recipe_from({"name": "one", **values, "init": words}, "").as_json() for words in ("", "weights"))
     assert plain == asking
     assert '"init"' not in plain
 
@@ -86,3 +86,9 @@ def test_the_articles_recipe_has_its_nine_stages() -> None:
         (320, 16, False, 5, 3e-5, 3e-7),
     ]
     assert [s.carry for s in stages] == ["loss"] * 4 + ["picture_kappa"] * 5
+
+
+def test_a_recipe_is_found_by_its_name() -> None:
+    assert read_recipe(Path("smoke")) == read_recipe(RECIPES / "smoke.toml")
+    with pytest.raises(InputError, match="recipe smok is neither a file nor one of best, .*, smoke"):
+        read_recipe(Path("smok"))
