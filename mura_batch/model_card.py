@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ class ModelCard:
     threshold: float  # a study is abnormal if its score is greater
     threshold_rule: str  # how it was chosen, in words
     regions: tuple[str, ...]  # Region values that it was trained on
-    temperature: float  # the logit was divided by it; 1.0 is uncalibrated
+    temperature: float  # probability = sigmoid(logit / temperature + calibration_bias); 1.0 and 0.0: uncalibrated
     temperature_rule: str
     licence: str
     attribution: str
@@ -41,6 +42,7 @@ class ModelCard:
     training: dict[str, Any]  # data set, counts, recipe, seed, time, command
     figures: dict[str, Any]  # each with value, low, high, method, n, and the split it was measured on
     parity: dict[str, Any]  # FP16 graph against float32: max_abs, mean_abs, flips, n; and "int8" likewise, where made
+    calibration_bias: float = 0.0  # 0.0 in cards that were written before there was a bias
     hashes: dict[str, str] = field(default_factory=dict)  # file name -> SHA-256, hex
     format: int = CARD_FORMAT
 
@@ -107,7 +109,7 @@ def parse_card(values: dict[str, Any], path: Path) -> ModelCard:
     if values.get("format") != CARD_FORMAT:
         raise ModelError(f"{path}: card format {values.get('format')!r}; this version reads format {CARD_FORMAT}")
     known = {f.name for f in fields(ModelCard)}
-    if missing := sorted(known - values.keys()):
+    if missing := sorted(known - values.keys() - {"calibration_bias"}):
         raise ModelError(f"{path}: missing {', '.join(missing)}; export the model again")
     if unknown := sorted(values.keys() - known):
         raise ModelError(f"{path}: unknown {', '.join(unknown)}; it was written by a newer version")
@@ -117,10 +119,14 @@ def parse_card(values: dict[str, Any], path: Path) -> ModelCard:
             **{**values, "input": spec, "regions": tuple(values["regions"]), "limits": tuple(values["limits"])}
         )
         in_range = 0 < float(card.threshold) < 1 and float(card.temperature) > 0
+        in_range = in_range and math.isfinite(float(card.calibration_bias))
     except (TypeError, ValueError, PreprocessError) as error:
         raise ModelError(f"{path}: {error}") from error
     if not in_range:
-        raise ModelError(f"{path}: threshold {card.threshold} or temperature {card.temperature} is out of range")
+        raise ModelError(
+            f"{path}: threshold {card.threshold}, temperature {card.temperature} or calibration_bias "
+            f"{card.calibration_bias} is out of range"
+        )
     return card
 
 

@@ -54,6 +54,23 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         ) from error
 
 
+def unreadable_pictures(dataset: Dataset) -> Iterator[str]:
+    """Opens every picture of both splits, with a progress bar; for each that cannot be read, a sentence that names it.
+    DICOM files are decoded by mura_batch's workers, whose first failure ends the check."""
+    spec = InputSpec(size=32)  # nothing is stored: the smallest input is the fastest
+    with progress_bar("opening pictures", len(dataset.examples)) as advance:
+        if dataset.kind == "dicom":
+            for done, _ in enumerate(_decoded(dataset, dataset.examples, spec), start=1):
+                advance(done, "")
+            return
+        for done, example in enumerate(dataset.examples, start=1):
+            try:
+                read_picture(dataset.root / example.image)
+            except InputError as error:
+                yield str(error)
+            advance(done, "")
+
+
 def _input_of(path: Path, spec: InputSpec) -> NDArray[np.uint8]:
     return preprocess(read_picture(path), spec)
 

@@ -18,8 +18,8 @@ from train.measure.predictor import BATCH, Predictor
 
 
 def predict(predictor: Predictor, listed: Path, written: Path, root: Path, flips: bool = False) -> int:
-    """listed: one picture path a line, below root. written: `study_path/,label` with no header, studies in order of
-    appearance; whole or not there. Returns the number of studies. Raises InputError that names a path which cannot be
+    """listed: one picture path a line; root: MURA's tree or the folder that holds it. written: `study_path/,label` with
+    no header, studies in order of appearance; whole or not there. Returns the number of studies. Raises InputError that names a path which cannot be
     read, OutputError that names written."""
     paths = [row[0] for row in read_rows(listed)]
     if not paths:
@@ -38,6 +38,13 @@ def _scored(predictor: Predictor, paths: Sequence[str], root: Path, flips: bool)
     with progress_bar("scoring", len(paths)) as advance:
         for i in range(0, len(paths), BATCH):
             chunk = paths[i : i + BATCH]
-            inputs = np.stack([preprocess(read_picture(root / path), InputSpec(size=predictor.size)) for path in chunk])
+            pictures = (read_picture(_located(root, path)) for path in chunk)
+            inputs = np.stack([preprocess(picture, InputSpec(size=predictor.size)) for picture in pictures])
             yield from zip(chunk, predictor.run(inputs, flips)[0].tolist(), strict=True)
             advance(i + len(chunk), "")
+
+
+def _located(root: Path, path: str) -> Path:
+    """MURA's paths begin with the name of its tree, so root is the folder that holds the tree, or the tree itself."""
+    tree = root.resolve()
+    return tree.parent / path if path.split("/", 1)[0] == tree.name else root / path

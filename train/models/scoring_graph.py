@@ -1,4 +1,4 @@
-"""The network as a model folder holds it: DESIGN's contract in one torch module, and its way to ONNX.
+"""The network as a model folder holds it: the contract of docs/design.md in one torch module, and its way to ONNX.
 
 uint8 [N, 1, S, S] in; normalisation inside; body in half precision; pooling, linear unit and sigmoid in float32.
 """
@@ -24,10 +24,11 @@ OPSET = 18  # the first with ReduceMean's axes as an input, which is what the ex
 class ScoringGraph(nn.Module):
     """One network -> (probability [N], cam [N, h, w] in logits, features [N, 1664]), all float32.
 
-    temperature: the logit is divided by it. half: the body's precision is float16 instead of float32.
+    temperature, bias: probability = sigmoid(logit / temperature + bias). half: the body's precision is float16 instead
+    of float32.
     """
 
-    def __init__(self, net: MuraNet, temperature: float = 1.0, half: bool = False) -> None:
+    def __init__(self, net: MuraNet, temperature: float = 1.0, bias: float = 0.0, half: bool = False) -> None:
         super().__init__()
         self.dtype = torch.float16 if half else torch.float32
         self.features = fold_batch_norms(net.features).to(self.dtype)
@@ -35,12 +36,13 @@ class ScoringGraph(nn.Module):
         self.weight = nn.Parameter(net.classifier.weight.detach().float()[:, :, None, None].clone())
         self.bias = nn.Parameter(net.classifier.bias.detach().float().clone())
         self.inverse_temperature = 1.0 / temperature
+        self.calibration_bias = bias
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         maps = torch.relu(self.features(to_three_channels(images).to(self.dtype))).float()
         cam = functional.conv2d(maps, self.weight).squeeze(1)
         logit = cam.mean(dim=(1, 2)) + self.bias
-        return torch.sigmoid(logit * self.inverse_temperature), cam, maps.mean(dim=(2, 3))
+        return torch.sigmoid(logit * self.inverse_temperature + self.calibration_bias), cam, maps.mean(dim=(2, 3))
 
 
 class EnsembleGraph(nn.Module):
@@ -56,10 +58,12 @@ class EnsembleGraph(nn.Module):
         return probability, cam, features
 
 
-def scoring_graph(nets: Sequence[MuraNet], temperature: float = 1.0, half: bool = False) -> nn.Module:
+def scoring_graph(
+    nets: Sequence[MuraNet], temperature: float = 1.0, bias: float = 0.0, half: bool = False
+) -> nn.Module:
     """The graph of one network, or of the mean of several, in eval mode. An ensemble has no single logit, so its
-    members share one temperature."""
-    members = [ScoringGraph(net, temperature, half) for net in nets]
+    members share one temperature and bias."""
+    members = [ScoringGraph(net, temperature, bias, half) for net in nets]
     return (members[0] if len(members) == 1 else EnsembleGraph(members)).eval().requires_grad_(False)
 
 

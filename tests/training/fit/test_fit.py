@@ -261,13 +261,7 @@ def test_an_epoch_is_saved_before_val_is_looked_at(
 
 
 def test_ctrl_c_saves_the_run_and_says_how_to_continue(
-    finished: Path,
-    here: Command,
-    mura: Path,
-    recipe: Path,
-    cache: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    finished: Path, here: Command, mura: Path, recipe: Path, cache: Path, tmp_path: Path
 ) -> None:
     from train.fit import loop
 
@@ -280,7 +274,7 @@ def test_ctrl_c_saves_the_run_and_says_how_to_continue(
             os.kill(os.getpid(), signal.SIGINT)
         return taken
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "_step", press)
         stopped = here(*command)
     assert stopped.returncode == 130

@@ -90,5 +90,5 @@ def test_the_articles_recipe_has_its_nine_stages() -> None:
 
 def test_a_recipe_is_found_by_its_name() -> None:
     assert read_recipe(Path("smoke")) == read_recipe(RECIPES / "smoke.toml")
-    with pytest.raises(InputError, match="recipe smok is neither a file nor one of best, .*, smoke"):
+    with pytest.raises(InputError, match=r"recipe smok is neither a file nor one of best, .*, smoke"):
         read_recipe(Path("smok"))
