@@ -20,6 +20,8 @@ ONNX_NAME = "model.onnx"
 REFERENCE_INPUTS_NAME = "reference_inputs.npz"
 # Beside them, where `python -m train quantize` made it: how large each channel of each convolution's input gets.
 INT8_NAME = "int8.npz"
+# Where the export wrote it: mean and shrunk covariance of `features` over training pictures, for outliers.
+FEATURES_NAME = "features.npz"
 CARD_FORMAT = 1
 
 

@@ -117,7 +117,7 @@ def _sandwich(design: Floats, truth: Floats, beta: Floats, clusters: Clusters) -
     scores = (truth - expected)[:, None] * design
     totals = np.stack([clusters.totals(scores[:, k]) for k in range(design.shape[1])], axis=1)
     meat = totals.T @ totals * clusters.count / max(1, clusters.count - 1)
-    return np.sqrt(np.diag(bread @ meat @ bread))
+    return np.asarray(np.sqrt(np.diag(bread @ meat @ bread)))
 
 
 def reliability_bins(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from dataclasses import asdict
 
 from mura_batch.preprocess import InputSpec
 from train.cli.options import Commands, add_checkpoints, add_data, add_device, print_note, print_result
@@ -15,7 +16,7 @@ def add(commands: Commands) -> None:
     parser = commands.add(
         run,
         "calibrate",
-        "Prints the temperature and the threshold that export would choose on val.",
+        "Prints the calibration and the threshold that export would choose on val.",
         "python -m train calibrate runs/paper/best-e004.pt --data MURA-v1.1",
     )
     add_checkpoints(parser)
@@ -27,7 +28,15 @@ def add(commands: Commands) -> None:
 def run(options: Namespace) -> None:
     from train.data.input_cache import model_inputs
     from train.fit.processes import device_words, pick_device
-    from train.measure.calibrate import best_threshold, fit_temperature, log_loss, probabilities
+    from train.measure.calibrate import (
+        Calibration,
+        cross_validated_threshold,
+        fit_calibration,
+        held_out_probabilities,
+        log_loss,
+        probabilities,
+    )
+    from train.measure.figures import calibration_figures
     from train.models.logits import picture_logits
     from train.models.members import input_size, read_member
 
@@ -38,14 +47,18 @@ def run(options: Namespace) -> None:
     examples = dataset.split(VAL)
     inputs = model_inputs(dataset, VAL, InputSpec(size=input_size(members, options.size)), options.cache)
     logits, abnormal = picture_logits([m.net for m in members], inputs, device), labels_of(examples) > 0
-    temperature = fit_temperature(logits, abnormal)
-    before, after = probabilities(logits, 1.0), probabilities(logits, temperature)
+    calibration = fit_calibration(logits, abnormal)
+    if calibration.is_at_limit:
+        print_note(f"Warning: the temperature {calibration.temperature} is at the limit of the search")
+    before, after = probabilities(logits, Calibration()), probabilities(logits, calibration)
     studies = studies_of(examples)
+    held_out = held_out_probabilities(logits, abnormal, [studies.groups[row] for row in studies.member])
     chosen = {
-        "temperature": temperature,
+        **asdict(calibration),
         "log_loss_before": round(log_loss(before, abnormal), 5),
         "log_loss_after": round(log_loss(after, abnormal), 5),
-        "threshold": best_threshold(studies.mean(after), studies.abnormal),
+        "threshold": cross_validated_threshold(studies.mean(after), studies.abnormal, studies.groups),
+        "held_out": calibration_figures(examples, held_out, VAL),
         "pictures": len(examples),
     }
     print_result(json.dumps(chosen, indent=2))

@@ -16,7 +16,7 @@ from train.cli.options import (
     print_note,
     print_result,
 )
-from train.data.examples import VAL
+from train.data.examples import TRAIN, VAL
 from train.data.open_dataset import open_dataset
 
 
@@ -39,17 +39,20 @@ def run(options: Namespace) -> None:
 
 def export_checkpoints(checkpoints: Sequence[Path], runs: Sequence[Path], options: Namespace) -> None:
     """runs: the folders whose looks at val chose the checkpoints. options: those of add_data and add_model_folder."""
-    from train.data.input_cache import model_inputs
+    from train.data.input_cache import evenly_spaced, model_inputs
     from train.deliver.card_text import read_card_text
     from train.deliver.ensemble import joint_log
-    from train.deliver.export import Wanted, export
+    from train.deliver.export import Inputs, Wanted, export
+    from train.deliver.feature_statistics import ENOUGH
     from train.models.members import input_size, read_member
 
     text, dataset = read_card_text(options.card), open_dataset(options.data)
     members = [read_member(path) for path in checkpoints]
     size = input_size(members, options.size)
     print_note("Exporting on the CPU (where half precision is written out and compared with float32)")
-    inputs = model_inputs(dataset, VAL, InputSpec(size=size), options.cache)
+    spec = InputSpec(size=size)
+    training = evenly_spaced(model_inputs(dataset, TRAIN, spec, options.cache), ENOUGH)
+    inputs = Inputs(val=model_inputs(dataset, VAL, spec, options.cache), training=training)
     with TemporaryDirectory() as scratch:
         wanted = Wanted(
             out=options.out,

@@ -18,7 +18,9 @@ def add(commands: Commands) -> None:
     add_model(parser, nargs=1)
     parser.add_argument("listed", type=Path, help="CSV with a picture path a line")
     parser.add_argument("written", type=Path, help="CSV to write: study path, 0 or 1")
-    parser.add_argument("--root", type=Path, default=Path(), help="the MURA-v1.1 folder, or the one that holds it (default: this one)")
+    parser.add_argument(
+        "--root", type=Path, default=Path(), help="the MURA-v1.1 folder, or the one that holds it (default: this one)"
+    )
 
 
 def run(options: Namespace) -> None:

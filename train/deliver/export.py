@@ -1,9 +1,11 @@
-"""Checkpoint -> model folder: temperature and threshold on the validation split, FP16 graph, parity, card."""
+"""Checkpoint -> model folder: calibration and threshold on val, FP16 graph, parity, statistics of features, card."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,25 +16,35 @@ from numpy.typing import NDArray
 
 from mura_batch.atomic_files import atomic_folder
 from mura_batch.errors import InputError, OutputError
-from mura_batch.model_card import ONNX_NAME, ModelCard, load_model, write_card
+from mura_batch.model_card import (
+    FEATURES_NAME,
+    ONNX_NAME,
+    REFERENCE_INPUTS_NAME,
+    ModelCard,
+    load_model,
+    write_card,
+)
 from mura_batch.preprocess import InputSpec
 from mura_batch.runtime.parity import FP16_GATE
 from train.data.examples import TRAIN, VAL, Dataset, labels_of, studies_of
 from train.deliver.card_text import CardText
+from train.deliver.feature_statistics import FeatureStatistics, feature_statistics, save_feature_statistics
 from train.deliver.reference_inputs import Pictures, reference_inputs, save_reference_inputs
 from train.measure.calibrate import (
     TEMPERATURE_RULE,
     THRESHOLD_RULE,
-    best_threshold,
-    fit_temperature,
+    Calibration,
+    cross_validated_threshold,
+    fit_calibration,
+    held_out_probabilities,
     probabilities,
 )
-from train.measure.figures import figures
+from train.measure.figures import calibration_figures, figures
 from train.models.densenet import MuraNet
 from train.models.float16_rounding import compare, emulated, joined, require_parity, run_onnx
 from train.models.logits import picture_logits
 from train.models.members import Member
-from train.models.scoring_graph import scoring_graph, to_onnx
+from train.models.scoring_graph import scoring_graph, to_onnx, with_metadata
 
 MAX_BYTES = 30_000_000  # of one network: what the project's repository and a wheel can carry
 
@@ -51,10 +63,18 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Inputs:
+    """Model inputs [N, S, S] uint8 at Wanted.size: of val, and training pictures for the statistics of features."""
+
+    val: Pictures
+    training: Pictures
+
+
+@dataclass(frozen=True, slots=True)
 class Fitted:
     """Chosen on the validation split, and the network that came of it."""
 
-    temperature: float
+    calibration: Calibration
     threshold: float
     onnx: bytes
     reference: Pictures  # [N, S, S] reference inputs
@@ -63,39 +83,53 @@ class Fitted:
     parity: dict[str, Any]
 
 
-def export(members: Sequence[Member], dataset: Dataset, inputs: Pictures, wanted: Wanted) -> ModelCard:
-    """inputs: [N, S, S] validation pictures at wanted.size. Writes the folder whole or not at all; returns its card.
-    Raises ModelError when half precision misses a gate."""
-    fitted = _fit([m.net for m in members], dataset, inputs)
+def export(members: Sequence[Member], dataset: Dataset, inputs: Inputs, wanted: Wanted) -> ModelCard:
+    """Writes the folder whole or not at all; returns its card. Raises InputError when the card's text states other
+    counts than the data, ModelError when half precision misses a gate."""
+    _check_counts(dataset, wanted.text)
+    nets = [m.net for m in members]
+    fitted = _fit(nets, dataset, inputs.val)
     card = _card(members, dataset, fitted, wanted)
-    return _write(card, fitted, wanted.out)
+    return _write(card, fitted, feature_statistics(nets, inputs.training), wanted.out)
+
+
+def _check_counts(dataset: Dataset, text: CardText) -> None:
+    stated, counted = text.pictures, len(dataset.examples)
+    if stated is not None and stated != counted:
+        raise InputError(
+            f"the card's text states {stated} pictures, {dataset.root} has {counted}: correct `pictures` and the words "
+            "of the card, or give the data that it describes"
+        )
 
 
 def _fit(nets: Sequence[MuraNet], dataset: Dataset, inputs: Pictures) -> Fitted:
     examples = dataset.split(VAL)
-    studies = studies_of(examples)
+    studies, abnormal = studies_of(examples), labels_of(examples) > 0
     logits = picture_logits(nets, inputs)
-    temperature = fit_temperature(logits, labels_of(examples) > 0)
-    onnx_bytes = to_onnx(scoring_graph(nets, temperature, half=True), inputs.shape[-1])
+    calibration = fit_calibration(logits, abnormal)
+    if calibration.is_at_limit:
+        sys.stderr.write(f"Warning: the temperature {calibration.temperature} is at the limit of the search\n")
+    network = scoring_graph(nets, calibration.temperature, calibration.bias, half=True)
+    onnx_bytes = to_onnx(network, inputs.shape[-1])
     if len(onnx_bytes) > MAX_BYTES * len(nets):
         raise OutputError(f"the network has {len(onnx_bytes)} bytes, more than {MAX_BYTES} a member")
     # scores and figures are those of the network that ships: half precision, its rounding written out
     rounded = emulated(onnx_bytes)
     half = run_onnx(rounded, np.asarray(inputs))["probability"]
     scores = studies.mean(half.astype(np.float64))
-    threshold = best_threshold(scores, studies.abnormal)
+    threshold = cross_validated_threshold(scores, studies.abnormal, studies.groups)
     spec = InputSpec(size=inputs.shape[-1])
-    reference, answers = reference_inputs(spec, lambda p: probabilities(picture_logits(nets, p), temperature))
-    parity = _parity(
-        {
-            VAL: (half, probabilities(logits, temperature)),
-            "reference_inputs": (run_onnx(rounded, reference)["probability"], answers),
-        },
-        threshold,
-    )
-    return Fitted(
-        temperature, threshold, onnx_bytes, reference, answers, figures(studies, scores, threshold, VAL), parity
-    )
+    reference, answers = reference_inputs(spec, lambda p: probabilities(picture_logits(nets, p), calibration))
+    pairs: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {
+        VAL: (half, probabilities(logits, calibration)),
+        "reference_inputs": (run_onnx(rounded, reference)["probability"], answers),
+    }
+    held_out = held_out_probabilities(logits, abnormal, [studies.groups[row] for row in studies.member])
+    measured = {
+        **figures(studies, scores, threshold, VAL),
+        "calibration_held_out": calibration_figures(examples, held_out, VAL),
+    }
+    return Fitted(calibration, threshold, onnx_bytes, reference, answers, measured, _parity(pairs, threshold))
 
 
 def _parity(pairs: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], threshold: float) -> dict[str, Any]:
@@ -121,7 +155,8 @@ def _card(members: Sequence[Member], dataset: Dataset, fitted: Fitted, wanted: W
         threshold=fitted.threshold,
         threshold_rule=THRESHOLD_RULE,
         regions=text.regions,
-        temperature=fitted.temperature,
+        temperature=fitted.calibration.temperature,
+        calibration_bias=fitted.calibration.bias,
         temperature_rule=TEMPERATURE_RULE,
         licence=text.licence,
         attribution=text.attribution,
@@ -170,10 +205,19 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return list(csv.DictReader(text.splitlines()))
 
 
-def _write(card: ModelCard, fitted: Fitted, out: Path) -> ModelCard:
-    with atomic_folder(out) as made:
-        (made / ONNX_NAME).write_bytes(fitted.onnx)
-        save_reference_inputs(made, fitted.reference, fitted.answers)
-        written = write_card(card, made)
-        load_model(made)  # what cannot be loaded is not put in place
+def _write(card: ModelCard, fitted: Fitted, features: FeatureStatistics, out: Path) -> ModelCard:
+    with atomic_folder(out) as new:
+        identity = {"name": card.name, "version": card.version, "card_sha256": card_identity(card)}
+        (new / ONNX_NAME).write_bytes(with_metadata(fitted.onnx, identity))
+        save_reference_inputs(new, fitted.reference, fitted.answers)
+        save_feature_statistics(new, features)
+        written = write_card(card, new, (ONNX_NAME, REFERENCE_INPUTS_NAME, FEATURES_NAME))
+        load_model(new)  # what cannot be loaded is not put in place
     return written
+
+
+def card_identity(card: ModelCard) -> str:
+    """SHA-256 of the card without hashes, figures and parity: it is in the network's metadata, which the hashes cover,
+    and figures and parity may be measured again later."""
+    values = {k: v for k, v in asdict(card).items() if k not in ("hashes", "figures", "parity")}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

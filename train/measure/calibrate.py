@@ -15,13 +15,13 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 TEMPERATURE_RULE = (
-    "temperature and bias minimise the negative log-likelihood of the validation pictures (Platt 1999; Guo et al. 2017, "
-    "On Calibration of Modern Neural Networks, section 4.2); an ensemble's members share them"
+    "temperature and bias minimise the negative log-likelihood of the validation pictures (Platt 1999; Guo et al. "
+    "2017, On Calibration of Modern Neural Networks, section 4.2); an ensemble's members share them"
 )
 THRESHOLD_RULE = (
     "cross-validated: the median, over 10 folds of the groups, of the threshold of highest Cohen's kappa over the "
-    "validation studies of the other nine; where several give it, the middle one of the longest run of them; rounded to "
-    "4 decimals"
+    "validation studies of the other nine; where several give it, the middle one of the longest run of them; rounded "
+    "to 4 decimals"
 )
 FOLDS = 10  # of what is cross-validated
 LIMIT = 20.0  # temperatures are searched within 1/LIMIT .. LIMIT
@@ -51,8 +51,8 @@ def log_loss(probability: Floats, abnormal: Bools) -> float:
 
 
 def fit_calibration(logits: Floats, abnormal: Bools) -> Calibration:
-    """logits: [K, N]; abnormal: [N]. The calibration of least log loss, four decimals: Fisher scoring in (1/temperature,
-    bias) with halved steps. Raises InputError where one class is missing."""
+    """logits: [K, N]; abnormal: [N]. The calibration of least log loss, four decimals: Fisher scoring in 1/temperature
+    and bias, with halved steps. Raises InputError where one class is missing."""
     if abnormal.all() or not abnormal.any():
         raise InputError("calibration needs normal and abnormal validation pictures; this split has one kind only")
     point = np.array([1.0, 0.0])  # 1 / temperature, bias
@@ -73,7 +73,7 @@ def fit_calibration(logits: Floats, abnormal: Bools) -> Calibration:
 
 
 def _scoring_step(point: Floats, logits: Floats, abnormal: Bools) -> Floats:
-    """Fisher scoring: inverse information times the gradient of the log-likelihood, of at most 1 in either direction."""
+    """Fisher scoring: inverse information times the gradient of the log-likelihood, at most 1 in each direction."""
     each = sigmoid(point[0] * logits + point[1])  # [K, N]
     p = np.clip(each.mean(axis=0), 1e-7, 1 - 1e-7)
     slope = each * (1 - each)
@@ -114,8 +114,8 @@ def cross_validated_threshold(scores: Floats, abnormal: Bools, groups: Sequence[
 
 
 def best_threshold(scores: Floats, abnormal: Bools) -> float:
-    """[M] study scores -> the threshold of highest kappa; among equals the middle one of the longest run, midway between
-    neighbouring scores. Raises InputError when all scores are one."""
+    """[M] study scores -> the threshold of highest kappa; among equals the middle one of the longest run, midway
+    between neighbouring scores. Raises InputError when all scores are one."""
     distinct = np.unique(scores)
     candidates = np.unique(np.round((distinct[1:] + distinct[:-1]) / 2, 4))
     candidates = candidates[(candidates > 0) & (candidates < 1)]

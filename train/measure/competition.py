@@ -19,8 +19,8 @@ from train.measure.predictor import BATCH, Predictor
 
 def predict(predictor: Predictor, listed: Path, written: Path, root: Path, flips: bool = False) -> int:
     """listed: one picture path a line; root: MURA's tree or the folder that holds it. written: `study_path/,label` with
-    no header, studies in order of appearance; whole or not there. Returns the number of studies. Raises InputError that names a path which cannot be
-    read, OutputError that names written."""
+    no header, studies in order of appearance; whole or not there. Returns the number of studies. Raises InputError that
+    names a path which cannot be read, OutputError that names written."""
     paths = [row[0] for row in read_rows(listed)]
     if not paths:
         raise InputError(f"{listed} names no picture")

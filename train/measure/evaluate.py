@@ -17,7 +17,7 @@ from PIL import Image
 from mura_batch.atomic_files import atomic_file, make_folder
 from train.data.examples import Dataset, Example, labels_of, studies_of
 from train.measure.calibrate import Floats
-from train.measure.figures import figures, picture_figures
+from train.measure.figures import calibration_figures, figures, picture_figures
 from train.measure.predictor import Predictor
 
 WORST = 9  # the article shows its nine worst predictions
@@ -57,6 +57,7 @@ def evaluate(predictor: Predictor, dataset: Dataset, split: str, inputs: NDArray
         "test_time_flips": flips,
         "studies": figures(studies, studies.mean(probability), predictor.threshold, split),
         "pictures": picture_figures(examples, probability, predictor.threshold, split),
+        "calibration": calibration_figures(examples, probability, split),
         "worst": [_told(one) for one in worst],
     }
     return Evaluation(found, worst)

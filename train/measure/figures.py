@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from mura_batch.agreement.calibration import (
+    brier_score_loss,
+    calibration_line,
+    expected_calibration_error,
+    reliability_bins,
+)
 from mura_batch.agreement.estimate import Estimate
 from mura_batch.agreement.kappa import clustered_kappa_score
 from mura_batch.agreement.summary import Group, group_of
 from mura_batch.agreement.truth import Case
-from train.data.examples import Example, Studies, studies_of
+from train.data.examples import Example, Studies, labels_of, studies_of
 from train.measure.calibrate import Floats, held_out_decisions
 
 FEWEST = 5  # normal and abnormal studies that a region needs before a figure of its own says anything
@@ -23,7 +33,8 @@ def figures(studies: Studies, scores: Floats, threshold: float, split: str) -> d
     called = held_out_decisions(scores, studies.abnormal, studies.groups)
     held_out = clustered_kappa_score([c.label for c in cases], called.astype(int).tolist(), studies.groups)
     note = "each study decided by a threshold chosen on the studies of other groups, 10 folds"
-    return {**_broken_down(cases, split), "kappa_threshold_held_out": {**_plain(held_out, split), "note": note}}
+    # first, because it is the one to quote
+    return {"kappa_threshold_held_out": {**_plain(held_out, split), "note": note}, **_broken_down(cases, split)}
 
 
 def picture_figures(examples: Sequence[Example], scores: Floats, threshold: float, split: str) -> dict[str, Any]:
@@ -33,6 +44,49 @@ def picture_figures(examples: Sequence[Example], scores: Floats, threshold: floa
     rows = zip(examples, studies.member, scores, strict=True)
     cases = [_case(e.study, studies.groups[row], e.region, e.abnormal, score, threshold) for e, row, score in rows]
     return _broken_down(cases, split)
+
+
+def calibration_figures(examples: Sequence[Example], probability: Floats, split: str) -> dict[str, Any]:
+    """probability: [N] per picture. Slope, intercept, Brier score and calibration error, overall and for each region
+    that has FEWEST normal and abnormal pictures; reliability: bins of equal count for a figure."""
+    studies, truth = studies_of(examples), labels_of(examples)
+    groups = [studies.groups[row] for row in studies.member]
+    names = sorted({part for e in examples for part in e.regions})
+    inside = {name: np.array([name in e.regions for e in examples]) for name in names}
+    enough = [n for n in names if min(truth[inside[n]].sum(), (1 - truth[inside[n]]).sum()) >= FEWEST]
+    bins = reliability_bins(truth, probability, groups)
+    return {
+        **_calibration(truth, probability, groups, split),
+        "by_region": {
+            name: _calibration(
+                truth[inside[name]], probability[inside[name]], list(compress(groups, inside[name])), split
+            )
+            for name in enough
+        },
+        "reliability": [
+            {
+                "predicted": round(b.predicted, 4),
+                "observed": round(b.observed.value, 4),
+                "low": round(b.observed.low, 4),
+                "high": round(b.observed.high, 4),
+                "n": b.observed.n,
+            }
+            for b in bins
+        ],
+    }
+
+
+def _calibration(
+    truth: NDArray[np.float32], probability: Floats, groups: Sequence[str], split: str
+) -> dict[str, dict[str, Any]]:
+    slope, intercept = calibration_line(truth, probability, groups)
+    measured = {
+        "slope": slope,
+        "intercept": intercept,
+        "brier": brier_score_loss(truth, probability, groups),
+        "calibration_error": expected_calibration_error(truth, probability, groups),
+    }
+    return {name: _plain(estimate, split) for name, estimate in measured.items()}
 
 
 def _case(study: str, group: str, region: str, abnormal: bool, score: float, threshold: float) -> Case:

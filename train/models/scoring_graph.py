@@ -6,7 +6,7 @@ uint8 [N, 1, S, S] in; normalisation inside; body in half precision; pooling, li
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any, cast
 
@@ -129,6 +129,13 @@ def to_onnx(graph: nn.Module, size: int) -> bytes:
     buffer = BytesIO()
     onnx.save(model, buffer)
     return buffer.getvalue()
+
+
+def with_metadata(onnx_bytes: bytes, metadata: Mapping[str, str]) -> bytes:
+    """The same network that names itself: metadata as ONNX metadata_props, which viewers show."""
+    model = onnx.load_from_string(onnx_bytes)
+    onnx.helper.set_model_props(model, dict(metadata))
+    return bytes(model.SerializeToString())
 
 
 def _strip(model: onnx.ModelProto) -> None:

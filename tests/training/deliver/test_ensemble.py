@@ -76,12 +76,13 @@ def test_the_card_counts_the_looks_and_the_seconds_of_every_run(
     finished: Path,
     mura: Path,
     cache: Path,
+    card: Path,
     tmp_path: Path,
     here: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     other = shutil.copytree(finished, tmp_path / "other")
     (other / "epochs.csv").write_text("epoch,sec,val_auroc\n0,1000,0.5\n1,1000,\n2,1000,0.6\n")
-    where = ("--data", mura, "--cache", cache, "--card", ROOT / "train/cards/mura.toml", "--out", tmp_path / "model")
+    where = ("--data", mura, "--cache", cache, "--card", card, "--out", tmp_path / "model")
     done = here("ensemble", finished, other, "--count", "1", *where)
     assert done.returncode == 0, done.stderr
     training = load_model(tmp_path / "model").card.training

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,12 @@ import torch
 from mura_batch.errors import InputError
 from mura_batch.model_card import load_model, write_card
 from mura_batch.preprocess import InputSpec
+from train.data.input_cache import model_inputs
+from train.data.open_dataset import open_dataset
 from train.deliver.card_text import read_card_text
+from train.deliver.export import card_identity
 from train.deliver.reference_inputs import _drawings, drawn, reference_inputs, spread
-from train.measure.calibrate import best_threshold, fit_temperature, held_out_decisions
+from train.measure.calibrate import best_threshold, held_out_decisions
 from train.models.checkpoint import read_checkpoint, trained_network
 from train.models.float16_rounding import run_onnx
 from train.models.logits import sigmoid
@@ -64,10 +68,10 @@ def test_any_batch_gives_what_torch_gives(exported: Path, finished: Path, count:
     inputs = np.load(exported / "reference_inputs.npz")["images"]
     assert inputs.shape == (16, 1, 32, 32)
     assert inputs.dtype == np.uint8
-    temperature = load_model(exported).card.temperature
+    card = load_model(exported).card
     net = trained_network(read_checkpoint(finished / "final.pt"), finished)
     with torch.inference_mode():
-        expected = scoring_graph([net], temperature)(torch.from_numpy(inputs[:count]))
+        expected = scoring_graph([net], card.temperature, card.calibration_bias)(torch.from_numpy(inputs[:count]))
     outputs = run_onnx((exported / "model.onnx").read_bytes(), inputs[:count, 0], batch=count, threads=1)
     for name, value, tolerance in zip(("probability", "cam", "features"), expected, (5e-3, 0.05, 0.05), strict=True):
         np.testing.assert_allclose(outputs[name], value.numpy(), atol=tolerance, err_msg=name)
@@ -76,9 +80,9 @@ def test_any_batch_gives_what_torch_gives(exported: Path, finished: Path, count:
 def test_what_float32_says_of_the_reference_pictures_travels_with_them(exported: Path, finished: Path) -> None:
     arrays = np.load(exported / "reference_inputs.npz")
     net = trained_network(read_checkpoint(finished / "final.pt"), finished)
-    temperature = load_model(exported).card.temperature
+    card = load_model(exported).card
     with torch.inference_mode():
-        graph = scoring_graph([net], temperature, half=False)
+        graph = scoring_graph([net], card.temperature, card.calibration_bias, half=False)
         expected = graph(torch.from_numpy(arrays["images"]))[0].numpy()
     assert arrays["probability"].dtype == np.float32
     np.testing.assert_allclose(arrays["probability"], expected, atol=1e-5)
@@ -142,11 +146,44 @@ def test_a_folder_without_its_checkpoint_gets_new_reference_inputs(
     assert after.card.parity["max_abs"] <= 5e-3
 
 
-def test_the_temperature_undoes_a_known_one() -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, (1, 20_000))
-    abnormal = rng.random(20_000) < sigmoid(logits[0])
-    assert fit_temperature(3 * logits, abnormal) == pytest.approx(3, rel=0.05)
+def test_the_card_quotes_held_out_figures_first(exported: Path) -> None:
+    figures = load_model(exported).card.figures
+    assert next(iter(figures)) == "kappa_threshold_held_out"
+    held_out = figures["calibration_held_out"]
+    assert {"slope", "intercept", "brier", "calibration_error"} <= held_out.keys()
+    assert held_out["brier"]["n"] == 42
+    assert sum(one["n"] for one in held_out["reliability"]) == 42
+
+
+def test_the_network_names_itself_and_its_card(exported: Path) -> None:
+    card = load_model(exported).card
+    metadata = {p.key: p.value for p in onnx.load(exported / "model.onnx").metadata_props}
+    assert metadata == {"name": "tiny", "version": "1", "card_sha256": card_identity(card)}
+    assert card_identity(replace(card, hashes={}, parity={})) == metadata["card_sha256"]
+    assert card_identity(replace(card, threshold=0.99)) != metadata["card_sha256"]
+
+
+def test_features_of_training_pictures_travel_with_the_model(exported: Path, mura: Path, cache: Path) -> None:
+    arrays = np.load(exported / "features.npz")
+    training = model_inputs(open_dataset(mura), "train", InputSpec(size=32), cache)
+    features = run_onnx((exported / "model.onnx").read_bytes(), np.array(training), threads=1)["features"]
+    assert arrays["pictures"] == len(training)
+    np.testing.assert_allclose(arrays["mean"], features.mean(axis=0), atol=0.02)  # half precision against float32
+    covariance = np.zeros((1664, 1664))
+    covariance[np.triu_indices(1664)] = arrays["covariance"]
+    covariance += np.triu(covariance, 1).T
+    assert np.linalg.eigvalsh(covariance).min() > 0, "it can be inverted"
+    assert "features.npz" in load_model(exported).card.hashes
+
+
+def test_data_of_another_count_than_the_card_states_are_refused(
+    here: Command, finished: Path, mura: Path, cache: Path, tmp_path: Path
+) -> None:
+    model = ("--data", mura, "--cache", cache, "--card", ROOT / "train/cards/mura.toml", "--out", tmp_path / "x")
+    done = here("export", finished / "final.pt", *model)
+    assert done.returncode == 2
+    assert "the card's text states 40005 pictures" in done.stderr
+    assert not (tmp_path / "x").exists()
 
 
 def test_the_threshold_is_the_middle_of_the_best_run() -> None:
@@ -187,25 +224,29 @@ def test_calibrate_tells_what_export_chose(
 ) -> None:
     done = here("calibrate", finished / "final.pt", "--data", mura, "--cache", cache)
     told, card = json.loads(done.stdout), load_model(exported).card
-    assert told["temperature"] == card.temperature
+    assert (told["temperature"], told["bias"]) == (card.temperature, card.calibration_bias)
+    assert told["held_out"]["brier"] == card.figures["calibration_held_out"]["brier"]
     assert told["threshold"] == pytest.approx(card.threshold, abs=0.01)
     assert told["log_loss_after"] <= told["log_loss_before"]
 
 
 @pytest.mark.slow
 def test_an_ensemble_is_one_graph_of_the_lowest_losses(
-    here: Command, finished: Path, mura: Path, cache: Path, tmp_path: Path
+    here: Command, finished: Path, mura: Path, cache: Path, card: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "pair"
-    model = ("--data", mura, "--cache", cache, "--card", CARD, "--out", out)
+    model = ("--data", mura, "--cache", cache, "--card", card, "--out", out)
     done = here("ensemble", finished, "--count", "2", *model)
     assert done.returncode == 0, done.stderr
-    card = load_model(out).card
-    assert card.training["members"] == 2
+    written = load_model(out).card
+    assert written.training["members"] == 2
     pictures = np.load(out / "reference_inputs.npz")["images"][:2]
     nets = [trained_network(read_checkpoint(finished / f"best-e00{n}.pt"), out) for n in (0, 1)]
     with torch.inference_mode():
-        each = [scoring_graph([net], card.temperature)(torch.from_numpy(pictures))[0].numpy() for net in nets]
+        each = [
+            scoring_graph([net], written.temperature, written.calibration_bias)(torch.from_numpy(pictures))[0].numpy()
+            for net in nets
+        ]
     together = run_onnx((out / "model.onnx").read_bytes(), pictures[:, 0], threads=1)["probability"]
     np.testing.assert_allclose(together, np.mean(each, axis=0), atol=5e-3)
 
