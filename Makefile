@@ -26,7 +26,7 @@ $(VENV)/.installed: $(BIN)/pip pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.developed: $(VENV)/.installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[train]" --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[train,teacher]" --group dev
 	@touch $@
 
 setup: $(VENV)/.developed  ## the development environment

@@ -76,6 +76,7 @@ def job_of(options: Namespace, recipe: Recipe, command: str) -> Job:
     from train.fit.processes import pick_device
 
     init = f" --init {options.init.name}" if options.init else ""
+    teacher = f" --teacher {' '.join(path.name for path in options.teacher)}" if options.teacher else ""
     # folders by their last name only: the card that carries this line travels
     folders = f"--data {options.data.resolve().name} --out {options.out.name}"
     return Job(
@@ -84,8 +85,9 @@ def job_of(options: Namespace, recipe: Recipe, command: str) -> Job:
         out=options.out,
         cache=options.cache,
         # the device that was used: 'auto' may be another one elsewhere
-        command=f"python -m train {command} {folders}{init} --device {pick_device(options.device).type}",
+        command=f"python -m train {command} {folders}{init}{teacher} --device {pick_device(options.device).type}",
         init=options.init,
+        teacher=tuple(options.teacher),
         device=options.device,
         workers=options.workers,
         save_every=options.save_every,

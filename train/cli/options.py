@@ -59,7 +59,10 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     """What `fit` and `ablate` share."""
     add_data(parser)
     parser.add_argument("--out", type=Path, required=True, help="the run's folder: checkpoints, curves")
-    parser.add_argument("--init", type=Path, help="weights to start from: torchvision's densenet169 or a checkpoint")
+    parser.add_argument("--init", type=Path, help="weights to start from: torchvision's, timm's or a checkpoint")
+    parser.add_argument(
+        "--teacher", type=Path, nargs="+", default=[], help="checkpoints to distil from, where the recipe has [distil]"
+    )
     add_device(parser)
     parser.add_argument("--workers", type=int, default=0, help="loader processes (default: %(default)s, in this one)")
     parser.add_argument("--save-every", type=int, default=0, metavar="STEPS", help="checkpoint also within epochs")

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
+
+FILTERS = (
+    Image.Resampling.BOX,
+    Image.Resampling.BILINEAR,
+    Image.Resampling.BICUBIC,
+    Image.Resampling.LANCZOS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,9 @@ class Augmentation:
     erase: float = 0.0  # probability that one rectangle of 2 % to 15 % of the area is filled with grey
     zoom: float = 0.0  # enlarged by 1 .. 1 + zoom, never made smaller
     lighting: float = 0.0  # brightness and contrast as fastai 1 changes them, in logits
+    resample: float = 0.0  # probability of being made 0.4 to 1 as large and enlarged again, by one of four filters
+    blur: float = 0.0  # probability of a Gaussian blur of 0.3 to 1.2 pixels
+    compress: float = 0.0  # probability of a passage through JPEG or WebP of quality 30 to 95
     chance: float = 1.0  # probability of each: rotation, zoom, brightness and contrast of `lighting`
 
 
@@ -43,7 +54,26 @@ def augment(image: NDArray[np.uint8], how: Augmentation, rng: np.random.Generato
     curved: NDArray[np.uint8] = _grey_curve(how, rng)[warped]
     if rng.random() < how.erase:
         _erase(curved, rng)
+    if how.resample or how.blur or how.compress:
+        return _stored(curved, how, rng)
     return curved
+
+
+def _stored(image: NDArray[np.uint8], how: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """What archives and data sets do to a picture before it reaches us: scaled, smoothed and compressed by others."""
+    picture = Image.fromarray(image)
+    if rng.random() < how.resample:
+        small = max(8, round(rng.uniform(0.4, 1.0) * picture.width))
+        down, up = (FILTERS[int(rng.integers(len(FILTERS)))] for _ in range(2))
+        picture = picture.resize((small, small), down).resize(picture.size, up)
+    if rng.random() < how.blur:
+        picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
+    if rng.random() < how.compress:
+        kind = ("JPEG", "WEBP")[int(rng.integers(2))]
+        stream = BytesIO()
+        picture.save(stream, kind, quality=int(rng.integers(30, 96)))
+        picture = Image.open(stream).convert("L")
+    return np.asarray(picture)
 
 
 def _inverse_affine(size: int, how: Augmentation, rng: np.random.Generator) -> tuple[float, ...]:

@@ -10,8 +10,9 @@ from pathlib import Path
 from mura_batch.errors import InputError
 from train.fit.run_log import EPOCHS
 from train.fit.state import LAST
-from train.models.checkpoint import read_checkpoint, recipe_of
+from train.models.checkpoint import recipe_of
 from train.models.members import trained_size
+from train.models.weight_file import read_checkpoint
 
 SAME = {
     "weights": "weight their losses differently: their validation losses cannot be compared",

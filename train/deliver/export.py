@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mura_batch.atomic_files import atomic_folder
-from mura_batch.errors import InputError, OutputError
+from mura_batch.errors import InputError, ModelError, OutputError
 from mura_batch.model_card import (
     FEATURES_NAME,
     ONNX_NAME,
@@ -40,7 +40,7 @@ from train.measure.calibrate import (
     probabilities,
 )
 from train.measure.figures import calibration_figures, figures
-from train.models.densenet import MuraNet
+from train.models.densenet import SHIPPED, MuraNet
 from train.models.float16_rounding import compare, emulated, joined, require_parity, run_onnx
 from train.models.logits import picture_logits
 from train.models.members import Member
@@ -88,6 +88,8 @@ def export(members: Sequence[Member], dataset: Dataset, inputs: Inputs, wanted: 
     counts than the data, ModelError when half precision misses a gate."""
     _check_counts(dataset, wanted.text)
     nets = [m.net for m in members]
+    if foreign := [net.arch for net in nets if net.arch != SHIPPED]:
+        raise ModelError(f"{foreign[0]} is a teacher and is not shipped: distil it into {SHIPPED} (recipe distil)")
     fitted = _fit(nets, dataset, inputs.val)
     card = _card(members, dataset, fitted, wanted)
     return _write(card, fitted, feature_statistics(nets, inputs.training), wanted.out)

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from mura_batch.errors import ModelError
 from mura_batch.model_card import Model
-from train.models.checkpoint import write_checkpoint
 from train.models.densenet import MuraNet
 from train.models.scoring_graph import scale_and_shift
+from train.models.weight_file import write_checkpoint
 
 ENOUGH = 256  # pictures: the least frequent channel is then seen at 25,000 positions of the last map at 320 px
 BATCH = 16

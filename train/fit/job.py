@@ -17,7 +17,8 @@ FEW_A_PROCESS = 8  # the paper's batch on one device
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What the command line decides beside the recipe. save_every: steps between checkpoints; 0: each epoch."""
+    """What the command line decides beside the recipe. teacher: checkpoints to distil from. save_every: steps between
+    checkpoints; 0: each epoch."""
 
     recipe: Recipe
     dataset: Dataset
@@ -25,6 +26,7 @@ class Job:
     cache: Path
     command: str
     init: Path | None = None
+    teacher: tuple[Path, ...] = ()
     device: str = "auto"
     workers: int = 0
     save_every: int = 0
@@ -35,6 +37,11 @@ def check_job(job: Job, process: Process) -> None:
     """Raises InputError on a recipe that cannot be trained on this data set or by these processes."""
     if job.recipe.init and job.init is None:
         raise InputError(f"recipe {job.recipe.name} starts from {job.recipe.init}: give the file with --init")
+    if bool(job.recipe.distil.weight) != bool(job.teacher):
+        advice = (
+            "takes no --teacher" if job.teacher else "has [distil] weight: give the teacher's checkpoints by --teacher"
+        )
+        raise InputError(f"recipe {job.recipe.name} {advice}")
     train = job.dataset.split(TRAIN)
     known = frozenset[str]().union(*(e.attributes for e in train))
     if missing := [name for name in job.recipe.model.aux if name not in known]:

@@ -50,6 +50,7 @@ from train.fit.state import (
     save,
     write_final,
 )
+from train.fit.teacher import Teacher, teacher_hash
 from train.fit.validate import Look, autocast, logits_of, look
 
 FLUSH_EVERY = 20  # steps between readings of the loss: each reading makes a GPU wait for the last step
@@ -82,6 +83,7 @@ class Setting:
     identity: Identity
     targets: Targets
     val_weights: TermWeights
+    teacher: Teacher | None
     log: RunLog | None  # of rank 0
     interrupted: Callable[[], bool]  # whether Ctrl-C was pressed
 
@@ -106,7 +108,12 @@ def fit(job: Job) -> Path:
         if process.leads:
             sys.stderr.write(f"Training {device_words(job.device, process.device)}\n")
         identity = Identity(
-            job.recipe.as_json(), data_hash(job.dataset), process.world, init_hash(job.init), job.command
+            recipe=job.recipe.as_json(),
+            data=data_hash(job.dataset),
+            world=process.world,
+            init=init_hash(job.init),
+            command=job.command,
+            teacher=teacher_hash(job.teacher),
         )
         if process.device.type == "cpu":
             keep_freed_memory()
@@ -122,7 +129,9 @@ def _setting(
 ) -> Setting:
     train, val = job.dataset.split(TRAIN), job.dataset.split(VAL)
     targets = targets_of(train, term_weights(job.recipe.loss, train, train), job.recipe.model.aux)
-    return Setting(job, process, identity, targets, term_weights(job.recipe.loss, train, val), log, interrupted)
+    teacher = Teacher(job.teacher, process.device, job.recipe.precision) if job.teacher else None
+    val_weights = term_weights(job.recipe.loss, train, val)
+    return Setting(job, process, identity, targets, val_weights, teacher, log, interrupted)
 
 
 def _train(setting: Setting, state: RunState) -> Path:
@@ -221,9 +230,11 @@ def _step(setting: Setting, state: RunState, paced: Paced, forward: nn.Module, b
     done = state.step - state.first_step
     set_rates(state.optimizer, rate(stage, done, steps, state.plateau), momentum(stage, done, steps))
     batch = {key: value.to(process.device, non_blocking=True) for key, value in batch.items()}
+    if setting.teacher is not None:
+        batch["teacher"] = setting.teacher.logits(batch["images"])
     with autocast(recipe.precision, process.device):
         outputs = forward(batch["images"])
-    total, main, auxiliary = training_loss(outputs, batch, recipe.loss)
+    total, main, auxiliary = training_loss(outputs, batch, recipe.loss, recipe.distil)
     state.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
     if recipe.optimizer.clip:
         state.scaler.unscale_(state.optimizer)

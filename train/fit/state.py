@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.optim import Optimizer
@@ -19,8 +20,10 @@ from train.fit.optimizer import Average, freeze, make_optimizer
 from train.fit.recipe import Recipe, recipe_from
 from train.fit.schedule import Plateau
 from train.fit.validate import Look
-from train.models.checkpoint import initialise, read_checkpoint, recipe_of, write_checkpoint
+from train.models.checkpoint import initialise, recipe_of
 from train.models.densenet import MuraNet
+from train.models.efficientnet_lite import LiteBody, load_imagenet
+from train.models.weight_file import read_checkpoint, write_checkpoint
 
 LAST, FINAL, CARRY = "last.pt", "final.pt", "carry.pt"
 OTHER = {
@@ -28,6 +31,7 @@ OTHER = {
     "data": "other data",
     "world": "another number of processes",
     "init": "other weights to start from (--init)",
+    "teacher": "another teacher (--teacher)",
 }
 
 
@@ -68,14 +72,15 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What must be the same for a run to be resumed, and the command, whose folders may have other names. init: hash of
-    the file of --init, '' without one."""
+    """What must be the same for a run to be resumed, and the command, whose folders may have other names. init and
+    teacher: hashes of the files of --init and --teacher, '' without."""
 
     recipe: str
     data: str
     world: int
     init: str
     command: str
+    teacher: str = ""
 
     @property
     def as_dict(self) -> dict[str, Any]:
@@ -102,10 +107,13 @@ def init_hash(init: Path | None) -> str:
 def fresh(recipe: Recipe, init: Path | None, device: torch.device) -> RunState:
     """The start of a run: random weights by the recipe's seed, then `init` over them."""
     torch.manual_seed(recipe.seed)
-    net = MuraNet(aux=len(recipe.model.aux))
+    net = MuraNet(aux=len(recipe.model.aux), arch=recipe.model.arch)
     net.dropout.p = recipe.model.dropout
+    if recipe.model.imagenet:
+        load_imagenet(cast(LiteBody, net.features), recipe.model.arch)
     if init is not None:
-        initialise(net, init)
+        share = initialise(net, init)
+        sys.stderr.write(f"{init}: {share:.1%} of the body's weights fit {net.arch} and were loaded\n")
     net.to(device).to(memory_format=torch.channels_last)
     return at_stage(net, recipe, 0)
 
@@ -183,7 +191,7 @@ def _refuse_another(values: Mapping[str, Any], identity: Identity, folder: Path)
     """What a run begun under an earlier version did not record is no difference: of its recipe, the keys at their
     defaults; of the weights to start from, all."""
     recipe = recipe_from(recipe_of(values), f"the recipe in {folder / LAST}").as_json()
-    recorded = {"init": identity.init, **values, "recipe": recipe}
+    recorded = {"init": identity.init, "teacher": "", **values, "recipe": recipe}
     for key, what in OTHER.items():
         if recorded.get(key) != identity.as_dict[key]:
             raise InputError(f"{folder} holds a run with {what}; give another --out, or remove it")

@@ -3,7 +3,7 @@ it out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,12 @@ FIGURES = {  # name in the JSON: name on the page
     "accuracy": "accuracy",
     "sensitivity": "sensitivity",
     "specificity": "specificity",
+}
+CALIBRATION = {
+    "slope": "slope",
+    "intercept": "intercept",
+    "brier": "Brier score",
+    "calibration_error": "calibration error",
 }
 PUBLISHED_HEADS = (
     "kappa",
@@ -49,7 +55,8 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What the template shows, as text and coordinates. chart: see `_chart`. worst: captions and pictures."""
+    """What the template shows, as text and coordinates. reliability, chart: see `_reliability` and `_chart`. worst:
+    captions and pictures."""
 
     title: str
     setting: str
@@ -57,6 +64,8 @@ class Page:
     pictures: Table
     held_out: str
     confusions: tuple[Table, ...]
+    calibration: Table
+    reliability: dict[str, Any]
     comparable: str
     published: Table
     chart: dict[str, Any]
@@ -83,6 +92,8 @@ def _page(evaluation: Evaluation) -> Page:
         pictures=_breakdown(by_picture),
         held_out=f"Kappa with {held_out['note']}: {_estimate(held_out)}.",
         confusions=(_confusion("studies", by_study["table"]), _confusion("pictures", by_picture["table"])),
+        calibration=_calibration(figures["calibration"]),
+        reliability=_reliability(figures["calibration"]["reliability"]),
         comparable=_comparable(figures),
         published=Table(PUBLISHED_HEADS, tuple(_published_row(name, figures) for name in KAPPA)),
         chart=_chart(figures),
@@ -109,11 +120,45 @@ def _comparable(figures: Mapping[str, Any]) -> str:
 def _breakdown(part: Mapping[str, Any]) -> Table:
     """part: the figures by study or by picture."""
     groups = {"all": part, **part["by_region"]}
-    rows = tuple(
-        (name, str(group["kappa"]["n"]), *(_estimate(group[key]) for key in FIGURES)) for name, group in groups.items()
+    notes = (_left_out(part["regions_left_out"]), _reasons(groups, FIGURES), _methods(groups))
+    return Table(("", "n", *FIGURES.values()), _rows(groups, FIGURES), tuple(note for note in notes if note))
+
+
+def _rows(groups: Mapping[str, Mapping[str, Any]], columns: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
+    """A row a group: its name, its n and the estimate of each column."""
+    first = next(iter(columns))
+    return tuple(
+        (name, str(group[first]["n"]), *(_estimate(group[key]) for key in columns)) for name, group in groups.items()
     )
-    notes = (_left_out(part["regions_left_out"]), _reasons(groups), _methods(groups))
-    return Table(("", "n", *FIGURES.values()), rows, tuple(note for note in notes if note))
+
+
+def _calibration(part: Mapping[str, Any]) -> Table:
+    groups = {"all": part, **part["by_region"]}
+    methods = "; ".join(f"{shown}: {part[key]['method']}" for key, shown in CALIBRATION.items())
+    notes = (
+        f"A region needs {FEWEST} normal and {FEWEST} abnormal pictures.",
+        _reasons(groups, CALIBRATION),
+        f"{methods}.",
+    )
+    return Table(("", "n", *CALIBRATION.values()), _rows(groups, CALIBRATION), tuple(note for note in notes if note))
+
+
+def _reliability(bins: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """Coordinates, in pixels, of a square of 260 whose lower left corner is at (40, 270)."""
+
+    def across(value: float) -> float:
+        return round(40 + 260 * value, 1)
+
+    def down(value: float) -> float:
+        return round(270 - 260 * value, 1)
+
+    return {
+        "ticks": [{"x": across(v), "y": down(v), "label": f"{v:g}"} for v in (0, 0.5, 1)],
+        "points": [
+            {"x": across(b["predicted"]), "y": down(b["observed"]), "low": down(b["low"]), "high": down(b["high"])}
+            for b in bins
+        ],
+    }
 
 
 def _left_out(regions: Mapping[str, Mapping[str, int]]) -> str:
@@ -124,12 +169,12 @@ def _left_out(regions: Mapping[str, Mapping[str, int]]) -> str:
     return f"A region needs {needed} for figures of its own. Left out: {', '.join(names)}."
 
 
-def _reasons(groups: Mapping[str, Mapping[str, Any]]) -> str:
+def _reasons(groups: Mapping[str, Mapping[str, Any]], columns: Mapping[str, str]) -> str:
     """Why a figure is undefined or deserves doubt."""
     return " ".join(
         f"{shown} of {name}: {group[key]['reason']}."
         for name, group in groups.items()
-        for key, shown in FIGURES.items()
+        for key, shown in columns.items()
         if "reason" in group[key]
     )
 

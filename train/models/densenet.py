@@ -6,6 +6,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from train.models import efficientnet_lite
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # torchvision's documented statistics of ImageNet
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -17,25 +19,29 @@ def to_three_channels(images: Tensor) -> Tensor:
     return (images.float() / 255.0 - mean) / std
 
 
-class MuraNet(nn.Module):
-    """DenseNet169 body, average pooling, one linear unit (the abnormality logit) and perhaps training-only heads.
+SHIPPED = "densenet169"
+ARCHS = (SHIPPED, *efficientnet_lite.NAMES)
 
-    aux: number of auxiliary outputs that share the body while training (body part, kind of abnormality) and are
-    dropped at export: they teach the body anatomy where labels are few.
+
+class MuraNet(nn.Module):
+    """A body, average pooling, one linear unit (the abnormality logit) and perhaps training-only heads.
+
+    arch: one of ARCHS; DenseNet169 is the one that is shipped, the others can only teach it. aux: number of auxiliary
+    outputs that share the body while training (body part, kind of abnormality) and are dropped at export: they teach
+    the body anatomy where labels are few.
     """
 
-    def __init__(self, aux: int = 0, drop_rate: float = 0.0) -> None:
+    def __init__(self, aux: int = 0, arch: str = SHIPPED) -> None:
         super().__init__()
-        densenet = torchvision.models.densenet169(weights=None, drop_rate=drop_rate)
-        self.features = densenet.features
-        width = densenet.classifier.in_features  # 1664
+        self.arch = arch
+        self.features, width = _body(arch)
         self.classifier = nn.Linear(width, 1)
         self.aux = nn.Linear(width, aux) if aux else None
         self.dropout = nn.Dropout(0.0)
 
     def body(self, images: Tensor) -> Tensor:
-        """[N, 1, H, W] uint8 -> last feature maps after the final batch norm and ReLU, [N, 1664, H/32, W/32]. Their
-        memory format is that of the weights: the first convolution sees to it."""
+        """[N, 1, H, W] uint8 -> last feature maps after the final batch norm and ReLU, [N, C, H/32, W/32], C 1664 of
+        DenseNet169. Their memory format is that of the weights: the first convolution sees to it."""
         return torch.relu(self.features(to_three_channels(images)))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,3 +51,12 @@ class MuraNet(nn.Module):
             logit = self.classifier(self.dropout(pooled)).squeeze(1)
             extra = self.aux(pooled) if self.aux is not None else pooled.new_zeros((len(pooled), 0))
         return logit, extra
+
+
+def _body(arch: str) -> tuple[nn.Module, int]:
+    """(feature maps of a picture, how many). Raises InputError where a teacher's package is missing."""
+    if arch != SHIPPED:
+        lite = efficientnet_lite.LiteBody(arch)
+        return lite, lite.width
+    densenet = torchvision.models.densenet169(weights=None)
+    return densenet.features, densenet.classifier.in_features

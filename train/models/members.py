@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mura_batch.errors import InputError
-from train.models.checkpoint import read_checkpoint, recipe_of, trained_network
+from train.models.checkpoint import recipe_of, trained_network
 from train.models.densenet import MuraNet
+from train.models.weight_file import read_checkpoint
 
 
 @dataclass(frozen=True, slots=True)

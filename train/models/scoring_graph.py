@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from train.models.densenet import MuraNet, to_three_channels
+from train.models.densenet import SHIPPED, MuraNet, to_three_channels
 
 OUTPUTS = ("probability", "cam", "features")
 OPSET = 18  # the first with ReduceMean's axes as an input, which is what the exporter writes without conversion
@@ -31,7 +31,8 @@ class ScoringGraph(nn.Module):
     def __init__(self, net: MuraNet, temperature: float = 1.0, bias: float = 0.0, half: bool = False) -> None:
         super().__init__()
         self.dtype = torch.float16 if half else torch.float32
-        self.features = fold_batch_norms(net.features).to(self.dtype)
+        body = fold_batch_norms(net.features) if net.arch == SHIPPED else copy.deepcopy(net.features).float()
+        self.features = body.to(self.dtype)
         # [1, 1664, 1, 1]: the linear unit as a 1x1 convolution before the pooling, so that logit = mean(cam) + bias
         self.weight = nn.Parameter(net.classifier.weight.detach().float()[:, :, None, None].clone())
         self.bias = nn.Parameter(net.classifier.bias.detach().float().clone())

@@ -14,7 +14,7 @@ import pytest
 from mura_batch.errors import InputError
 from mura_batch.model_card import load_model
 from train.deliver.ensemble import joint_log, lowest_losses
-from train.models.checkpoint import write_checkpoint
+from train.models.weight_file import write_checkpoint
 
 ROOT = Path(__file__).resolve().parents[3]
 

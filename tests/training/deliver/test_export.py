@@ -23,10 +23,11 @@ from train.deliver.card_text import read_card_text
 from train.deliver.export import card_identity
 from train.deliver.reference_inputs import _drawings, drawn, reference_inputs, spread
 from train.measure.calibrate import best_threshold, held_out_decisions
-from train.models.checkpoint import read_checkpoint, trained_network
+from train.models.checkpoint import trained_network
 from train.models.float16_rounding import run_onnx
 from train.models.logits import sigmoid
 from train.models.scoring_graph import scoring_graph
+from train.models.weight_file import read_checkpoint
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).resolve().parents[3]

@@ -17,8 +17,9 @@ from train.data.input_cache import model_inputs
 from train.data.open_dataset import open_dataset
 from train.deliver.reopen import measure_statistics, scoring_network
 from train.measure.predictor import open_predictor
-from train.models.checkpoint import read_checkpoint, trained_network
+from train.models.checkpoint import trained_network
 from train.models.densenet import MuraNet
+from train.models.weight_file import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[3]
 Here = Callable[..., subprocess.CompletedProcess[str]]

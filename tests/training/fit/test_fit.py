@@ -26,7 +26,7 @@ from train.fit.processes import device_words, pick_device
 from train.fit.recipe import read_recipe
 from train.fit.state import Identity, data_hash, fresh, init_hash, resumed
 from train.fit.validate import Look
-from train.models.checkpoint import read_checkpoint, write_checkpoint
+from train.models.weight_file import read_checkpoint, write_checkpoint
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).resolve().parents[3]

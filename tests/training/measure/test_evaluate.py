@@ -254,6 +254,16 @@ def test_the_overlay_colours_the_picture_where_the_map_is_positive_and_nowhere_e
     assert (shown[32:] == 120).all(), "grey as it was"
 
 
+def test_the_page_shows_whether_probabilities_are_calibrated() -> None:
+    found = evaluated(HANDS)
+    calibration = found.figures["calibration"]
+    html = page(found)
+    slope = calibration["slope"]
+    assert f"{slope['value']:.3f} [{slope['low']:.3f}, {slope['high']:.3f}]" in html
+    assert html.count('r="3.5"') == len(calibration["reliability"]) == 10
+    assert "Brier score: mean square by patient" in html
+
+
 def left_half(inputs: Pictures) -> Scored:
     """A model that is not symmetric: the mean of the left half; its map is the picture."""
     return inputs[:, :, : SIDE // 2].mean(axis=(1, 2)) / 255, inputs.astype(np.float32)

@@ -10,9 +10,10 @@ import torch
 import torchvision
 
 from mura_batch.errors import InputError, ModelError
-from train.models.checkpoint import initialise, read_checkpoint, trained_network
+from train.models.checkpoint import initialise, trained_network
 from train.models.densenet import MuraNet
 from train.models.scoring_graph import scoring_graph
+from train.models.weight_file import read_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,46 @@
+"""A teacher: trained networks whose logit on each view is a target of distillation."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mura_batch.errors import InputError
+from train.fit.validate import autocast
+from train.models.members import input_size, read_member
+
+
+class Teacher:
+    """logits(images): those of the members' mean probability, in evaluation mode and without gradients."""
+
+    def __init__(self, checkpoints: Sequence[Path], device: torch.device, precision: str) -> None:
+        """checkpoints: of `fit`, at least one. Raises InputError or ModelError on one that cannot be read."""
+        members = [read_member(path) for path in checkpoints]
+        self.size = input_size(members, None)
+        self.nets = [m.net.to(device).to(memory_format=torch.channels_last).requires_grad_(False) for m in members]
+        self.device, self.precision = device, precision
+
+    @torch.no_grad()
+    def logits(self, images: Tensor) -> Tensor:
+        """images: [N, 1, S, S] uint8, scaled to the size that the teacher was trained at. Returns [N] float32."""
+        if images.shape[-1] != self.size:
+            images = functional.interpolate(
+                images.float(), size=(self.size, self.size), mode="bilinear", antialias=True, align_corners=False
+            )
+        with autocast(self.precision, self.device):
+            probability = torch.stack([torch.sigmoid(net(images)[0].float()) for net in self.nets]).mean(dim=0)
+        return torch.logit(probability, eps=1e-6)
+
+
+def teacher_hash(checkpoints: Sequence[Path]) -> str:
+    """Of the files' bytes, in any order; '' where there is none. Raises InputError where one cannot be read."""
+    try:
+        digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in checkpoints)
+    except OSError as error:
+        raise InputError(f"{error.filename}, of --teacher, cannot be read: {error.strerror}") from error
+    return hashlib.sha256("".join(digests).encode()).hexdigest() if digests else ""
