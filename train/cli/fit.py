@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mura_batch.errors import InputError
 from train.cli.options import Commands, add_training, print_result
+from train.data.folds import one_fold
 from train.data.open_dataset import open_dataset
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--seed", type=int, help="short for --set seed=N")
     parser.add_argument("--epochs", type=int, help="of the recipe's last stage")
+    parser.add_argument(
+        "--fold", metavar="K/N", help="train on the other N - 1 folds of the training split; val is fold K"
+    )
     add_training(parser)
 
 
@@ -43,8 +48,20 @@ def run(options: Namespace) -> None:
 
     changes = _changes(options)
     given = "".join(f" --set {key}={value}" for key, value in changes.items())
+    given += f" --fold {options.fold}" if options.fold else ""
     recipe = read_recipe(options.recipe, changes)
-    print_result(f"{fit(job_of(options, recipe, f'fit {options.recipe}{given}'))}")
+    job = job_of(options, recipe, f"fit {options.recipe}{given}")
+    if options.fold:
+        job = replace(job, dataset=one_fold(job.dataset, *_fold(options.fold)))
+    print_result(f"{fit(job)}")
+
+
+def _fold(text: str) -> tuple[int, int]:
+    """'2/5' -> (2, 5). Raises InputError."""
+    fold, _, folds = text.partition("/")
+    if not (fold.isdigit() and folds.isdigit()):
+        raise InputError(f"--fold {text}: give K/N, as in --fold 1/5")
+    return int(fold), int(folds)
 
 
 def _changes(options: Namespace) -> dict[str, Any]:

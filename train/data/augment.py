@@ -73,7 +73,10 @@ def _stored(image: NDArray[np.uint8], how: Augmentation, rng: np.random.Generato
         stream = BytesIO()
         picture.save(stream, kind, quality=int(rng.integers(30, 96)))
         picture = Image.open(stream).convert("L")
-    return np.asarray(picture)
+    result = np.array(picture)
+    result[~image.any(axis=1)] = 0  # the letterbox comes after all this when scoring: its bars stay black
+    result[:, ~image.any(axis=0)] = 0
+    return result
 
 
 def _inverse_affine(size: int, how: Augmentation, rng: np.random.Generator) -> tuple[float, ...]:

@@ -38,9 +38,7 @@ def check_job(job: Job, process: Process) -> None:
     if job.recipe.init and job.init is None:
         raise InputError(f"recipe {job.recipe.name} starts from {job.recipe.init}: give the file with --init")
     if bool(job.recipe.distil.weight) != bool(job.teacher):
-        advice = (
-            "takes no --teacher" if job.teacher else "has [distil] weight: give the teacher's checkpoints by --teacher"
-        )
+        advice = "takes no --teacher" if job.teacher else "needs --teacher for its [distil] weight"
         raise InputError(f"recipe {job.recipe.name} {advice}")
     train = job.dataset.split(TRAIN)
     known = frozenset[str]().union(*(e.attributes for e in train))

@@ -8,7 +8,6 @@ training split. A share of the training groups is held out and scored; val is ne
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import tomllib
@@ -24,14 +23,13 @@ from mura_batch.agreement.estimate import Estimate
 from mura_batch.atomic_files import make_folder, write_atomic
 from mura_batch.errors import InputError
 from mura_batch.preprocess import InputSpec
-from train.data.examples import TRAIN, VAL, Dataset
+from train.data.examples import VAL
+from train.data.folds import hold_out
 from train.data.input_cache import model_inputs
 from train.fit.job import Job
 from train.fit.loop import fit
 from train.fit.recipe import Recipe, changed, recipe_from
 from train.measure.predictor import open_predictor
-
-SHARES = 1000  # groups are dealt by a hash to this many places
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +67,17 @@ def read_ablation(path: Path) -> Ablation:
     return Ablation(held_out, tuple(variants))
 
 
-def parted(dataset: Dataset, held_out: float) -> Dataset:
-    """The training split alone, a share of its groups as val."""
-    parts = (TRAIN, VAL)
-    examples = tuple(replace(e, split=parts[_place(e.group) < held_out]) for e in dataset.split(TRAIN))
-    return replace(dataset, examples=examples)
-
-
-def _place(group: str) -> float:
-    """0..1, the same in every run."""
-    return int(hashlib.sha256(group.encode("utf-8", "surrogateescape")).hexdigest(), 16) % SHARES / SHARES
-
-
 def ablate(ablation: Ablation, job: Job) -> Iterator[Worth]:
     """Worths as they are known, the unchanged recipe's first; OUT/ablation.csv and OUT/ablation.json hold those so far.
     job: its recipe is not used."""
-    dataset = parted(job.dataset, ablation.held_out)
+    dataset = hold_out(job.dataset, ablation.held_out)
     truth = np.array([e.abnormal for e in dataset.split(VAL)])
     worths: list[Worth] = []
     base: NDArray[np.float64] | None = None
     for number, (name, recipe) in enumerate(ablation.variants):
-        scores = _scores(replace(job, recipe=recipe, dataset=dataset, out=job.out / f"variant-{number}"))
+        teacher = job.teacher if recipe.distil.weight else ()
+        out = job.out / f"variant-{number}"
+        scores = _scores(replace(job, recipe=recipe, dataset=dataset, out=out, teacher=teacher))
         difference = None if base is None else roc_auc_difference(truth, scores, base)
         base = scores if base is None else base
         worths.append(Worth(name, roc_auc_score(truth, scores), difference))

@@ -13,10 +13,14 @@ from torch import nn
 
 from train.data.augment import Augmentation
 from train.data.loader import Slice, Targets, Views, loader
+from train.fit.loss import training_loss
+from train.fit.optimizer import Average, make_optimizer
+from train.fit.recipe import DistilPart, LossPart, OptimizerPart, Stage
 from train.fit.validate import autocast
 from train.models.densenet import MuraNet
 from train.models.logits import strict_float32
 
+AUX = 7  # auxiliary heads, as in best.toml
 WARM_UP = 3  # steps or batches before the clock starts: the first choose kernels and fill caches
 DISTINCT = 256  # pictures in memory that the loader reads again and again
 FEWEST = 512  # pictures that the loader is timed on: a few are read in milliseconds, which tell nothing
@@ -42,24 +46,34 @@ def tuned(device: torch.device) -> Way:
 
 
 def step_rate(way: Way, device: torch.device, size: int, batch: int, steps: int) -> float:
-    """Images a second of forward, backward and optimiser step on random pictures already on the device."""
-    net = MuraNet().to(device)
+    """Images a second of the whole step as `fit` takes it with the parts of best.toml: pictures to the device, forward,
+    loss, backward, clipping, optimiser and moving average. Random pictures."""
+    net = MuraNet(aux=AUX).to(device)
     if way.channels_last:
         net = net.to(memory_format=torch.channels_last)
     torch.backends.cudnn.benchmark = True  # as `fit` has it, for either way
-    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-5)
+    optimizer = make_optimizer(net, OptimizerPart(weight_decay=0.05), Stage(1, 1e-5, batch, ((0, size),)))
+    average = Average(net, 0.998)
     forward = torch.compile(net) if way.compiled else net
-    images = torch.randint(0, 256, (batch, 1, size, size), dtype=torch.uint8, device=device)
-    labels = torch.zeros(batch, device=device)
+    loader_batch = {
+        "images": torch.randint(0, 256, (batch, 1, size, size), dtype=torch.uint8),
+        "abnormal": torch.zeros(batch),
+        "weights": torch.ones(batch, 2),
+        "attributes": torch.zeros(batch, AUX),
+    }
     with strict_float32() if way.precision == "float32" else nullcontext():
         for number in range(WARM_UP + steps):
             if number == WARM_UP:
                 started = _now(device)
+            on_device = {key: value.to(device, non_blocking=True) for key, value in loader_batch.items()}
             with autocast(way.precision, device):
-                logit = forward(images)[0]
-            nn.functional.binary_cross_entropy_with_logits(logit, labels).backward()  # type: ignore[no-untyped-call]
+                outputs = forward(on_device["images"])
+            loss = training_loss(outputs, on_device, LossPart(aux_weight=0.2), DistilPart())[0]
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(net.parameters(), 2.0)
             optimizer.step()
             optimizer.zero_grad()
+            average.update(number)
         return batch * steps / (_now(device) - started)
 
 

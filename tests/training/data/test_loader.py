@@ -120,3 +120,22 @@ def test_letterbox_bars_stay_black() -> None:
     bright = Augmentation(flip=0.0, brightness=0.3, gamma=0.5, contrast=0.3)
     for seed in range(5):
         assert not augment(picture, bright, np.random.default_rng(seed))[:, :20].any()
+
+
+def test_an_archives_traces_are_drawn_by_their_chance_and_change_little() -> None:
+    rng = np.random.default_rng(0)
+    picture = np.zeros((96, 96), np.uint8)
+    picture[:, 20:76] = 60 + 40 * np.sin(np.arange(96) / 7)[:, None]
+    for part in ("resample", "blur", "compress"):
+        views = [augment(picture, Augmentation(flip=0, **{part: 0.5}), rng) for _ in range(200)]
+        changed = [not np.array_equal(view, picture) for view in views]
+        assert 70 <= sum(changed) <= 130, part
+        assert max(np.abs(view.astype(int) - picture).mean() for view in views) < 8, "it is still the same picture"
+        assert not any(view[:, :20].any() for view in views), "the letterbox bars stay black"
+
+
+def test_recipes_without_an_archives_traces_see_the_views_that_they_saw() -> None:
+    """A run begun before these parts existed continues with the same pictures; the sum is of that version."""
+    picture = np.random.default_rng(3).integers(0, 256, (32, 32), np.uint8)
+    view = augment(picture, Augmentation(rotate=20, erase=0.5), np.random.default_rng(9))
+    assert int(view.astype(int).sum()) == 110890

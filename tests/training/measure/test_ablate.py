@@ -12,8 +12,9 @@ import pytest
 
 from mura_batch.errors import InputError
 from train.data.examples import TRAIN, VAL
+from train.data.folds import hold_out
 from train.data.open_dataset import open_dataset
-from train.measure.ablate import parted, read_ablation
+from train.measure.ablate import read_ablation
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -58,7 +59,7 @@ def test_a_mistake_is_named(ablation: Path, tmp_path: Path, before: str, after: 
 
 def test_val_is_left_out_and_groups_stay_whole(mura: Path) -> None:
     dataset = open_dataset(mura)
-    part = parted(dataset, 0.5)
+    part = hold_out(dataset, 0.5)
     assert {e.image for e in part.examples} == {e.image for e in dataset.split(TRAIN)}
     assert not {e.group for e in part.split(TRAIN)} & {e.group for e in part.split(VAL)}
 

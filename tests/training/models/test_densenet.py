@@ -82,11 +82,16 @@ def test_a_checkpoint_of_ours_starts_a_run_with_its_head(finished: Path) -> None
     assert torch.equal(net.classifier.weight, trained.classifier.weight)
 
 
-def test_half_a_start_is_refused(tmp_path: Path) -> None:
+def test_a_start_takes_what_fits_and_returns_the_share(tmp_path: Path) -> None:
+    """DenseNet121 and 169 begin alike: their first two blocks and the third's first 24 layers have the same shapes."""
     state = torchvision.models.densenet121(weights=None).state_dict()
-    torch.save(state, tmp_path / "densenet121.pth")
-    with pytest.raises(ModelError, match="missing or misshapen"):
-        initialise(MuraNet(), tmp_path / "densenet121.pth")
+    torch.save({"state_dict": {f"model.{key}": v for key, v in state.items()}}, tmp_path / "densenet121.pth")
+    net = MuraNet()
+    share = initialise(net, tmp_path / "densenet121.pth")
+    assert 0.3 < share < 0.5
+    own = net.state_dict()
+    for key in ("features.conv0.weight", "features.denseblock2.denselayer12.conv2.weight", "features.norm0.bias"):
+        assert torch.equal(own[key], state[key])
 
 
 class Trap:

@@ -1,0 +1,70 @@
+"""Distillation: the loss, the teacher, and a run with one."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from train.fit.loss import distillation_loss, training_loss
+from train.fit.recipe import DistilPart, LossPart
+from train.fit.teacher import Teacher, teacher_hash
+from train.models.checkpoint import trained_network
+from train.models.weight_file import read_checkpoint
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_the_distillation_loss_is_least_at_the_teachers_logit() -> None:
+    teacher = torch.tensor([-1.0, 2.0])
+    logit = teacher.clone().requires_grad_()
+    distillation_loss(logit, teacher, temperature=2.0).backward()
+    assert logit.grad is not None
+    assert logit.grad.abs().max() < 1e-6
+    away = distillation_loss(teacher + 0.5, teacher, 2.0)
+    assert away > distillation_loss(teacher, teacher, 2.0)
+
+
+def test_the_weight_divides_the_loss_between_teacher_and_label() -> None:
+    outputs = (torch.tensor([0.3, -0.7]), torch.zeros(2, 0))
+    batch = {
+        "abnormal": torch.tensor([1.0, 0.0]),
+        "weights": torch.ones(2, 2),
+        "attributes": torch.zeros(2, 0),
+        "teacher": torch.tensor([1.0, -2.0]),
+    }
+    alone, soft = (training_loss(outputs, batch, LossPart(), DistilPart(weight=w))[0] for w in (0.0, 1.0))
+    mixed = training_loss(outputs, batch, LossPart(), DistilPart(weight=0.25))[0]
+    assert mixed.item() == pytest.approx(0.75 * alone.item() + 0.25 * soft.item())
+
+
+def test_a_teacher_scores_views_of_another_size_at_its_own(finished: Path) -> None:
+    path = finished / "final.pt"
+    teacher = Teacher([path, path], torch.device("cpu"), "float32")
+    images = torch.randint(0, 256, (3, 1, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = trained_network(read_checkpoint(path), path)(images)[0]
+    torch.testing.assert_close(teacher.logits(images), expected, rtol=0, atol=1e-4)
+    assert teacher.size == 32
+    larger = torch.nn.functional.interpolate(images.float(), scale_factor=2.0, mode="nearest").to(torch.uint8)
+    torch.testing.assert_close(teacher.logits(larger), expected, rtol=0, atol=1e-4)
+
+
+def test_a_run_with_a_teacher_remembers_it(
+    finished: Path, here: Command, mura: Path, recipe_text: str, cache: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "distilled.toml"
+    recipe.write_text(recipe_text.replace("epochs = 2", "epochs = 1") + "\n[distil]\nweight = 0.5\n", encoding="utf-8")
+    command = ("fit", recipe, "--data", mura, "--out", tmp_path / "run", "--cache", cache)
+    assert "needs --teacher" in here(*command).stderr
+    done = here(*command, "--teacher", finished / "final.pt")
+    assert done.returncode == 0, done.stderr
+    values = read_checkpoint(tmp_path / "run/final.pt")
+    assert values["teacher"] == teacher_hash([finished / "final.pt"])
+    assert "--teacher final.pt" in values["command"]
+    other = here(*command, "--teacher", finished / "best-e000.pt")
+    assert other.returncode == 2
+    assert "another teacher (--teacher)" in other.stderr
