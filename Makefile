@@ -54,6 +54,10 @@ wheel: $(VENV)/.developed  ## dist/: the wheel and constraints.txt, what another
 	rm -rf dist && $(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
 	cp constraints.txt dist/ && ls dist
 
+train-reference: $(VENV)/.developed  ## trains version 3 of the reference model by the plan of docs/training.md; five hours, stop and give again as you like
+	@test -n "$(PICTURES)" || { echo "FracAtlas is not there: set MURA_BATCH_SHARED to the folder that holds fracatlas/"; exit 2; }
+	sh train/plans/reference-v3.sh $(BIN)/python $(PICTURES)
+
 gpu-check: $(VENV)/.developed  ## on a machine with an NVIDIA GPU: what can be proved there in 15 minutes, as a table and JSON
 	$(BIN)/python tests/gpu/check.py --results build/gpu-check.json
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,15 @@ def add(commands: Commands) -> None:
         "Trains by a recipe; the same command again continues a run that was stopped.",
         "python -m train fit train/recipes/reference.toml --data FRACATLAS --out runs/reference",
     )
+    add_changes(parser)
+    parser.add_argument(
+        "--fold", metavar="K/N", help="train on the other N - 1 folds of the training split; val is fold K"
+    )
+    add_training(parser)
+
+
+def add_changes(parser: ArgumentParser) -> None:
+    """The recipe and what changes in it."""
     parser.add_argument("recipe", type=Path, help="a recipe of train/recipes by its name, or a TOML of your own")
     parser.add_argument(
         "--set",
@@ -36,24 +45,25 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--seed", type=int, help="short for --set seed=N")
     parser.add_argument("--epochs", type=int, help="of the recipe's last stage")
-    parser.add_argument(
-        "--fold", metavar="K/N", help="train on the other N - 1 folds of the training split; val is fold K"
-    )
-    add_training(parser)
 
 
 def run(options: Namespace) -> None:
     from train.fit.loop import fit
-    from train.fit.recipe import read_recipe
 
-    changes = _changes(options)
-    given = "".join(f" --set {key}={value}" for key, value in changes.items())
+    recipe, given = read_changed_recipe(options)
     given += f" --fold {options.fold}" if options.fold else ""
-    recipe = read_recipe(options.recipe, changes)
     job = job_of(options, recipe, f"fit {options.recipe}{given}")
     if options.fold:
         job = replace(job, dataset=one_fold(job.dataset, *_fold(options.fold)))
     print_result(f"{fit(job)}")
+
+
+def read_changed_recipe(options: Namespace) -> tuple[Recipe, str]:
+    """The recipe with the changes of add_changes, and these as the recorded command has them."""
+    from train.fit.recipe import read_recipe
+
+    changes = _changes(options)
+    return read_recipe(options.recipe, changes), "".join(f" --set {key}={value}" for key, value in changes.items())
 
 
 def _fold(text: str) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from train.cli import (
     evaluate,
     export,
     fit,
+    lr_find,
     predict,
     quantize,
     reference,
@@ -23,7 +24,21 @@ from train.cli import (
 )
 from train.cli.options import Commands
 
-COMMANDS = (data, fit, ablate, evaluate, predict, calibrate, export, ensemble, reopen, quantize, reference, bench)
+COMMANDS = (
+    data,
+    fit,
+    lr_find,
+    ablate,
+    evaluate,
+    predict,
+    calibrate,
+    export,
+    ensemble,
+    reopen,
+    quantize,
+    reference,
+    bench,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,96 +8,43 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from mura_batch.errors import MuraBatchError
-from mura_batch.preprocess import InputSpec
 from mura_batch.progress import progress_bar
-from train.data.examples import TRAIN, VAL
-from train.data.input_cache import model_inputs
-from train.data.loader import Slice, Targets, TermWeights, Views, epoch_rows, loader, targets_of
+from train.data.examples import VAL
 from train.fit.interrupt import deferred_interrupt
 from train.fit.job import Job, check_job
-from train.fit.loss import term_weights, training_loss
 from train.fit.malloc import keep_freed_memory
-from train.fit.optimizer import set_rates
 from train.fit.pace import pace_words, work_left
-from train.fit.processes import Process, device_words, joined
-from train.fit.recipe import Recipe, Stage
+from train.fit.processes import device_words, joined
+from train.fit.recipe import Recipe
 from train.fit.run_log import RunLog
-from train.fit.schedule import momentum, rate
 from train.fit.state import (
     FINAL,
-    Identity,
     RunState,
     averaged,
     carried,
-    data_hash,
     fresh,
-    init_hash,
+    identity_of,
     keep_best,
     next_stage,
     resumed,
     save,
     write_final,
 )
-from train.fit.teacher import Teacher, teacher_hash
-from train.fit.validate import Look, autocast, logits_of, look
+from train.fit.step import Paced, Setting, Step, epoch_batches, make_setting, take_step
+from train.fit.validate import Look, logits_of, look
 
 FLUSH_EVERY = 20  # steps between readings of the loss: each reading makes a GPU wait for the last step
-
-
-@dataclass(frozen=True, slots=True)
-class Paced:
-    """A stage and the steps that an epoch of it has."""
-
-    stage: Stage
-    steps: int
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A step that was taken; its losses are still on the device."""
-
-    step: int
-    main: torch.Tensor
-    aux: torch.Tensor
-    lr: float
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What stays the same from step to step."""
-
-    job: Job
-    process: Process
-    identity: Identity
-    targets: Targets
-    val_weights: TermWeights
-    teacher: Teacher | None
-    log: RunLog | None  # of rank 0
-    interrupted: Callable[[], bool]  # whether Ctrl-C was pressed
-
-    @property
-    def recipe(self) -> Recipe:
-        return self.job.recipe
-
-    def inputs(self, split: str, size: int) -> NDArray[np.uint8]:
-        """[N, S, S] of a split. Rank 0 writes the cache, the others wait for it."""
-        dataset, cache = self.job.dataset, self.job.cache
-        if self.process.leads:
-            model_inputs(dataset, split, InputSpec(size=size), cache)
-        self.process.wait()
-        return model_inputs(dataset, split, InputSpec(size=size), cache)
 
 
 def fit(job: Job) -> Path:
@@ -107,31 +54,14 @@ def fit(job: Job) -> Path:
         check_job(job, process)
         if process.leads:
             sys.stderr.write(f"Training {device_words(job.device, process.device)}\n")
-        identity = Identity(
-            recipe=job.recipe.as_json(),
-            data=data_hash(job.dataset),
-            world=process.world,
-            init=init_hash(job.init),
-            command=job.command,
-            teacher=teacher_hash(job.teacher),
-        )
+        identity = identity_of(job, process.world)
         if process.device.type == "cpu":
             keep_freed_memory()
         state = resumed(job.recipe, identity, job.out, process.device) or fresh(job.recipe, job.init, process.device)
         # several processes must stop at one step, so Ctrl-C is deferred for a single one only
         with deferred_interrupt(process.world == 1) as interrupted, ExitStack() as stack:
             log = stack.enter_context(closing(RunLog(job.out, state.step, state.epoch))) if process.leads else None
-            return _train(_setting(job, process, identity, log, interrupted), state)
-
-
-def _setting(
-    job: Job, process: Process, identity: Identity, log: RunLog | None, interrupted: Callable[[], bool]
-) -> Setting:
-    train, val = job.dataset.split(TRAIN), job.dataset.split(VAL)
-    targets = targets_of(train, term_weights(job.recipe.loss, train, train), job.recipe.model.aux)
-    teacher = Teacher(job.teacher, process.device, job.recipe.precision) if job.teacher else None
-    val_weights = term_weights(job.recipe.loss, train, val)
-    return Setting(job, process, identity, targets, val_weights, teacher, log, interrupted)
+            return _train(make_setting(job, process, identity, log, interrupted), state)
 
 
 def _train(setting: Setting, state: RunState) -> Path:
@@ -181,14 +111,14 @@ def _best_of_stage(setting: Setting, state: RunState) -> Mapping[str, Any] | Non
 def _epoch(setting: Setting, state: RunState, forward: nn.Module) -> None:
     """The batches of state.epoch from state.batches on. After Ctrl-C: saves the run, raises KeyboardInterrupt."""
     process, job = setting.process, setting.job
-    stage, batches = _batches(setting, state)
+    stage, batches = epoch_batches(setting, state)
     pending: list[Step] = []
     started = began = time.monotonic()
     first = state.batches
     forward.train()
     with progress_bar(f"epoch {state.epoch}", stage.steps, process.leads) as advance:
         for batch in batches:
-            pending.append(_step(setting, state, stage, forward, batch))
+            pending.append(take_step(setting, state, stage, forward, batch))
             state.batches, state.step = state.batches + 1, state.step + 1
             interrupted, last = setting.interrupted(), state.batches == stage.steps
             # the last batch too: looking at val may fail, and the epoch would be lost
@@ -211,39 +141,6 @@ def _bar_words(setting: Setting, state: RunState, paced: Paced, done: int, began
     pace = pace_words(done * stage.batch, time.monotonic() - began, size, left)
     lr = state.optimizer.param_groups[-1]["lr"]
     return f"loss {state.sums[0] / state.batches:.4f}, lr {lr:.3g}, {pace}"
-
-
-def _batches(setting: Setting, state: RunState) -> tuple[Paced, Iterable[dict[str, Any]]]:
-    recipe, process, job = setting.recipe, setting.process, setting.job
-    stage, within = recipe.stages[state.stage], recipe.stage_at(state.epoch)[1]
-    rows = epoch_rows(job.dataset.split(TRAIN), recipe.sampling, recipe.seed, state.epoch)
-    inputs = setting.inputs(TRAIN, stage.size_at(within))
-    views = Views(inputs, setting.targets, recipe.augmentation, recipe.seed, state.epoch)
-    part = Slice(recipe.seed, state.epoch, stage.batch, state.batches, process.rank, process.world)
-    return Paced(stage, len(rows) // stage.batch), loader(views, rows, part, job.workers)
-
-
-def _step(setting: Setting, state: RunState, paced: Paced, forward: nn.Module, batch: dict[str, Any]) -> Step:
-    recipe, process, stage, steps = setting.recipe, setting.process, paced.stage, paced.steps
-    # by step, not from where the generator happens to be: dropout after a resumption is what it would have been
-    torch.manual_seed(hash((recipe.seed, state.step, process.rank)) & 0xFFFFFFFF)
-    done = state.step - state.first_step
-    set_rates(state.optimizer, rate(stage, done, steps, state.plateau), momentum(stage, done, steps))
-    batch = {key: value.to(process.device, non_blocking=True) for key, value in batch.items()}
-    if setting.teacher is not None:
-        batch["teacher"] = setting.teacher.logits(batch["images"])
-    with autocast(recipe.precision, process.device):
-        outputs = forward(batch["images"])
-    total, main, auxiliary = training_loss(outputs, batch, recipe.loss, recipe.distil)
-    state.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
-    if recipe.optimizer.clip:
-        state.scaler.unscale_(state.optimizer)
-        nn.utils.clip_grad_norm_(state.net.parameters(), recipe.optimizer.clip)
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
-    state.optimizer.zero_grad()
-    state.average.update(done)
-    return Step(state.step, main.detach(), auxiliary.detach(), float(state.optimizer.param_groups[-1]["lr"]))
 
 
 def _flush(setting: Setting, state: RunState, pending: list[Step]) -> None:

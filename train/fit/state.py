@@ -16,9 +16,11 @@ from torch.optim import Optimizer
 
 from mura_batch.errors import InputError
 from train.data.examples import Dataset
+from train.fit.job import Job
 from train.fit.optimizer import Average, freeze, make_optimizer
 from train.fit.recipe import Recipe, recipe_from
 from train.fit.schedule import Plateau
+from train.fit.teacher import teacher_hash
 from train.fit.validate import Look
 from train.models.checkpoint import initialise, recipe_of
 from train.models.densenet import MuraNet
@@ -85,6 +87,18 @@ class Identity:
     @property
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def identity_of(job: Job, world: int) -> Identity:
+    """world: number of processes. Raises InputError on weights that cannot be read."""
+    return Identity(
+        recipe=job.recipe.as_json(),
+        data=data_hash(job.dataset),
+        world=world,
+        init=init_hash(job.init),
+        command=job.command,
+        teacher=teacher_hash(job.teacher),
+    )
 
 
 def data_hash(dataset: Dataset) -> str:

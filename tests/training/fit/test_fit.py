@@ -266,7 +266,7 @@ def test_ctrl_c_saves_the_run_and_says_how_to_continue(
     from train.fit import loop
 
     command = ("fit", recipe, "--data", mura, "--out", tmp_path / "run", "--cache", cache)
-    step = loop._step
+    step = loop.take_step
 
     def press(*arguments: Any) -> Any:
         taken = step(*arguments)
@@ -275,7 +275,7 @@ def test_ctrl_c_saves_the_run_and_says_how_to_continue(
         return taken
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "_step", press)
+        patch.setattr(loop, "take_step", press)
         stopped = here(*command)
     assert stopped.returncode == 130
     assert f"stopped after step 2; the same command continues {tmp_path / 'run'}" in stopped.stderr
@@ -311,7 +311,7 @@ def test_set_seed_and_epochs_change_the_recipe_and_are_recorded(
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [("optimizer.clop=1", "unknown key 'clop'"), ("seed", "give KEY=VALUE"), ("name.x=1", "cannot be read")],
+    [("optimizer.clop=1", "unknown key 'clop'"), ("seed", "give KEY=VALUE"), ("stages.7.lr=1", "cannot be read")],
 )
 def test_a_change_that_no_recipe_takes_is_refused(
     change: str, words: str, here: Command, mura: Path, recipe: Path, tmp_path: Path

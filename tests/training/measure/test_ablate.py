@@ -45,7 +45,7 @@ def test_the_variants_of_the_project_differ_in_what_they_say() -> None:
     ("before", "after", "told"),
     [
         ("held_out = 0.5", "held_out = 1.5", "not between 0 and 1"),
-        ("stages.0.lr", "stages.0.rate", "stages.0.rate"),
+        ("stages.0.lr", "stages.0.rate", "'rate'"),
         ('"seed" = 4', '"sede" = 4', "sede"),
         ('"one_cycle"', '"none_such"', "none_such"),
     ],
