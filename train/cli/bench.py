@@ -11,7 +11,7 @@ def add(commands: Commands) -> None:
     parser = commands.add(
         run,
         "bench",
-        "Measures the loader and the training step, float32 eager beside the tuned way.",
+        "Measures the loader and the training step, float32 eager beside bf16 channels_last.",
         "python -m train bench --size 320 --batch 32 --workers 8",
     )
     add_device(parser)

@@ -35,9 +35,9 @@ class Augmentation:
     contrast: float = 0.0
     brightness: float = 0.0
     erase: float = 0.0  # probability that one rectangle of 2 % to 15 % of the area is filled with grey
-    zoom: float = 0.0  # enlarged by 1 .. 1 + zoom, never made smaller
+    zoom: float = 0.0  # enlarged by 1 .. 1 + zoom, never reduced
     lighting: float = 0.0  # brightness and contrast as fastai 1 changes them, in logits
-    resample: float = 0.0  # probability of being made 0.4 to 1 as large and enlarged again, by one of four filters
+    resample: float = 0.0  # probability of being scaled down to 0.4 to 1 and up again, by one of four filters
     blur: float = 0.0  # probability of a Gaussian blur of 0.3 to 1.2 pixels
     compress: float = 0.0  # probability of a passage through JPEG or WebP of quality 30 to 95
     chance: float = 1.0  # probability of each: rotation, zoom, brightness and contrast of `lighting`

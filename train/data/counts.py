@@ -19,8 +19,8 @@ def study_counts(examples: tuple[Example, ...]) -> Counts:
 
 
 def _counted(pairs: Iterator[tuple[str, bool]]) -> Counts:
-    found = Counter(pairs)
-    return {region: (found[region, False], found[region, True]) for region in sorted({r for r, _ in found})}
+    counts = Counter(pairs)
+    return {region: (counts[region, False], counts[region, True]) for region in sorted({r for r, _ in counts})}
 
 
 def table(dataset: Dataset) -> str:
@@ -45,16 +45,16 @@ def _cell(pair: tuple[int, int]) -> str:
 
 def differences(dataset: Dataset) -> list[str]:
     """Sentences that say where a MURA tree differs from MURA v1.1; none for a whole tree."""
-    found = []
+    sentences = []
     for split in (TRAIN, VAL):
         examples = tuple(e for e in dataset.examples if e.split == split)
-        for what, known, here in (
+        for what, known, counted in (
             ("studies", KNOWN_STUDIES[split], study_counts(examples)),
             ("pictures", KNOWN_PICTURES[split], picture_counts(examples)),
         ):
-            found += [
-                f"{split} {what}, {region}: {_cell(mine)} here, {_cell(theirs)} in MURA v1.1"
-                for region in sorted(known.keys() | here.keys())
-                if (mine := here.get(region, (0, 0))) != (theirs := known.get(region, (0, 0)))
+            sentences += [
+                f"{split} {what}, {region}: {_cell(ours)} here, {_cell(expected)} in MURA v1.1"
+                for region in sorted(known.keys() | counted.keys())
+                if (ours := counted.get(region, (0, 0))) != (expected := known.get(region, (0, 0)))
             ]
-    return found
+    return sentences

@@ -47,18 +47,18 @@ def read_dicom_studies(root: Path) -> Dataset:
     labels, splits = dict(truth.labels), _splits(root / TRUTH_NAME, truth.by)
     examples: list[Example] = []
     unlabelled, skipped = 0, Counter[str]()
-    for found in _found(root):
-        if isinstance(found, Skipped):
-            skipped[found.reason] += 1
-        elif (example := _example(found, truth.by, labels, splits)) is not None:
+    for header in _headers(root):
+        if isinstance(header, Skipped):
+            skipped[header.reason] += 1
+        elif (example := _example(header, truth.by, labels, splits)) is not None:
             examples.append(example)
         else:
             unlabelled += 1
-    sys.stderr.write(f"{_told(len(examples), unlabelled, skipped)}\n")
+    sys.stderr.write(f"{_summary(len(examples), unlabelled, skipped)}\n")
     return checked(Dataset(root, "dicom", tuple(examples)))
 
 
-def _told(labelled: int, unlabelled: int, skipped: Counter[str]) -> str:
+def _summary(labelled: int, unlabelled: int, skipped: Counter[str]) -> str:
     """How many files became what: counts and reasons alone, for paths carry patient data."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.items(), key=lambda r: (-r[1], r[0])))
     return (
@@ -68,7 +68,7 @@ def _told(labelled: int, unlabelled: int, skipped: Counter[str]) -> str:
 
 
 def _splits(path: Path, by: str) -> dict[str, str]:
-    """Study -> split, where the file says. Its delimiter and its columns may be spelt as `read_truth` allows."""
+    """Study -> split, where the file says. Its delimiter and its columns may be spelled as `read_truth` allows."""
     text = read_utf8(path)
     first = text.partition("\n")[0]
     reader = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count))
@@ -76,10 +76,10 @@ def _splits(path: Path, by: str) -> dict[str, str]:
     if "split" not in names:
         return {}
     rows = [dict(zip(names, (cell.strip().lstrip("'") for cell in row), strict=False)) for row in reader]
-    told = [row for row in rows if row.get("split")]
-    if wrong := [row["split"] for row in told if row["split"] not in (TRAIN, VAL)]:
+    given = [row for row in rows if row.get("split")]
+    if wrong := [row["split"] for row in given if row["split"] not in (TRAIN, VAL)]:
         raise InputError(f"{path}: split {wrong[0]!r} is neither {TRAIN!r} nor {VAL!r}")
-    return {row[by]: row["split"] for row in told}
+    return {row[by]: row["split"] for row in given}
 
 
 def _example(
@@ -104,13 +104,13 @@ def _example(
     )
 
 
-def _found(root: Path) -> Iterator[Instance | Skipped]:
+def _headers(root: Path) -> Iterator[Instance | Skipped]:
     """Every file below root but truth.csv."""
-    for found in discover(root, POLICY):
-        if isinstance(found, Skipped):
-            yield found
-        elif found.path != TRUTH_NAME:
-            yield read_header(root, found, POLICY)
+    for source in discover(root, POLICY):
+        if isinstance(source, Skipped):
+            yield source
+        elif source.path != TRUTH_NAME:
+            yield read_header(root, source, POLICY)
 
 
 def _split_of(group: str) -> str:
@@ -122,7 +122,7 @@ def decoded(root: Path, examples: Sequence[Example], spec: InputSpec) -> Iterato
     from mura_batch.dicom.worker.pool import DecodePool
 
     wanted = {e.image: n for n, e in enumerate(examples)}
-    instances = [i for i in _found(root) if isinstance(i, Instance) and i.source.path in wanted]
+    instances = [i for i in _headers(root) if isinstance(i, Instance) and i.source.path in wanted]
     waiting: dict[int, NDArray[np.uint8]] = {}
     following = 0
     with DecodePool(root, POLICY, spec, len(os.sched_getaffinity(0))) as pool:

@@ -60,10 +60,10 @@ def checked(dataset: Dataset) -> Dataset:
     for example in dataset.examples:
         splits[example.group].add(example.split)
         labels[example.split, example.study].add(example.abnormal)
-    if shared := sorted(group for group, found in splits.items() if len(found) > 1):
+    if shared := sorted(group for group, members in splits.items() if len(members) > 1):
         raise InputError(f"{dataset.root}: {len(shared)} patients or groups are in two splits, {shared[0]!r} for one")
-    if torn := sorted(study for (_, study), found in labels.items() if len(found) > 1):
-        raise InputError(f"{dataset.root}: {len(torn)} studies have two labels, {torn[0]!r} for one")
+    if inconsistent := sorted(study for (_, study), members in labels.items() if len(members) > 1):
+        raise InputError(f"{dataset.root}: {len(inconsistent)} studies have two labels, {inconsistent[0]!r} for one")
     return dataset
 
 

@@ -98,7 +98,7 @@ def _fingerprint(dataset: Dataset, examples: Sequence[Example], spec: InputSpec)
         try:
             stat = path.stat()
         except OSError as error:
-            raise InputError(f"{path} is in the labels and cannot be found: {error.strerror}") from error
+            raise InputError(f"{path} is in the labels and does not exist: {error.strerror}") from error
         digest.update(f"{example.image}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
 

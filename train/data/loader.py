@@ -20,7 +20,7 @@ TermWeights = NDArray[np.float32]  # [N, 2]: of the loss's normal term, of its a
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What is told of each training picture, by its row."""
+    """What each training picture is trained towards, by its row."""
 
     abnormal: NDArray[np.float32]  # [N]
     weights: TermWeights

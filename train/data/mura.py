@@ -1,8 +1,8 @@
 """MURA v1.1 as it comes: {train,valid}/XR_REGION/patientNNNNN/studyN_{positive,negative}/imageN.png and four CSV files.
 
 Paths in the CSV files begin with the tree's own name ("MURA-v1.1/train/..."), and have no header line; some mirrors add
-one. Where a split's image_paths.csv is absent the folders tell its pictures; where its labeled_studies.csv is absent
-they tell its labels, and where it is there the two must agree.
+one. Where a split's image_paths.csv is absent the folders give its pictures; where its labeled_studies.csv is absent
+they give its labels, and where it exists the two must agree.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def _split(root: Path, folder: str) -> Iterator[Example]:
     if listed.is_file():
         paths = [(line, row[0]) for line, row in _lines(listed)]
     else:
-        found = (p.relative_to(root).as_posix() for p in root.glob(f"{folder}/XR_*/patient*/study*/*"))
+        listing = (p.relative_to(root).as_posix() for p in root.glob(f"{folder}/XR_*/patient*/study*/*"))
         # "._image1.png": macOS leaves such files in the release's archive
-        paths = [(str(root), p) for p in sorted(found) if PICTURE.fullmatch(p)]
+        paths = [(str(root), p) for p in sorted(listing) if PICTURE.fullmatch(p)]
     for source, path in paths:
         yield _example(path, labels, source)
 
@@ -90,7 +90,7 @@ def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _study_labels(path: Path) -> dict[str, set[bool]]:
-    """Study without the label in its folder's name -> what a labeled_studies.csv says; empty where there is none."""
+    """Study without the label in its folder's name -> its labels in labeled_studies.csv; empty without that file."""
     labels = defaultdict[str, set[bool]](set)
     for line, row in _lines(path) if path.is_file() else ():
         if len(row) < 2 or row[1] not in ("0", "1", "0.0", "1.0"):
@@ -116,8 +116,8 @@ def _example(path: str, labels: Mapping[str, set[bool]], source: str) -> Example
     study, by_name = study_of(path, source), match["label"] == "positive"
     if by_name not in labels.get(_unlabelled(study), {by_name}):
         raise InputError(
-            f"{source}: {study} is labelled {int(not by_name)} and its folder says {match['label']}; mend the label in "
-            f"{match['split']}_labeled_studies.csv or the folder's name"
+            f"{source}: {study} is labelled {int(not by_name)} and its folder says {match['label']}; correct the label "
+            f"in {match['split']}_labeled_studies.csv or the folder's name"
         )
     region = match["region"].lower()
     split = SPLITS[match["split"]]

@@ -1,4 +1,4 @@
-"""What a card says of a data set, read from a TOML beside this file: licence, attribution, use and limits."""
+"""The words of a model card, read from a TOML of train/cards: licence, attribution, use and limits."""
 
 from __future__ import annotations
 

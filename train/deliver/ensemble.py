@@ -23,7 +23,7 @@ SAME = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What its last checkpoint tells of a run. weights: of the loss's terms; data: the data set's hash; size: the last
+    """A run by its last checkpoint. weights: of the loss's terms; data: the data set's hash; size: the last
     that it trains at. kept: (validation loss, checkpoint)."""
 
     folder: Path
@@ -35,11 +35,11 @@ class Run:
 
 def lowest_losses(folders: Sequence[Path], count: int) -> list[Path]:
     """`count` checkpoints kept by the runs, lowest validation loss first. Raises InputError when there are fewer, or
-    when the runs differ in what their losses are of or in the size that they are made for."""
+    when the runs differ in what their losses are of or in their input size."""
     runs = [_read(folder) for folder in folders]
-    for key, told in SAME.items():
+    for key, difference in SAME.items():
         if other := [run for run in runs if getattr(run, key) != getattr(runs[0], key)]:
-            raise InputError(f"{runs[0].folder} and {other[0].folder} {told}; make an ensemble of each")
+            raise InputError(f"{runs[0].folder} and {other[0].folder} {difference}; make an ensemble of each")
     rows = sorted(row for run in runs for row in run.kept)
     if len(rows) < count:
         raise InputError(f"there are {len(rows)} kept checkpoints, {count} were asked for; raise `keep` in the recipe")

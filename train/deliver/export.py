@@ -51,7 +51,7 @@ MAX_BYTES = 30_000_000  # of one network: what the project's repository and a wh
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the caller decides. command: how the checkpoint was made; '' takes the checkpoint's own word."""
+    """What the caller decides. command: how the checkpoint was trained; '': as the checkpoint recorded it."""
 
     out: Path
     name: str

@@ -44,12 +44,12 @@ def quantize(model: Model, training: Pictures, dataset: Dataset, inputs: Picture
     """training: pictures to measure on. inputs: dataset's validation pictures, at the model's input size. Replaces the
     folder whole or not at all; returns its card. Raises ModelError when int8 misses a gate."""
     ranges = channel_ranges(model.onnx.read_bytes(), training)
-    with edited_folder(model.folder, without=(CARD_NAME, INT8_NAME)) as made:
-        np.savez_compressed(made / INT8_NAME, allow_pickle=False, **ranges)
+    with edited_folder(model.folder, without=(CARD_NAME, INT8_NAME)) as new:
+        np.savez_compressed(new / INT8_NAME, allow_pickle=False, **ranges)
         files = tuple({**model.card.hashes, INT8_NAME: ""})
-        write_card(model.card, made, files)
-        told = {"training_pictures": len(training), **_parity(load_model(made), dataset, inputs)}
-        return write_card(replace(model.card, parity={**model.card.parity, "int8": told}), made, files)
+        write_card(model.card, new, files)
+        figures = {"training_pictures": len(training), **_parity(load_model(new), dataset, inputs)}
+        return write_card(replace(model.card, parity={**model.card.parity, "int8": figures}), new, files)
 
 
 def channel_ranges(onnx_bytes: bytes, pictures: Pictures) -> dict[str, NDArray[np.float32]]:
@@ -69,8 +69,8 @@ def channel_ranges(onnx_bytes: bytes, pictures: Pictures) -> dict[str, NDArray[n
         largest = f"{name}/largest"
         graph.graph.node.append(helper.make_node("ReduceMax", [name, "plane of a channel"], [largest], keepdims=0))
         graph.graph.output.append(helper.make_tensor_value_info(largest, TensorProto.FLOAT, None))
-    found = run_onnx(graph.SerializeToString(), pictures)
-    return {name: found[f"{name}/largest"].max(axis=0) for name in names}
+    outputs = run_onnx(graph.SerializeToString(), pictures)
+    return {name: outputs[f"{name}/largest"].max(axis=0) for name in names}
 
 
 def _parity(model: Model, dataset: Dataset, inputs: Pictures) -> dict[str, Any]:

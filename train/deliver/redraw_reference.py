@@ -15,13 +15,15 @@ def redraw_reference(model: Model) -> ModelCard:
     """Draws and chooses them as an export does, by the network itself in float32, and holds half precision to its gate
     on them. Replaces the folder whole or not at all; returns its card. Raises ModelError past the gate."""
     spec = model.card.input
-    pictures, told = reference_inputs(spec, lambda drawn: cpu_answers(model, "float32", drawn[:, None]).probability)
+    pictures, probabilities = reference_inputs(
+        spec, lambda drawn: cpu_answers(model, "float32", drawn[:, None]).probability
+    )
     half = run_onnx(emulated(model.onnx.read_bytes()), pictures)["probability"]
-    parity = compare(half, told, model.card.threshold)
+    parity = compare(half, probabilities, model.card.threshold)
     require_parity(parity, REFERENCE_INPUTS_NAME)
-    here = {**asdict(parity), "method": "FP16 emulated against OpenVINO float32, both on the FP16 weights"}
-    sets = {**model.card.parity.get("sets", {}), "reference_inputs": here}
+    measured = {**asdict(parity), "method": "FP16 emulated against OpenVINO float32, both on the FP16 weights"}
+    sets = {**model.card.parity.get("sets", {}), "reference_inputs": measured}
     card = replace(model.card, parity={**model.card.parity, **joined(sets), "sets": sets})
-    with edited_folder(model.folder, without=(CARD_NAME, REFERENCE_INPUTS_NAME)) as made:
-        save_reference_inputs(made, pictures, told)
-        return write_card(card, made, tuple(model.card.hashes))
+    with edited_folder(model.folder, without=(CARD_NAME, REFERENCE_INPUTS_NAME)) as new:
+        save_reference_inputs(new, pictures, probabilities)
+        return write_card(card, new, tuple(model.card.hashes))

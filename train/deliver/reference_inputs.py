@@ -28,7 +28,7 @@ SEED = 20170101  # any fixed number
 def reference_inputs(
     spec: InputSpec, score: Callable[[Pictures], NDArray[np.floating]]
 ) -> tuple[Pictures, NDArray[np.float32]]:
-    """([COUNT, S, S] uint8, [COUNT] what `score` says of them), the lowest probability first. score: [N, S, S] -> [N],
+    """([COUNT, S, S] uint8, [COUNT] their probabilities), the lowest probability first. score: [N, S, S] -> [N],
     in float32."""
     pictures = drawn(spec)
     probabilities = score(pictures).astype(np.float32)

@@ -1,8 +1,8 @@
-"""`reopen`: a model folder -> a checkpoint that training can go on from, where the one it was made of is not at hand.
+"""`reopen`: a model folder -> a checkpoint that training can go on from, where the original one no longer exists.
 
 A folder holds the network for scoring: batch norms folded, their statistics gone. Scoring does not miss them; training
 normalises by the statistics of each batch and would start from another network. So they are measured again on pictures
-of the training split. What the network says of a picture stays the same but for the half precision of its weights.
+of the training split. Its probabilities stay the same up to the half precision of its weights.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ def _validated(setting: Setting, state: RunState) -> Look | None:
         net = averaged(state, recipe.optimizer.average)
         logits = logits_of(net, inputs, recipe.precision, process.device)
         seen = look(logits, setting.job.dataset.split(VAL), setting.val_weights)
-    seen = cast(Look, process.broadcast(seen))  # rank 0 has just made it
+    seen = cast(Look, process.broadcast(seen))  # rank 0 computed it
     state.plateau = state.plateau.after(seen.loss) if stage.schedule == "plateau" else state.plateau
     return seen
 

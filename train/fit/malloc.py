@@ -1,4 +1,4 @@
-"""Memory that a training step frees and the next one takes again, kept in the process in between."""
+"""Keeps freed memory in the process: the next training step allocates it again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PAD = 256 << 20  # bytes asked of the kernel at once
 
 
 def keep_freed_memory() -> bool:
-    """Tells glibc's malloc to keep what is freed; says whether it was done (it is not on other C libraries).
+    """Sets glibc's malloc to keep freed memory. Returns whether that worked; on other C libraries it does not.
 
     A step allocates gigabytes of activations in pieces of many megabytes. By default each is a mapping of its own,
     given back when it is freed, and cleared by the kernel when it is mapped again: on two virtual cores page faults

@@ -48,8 +48,8 @@ class RunLog:
 
 
 class Events:
-    """TensorBoard's event file of one part of a run. It is written here and now: tensorboard's own writer does it in a
-    thread, where a full disk ends in a traceback, and at the end of the run in silence. Raises OutputError."""
+    """TensorBoard's event file of one part of a run. It is written at once: tensorboard's own writer does it in a
+    thread, where a full disk ends in a traceback, or in silence at the end of the run. Raises OutputError."""
 
     def __init__(self, folder: Path, step: int) -> None:
         """step: where this part begins; TensorBoard hides what an earlier part wrote from there on."""

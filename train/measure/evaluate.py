@@ -48,7 +48,7 @@ def evaluate(predictor: Predictor, dataset: Dataset, split: str, inputs: NDArray
     examples, studies = dataset.split(split), studies_of(dataset.split(split))
     probability, cam = predictor.run(inputs, flips)
     worst = _worst(examples, probability, np.asarray(inputs), cam)
-    found = {
+    measured = {
         "model": predictor.name,
         "data_kind": dataset.kind,
         "split": split,
@@ -58,9 +58,9 @@ def evaluate(predictor: Predictor, dataset: Dataset, split: str, inputs: NDArray
         "studies": figures(studies, studies.mean(probability), predictor.threshold, split),
         "pictures": picture_figures(examples, probability, predictor.threshold, split),
         "calibration": calibration_figures(examples, probability, split),
-        "worst": [_told(one) for one in worst],
+        "worst": [_worst_json(one) for one in worst],
     }
-    return Evaluation(found, worst)
+    return Evaluation(measured, worst)
 
 
 def _worst(
@@ -81,16 +81,18 @@ def _worst(
     )
 
 
-def _told(worst: Worst) -> dict[str, Any]:
-    """As evaluation.json has it: without the picture."""
-    told = {"image": worst.image, "region": worst.region, "label": int(worst.abnormal)}
-    return {**told, "probability": round(worst.probability, 4)}
+def _worst_json(worst: Worst) -> dict[str, Any]:
+    """Without the picture."""
+    row = {"image": worst.image, "region": worst.region, "label": int(worst.abnormal)}
+    return {**row, "probability": round(worst.probability, 4)}
 
 
 def overlay(picture: NDArray[np.uint8], cam: NDArray[np.float32]) -> str:
-    """A PNG data URI: the picture in grey, and where the map speaks for 'abnormal' (above 0) in colour over it."""
-    spoken = np.maximum(cam, 0) / max(float(cam.max()), 1.0)  # logits: a map that says nearly nothing stays dark
-    fine = np.asarray(Image.fromarray(spoken.astype(np.float32)).resize(picture.shape[::-1], Image.Resampling.BICUBIC))
+    """A PNG data URI: the picture in grey, over it the positive class activation in colour."""
+    positive = np.maximum(cam, 0) / max(float(cam.max()), 1.0)  # logits: a map that is nearly 0 stays dark
+    fine = np.asarray(
+        Image.fromarray(positive.astype(np.float32)).resize(picture.shape[::-1], Image.Resampling.BICUBIC)
+    )
     fine = np.clip(fine, 0, 1)
     stops = np.linspace(0, 1, len(HEAT))
     colour = np.stack([np.interp(fine, stops, HEAT[:, k]) for k in range(3)], axis=-1)

@@ -22,7 +22,7 @@ from mura_batch.agreement.truth import Case
 from train.data.examples import Example, Studies, labels_of, studies_of
 from train.measure.calibrate import Floats, held_out_decisions
 
-FEWEST = 5  # normal and abnormal studies that a region needs before a figure of its own says anything
+FEWEST = 5  # normal and abnormal studies that a region needs before its own figures are given
 
 
 def figures(studies: Studies, scores: Floats, threshold: float, split: str) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def _broken_down(cases: Sequence[Case], split: str) -> dict[str, Any]:
 
 
 def _studies(cases: Sequence[Case]) -> dict[str, int]:
-    """How many there are of each label: studies, not pictures, for twenty pictures of one study are one witness."""
+    """How many there are of each label: studies, not pictures, for the pictures of one study are not independent."""
     labels = {"normal": 0, "abnormal": 1}
     return {name: len({case.study_uid for case in cases if case.label == label}) for name, label in labels.items()}
 

@@ -32,13 +32,13 @@ def compare(half: NDArray[np.float32], full: NDArray[np.float32], threshold: flo
 
 def joined(sets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Parities of several sets of pictures, each as a dictionary of its fields, as one of them all."""
-    n = sum(told["n"] for told in sets.values())
+    n = sum(one["n"] for one in sets.values())
     return {
-        "max_abs": max(told["max_abs"] for told in sets.values()),
-        "mean_abs": sum(told["n"] * told["mean_abs"] for told in sets.values()) / n,
-        "flips": sum(told["flips"] for told in sets.values()),
+        "max_abs": max(one["max_abs"] for one in sets.values()),
+        "mean_abs": sum(one["n"] * one["mean_abs"] for one in sets.values()) / n,
+        "flips": sum(one["flips"] for one in sets.values()),
         "n": n,
-        "finite": all(told["finite"] for told in sets.values()),
+        "finite": all(one["finite"] for one in sets.values()),
     }
 
 

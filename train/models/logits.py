@@ -22,7 +22,7 @@ def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @contextmanager
 def strict_float32() -> Iterator[None]:
-    """float32 means float32: torch lets cuDNN convolve in TF32, with 10 bits of fraction instead of 23, unless told."""
+    """float32 means float32: torch lets cuDNN convolve in TF32, with 10 bits of fraction instead of 23, by default."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:

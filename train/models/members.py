@@ -36,7 +36,7 @@ def input_size(members: Sequence[Member], asked: int | None) -> int:
     sizes = {asked} if asked is not None else {trained_size(m.recipe) for m in members}
     size = sizes.pop()
     if sizes or size is None:
-        raise InputError("the checkpoints do not tell one input size; give --size")
+        raise InputError("the checkpoints were not all trained at one input size; give --size")
     return size
 
 

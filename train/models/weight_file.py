@@ -19,7 +19,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not there")
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # torch's own message tells how to switch the protection off
+    except pickle.UnpicklingError as error:  # torch's own message explains how to switch the protection off
         raise ModelError(f"{path} is no checkpoint, or holds more than weights: it is not loaded") from error
     except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
