@@ -69,6 +69,8 @@ def _plain(value: object) -> str:
             return number(value)
         case [[tn, fp], [fn, tp]]:
             return f"{tn} TN, {fp} FP, {fn} FN, {tp} TP"
+        case [dict(), *_]:
+            return f"{len(value)} points, in model.json"
     return str(value)
 
 

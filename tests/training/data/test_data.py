@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mura_batch.errors import InputError, OutputError
 from mura_batch.phantom import PhantomOptions, make_phantoms
@@ -299,3 +300,35 @@ def test_splits_are_read_from_a_truth_file_as_a_spreadsheet_saves_it(export: Pat
     text = "".join(f"{study};{label};val\n" for study, label in labels.items())
     truth.write_text(f"StudyInstanceUID;label;split\n{text}", encoding="utf-8-sig")
     assert {e.split for e in open_dataset(export).examples} == {VAL}
+
+
+@pytest.mark.parametrize("header", [False, True], ids=["as released", "with header"])
+def test_check_names_each_picture_that_cannot_be_read(
+    header: bool, make_tree: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A tree as the release's archive leaves it: grey and RGB pictures, and macOS's "._" files beside them."""
+    from train.cli.main import main
+
+    tree = make_tree(tmp_path, header=header)
+    pictures = sorted(tree.glob("*/XR_*/*/*/image1.png"))
+    for path in pictures[::3]:
+        Image.open(path).convert("RGB").save(path)
+        path.with_name("._image1.png").write_bytes(b"\0\5\26\7")
+    command = ["data", str(tree), "--partial", "--check"]
+    assert main(command) == 0
+    assert "All 66 pictures can be read." in capsys.readouterr().out
+
+    pictures[1].write_bytes(pictures[1].read_bytes()[:60])
+    pictures[-1].write_bytes(b"")
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "2 of 66 pictures cannot be read" in error
+    assert str(pictures[1]) in error
+    assert str(pictures[-1]) in error
+
+
+def test_rgb_and_grey_pictures_are_the_same_model_input(tmp_path: Path) -> None:
+    grey = np.random.default_rng(1).integers(0, 256, (60, 40), np.uint8)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray(grey).convert("RGB").save(tmp_path / "rgb.png")
+    assert np.array_equal(read_picture(tmp_path / "grey.png"), read_picture(tmp_path / "rgb.png"))

@@ -387,6 +387,16 @@ def test_predict_decides_by_the_mean_of_a_studys_pictures_and_writes_a_row_a_stu
     )
 
 
+def test_predict_takes_the_tree_or_the_folder_that_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list names paths from MURA-v1.1 on, and so may the root."""
+    pictures = [("XR_HAND/patient1/study1_negative/image1.png", 200)]
+    paths, written = listed(tmp_path, pictures), tmp_path / "predictions.csv"
+    for root in (tmp_path, tmp_path / "MURA-v1.1"):
+        assert predict(brightness(0.5), paths, written, root) == 1
+    monkeypatch.chdir(tmp_path / "MURA-v1.1")
+    assert predict(brightness(0.5), paths, written, Path()) == 1
+
+
 def test_predict_scores_each_batch_of_a_long_list(tmp_path: Path) -> None:
     pictures = [(f"XR_HAND/patient{k}/study1_negative/image1.png", 200 if k % 3 else 20) for k in range(70)]
     written = tmp_path / "predictions.csv"
