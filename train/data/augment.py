@@ -36,6 +36,7 @@ class Augmentation:
     brightness: float = 0.0
     erase: float = 0.0  # probability that one rectangle of 2 % to 15 % of the area is filled with grey
     zoom: float = 0.0  # enlarged by 1 .. 1 + zoom, never reduced
+    focal: bool = False  # zoomed about a random point, as fastai 1 does it, instead of the centre
     lighting: float = 0.0  # brightness and contrast as fastai 1 changes them, in logits
     resample: float = 0.0  # probability of being scaled down to 0.4 to 1 and up again, by one of four filters
     blur: float = 0.0  # probability of a Gaussian blur of 0.3 to 1.2 pixels
@@ -84,14 +85,18 @@ def _inverse_affine(size: int, how: Augmentation, rng: np.random.Generator) -> t
     angle = math.radians(rng.uniform(-how.rotate, how.rotate)) * _happens(how, rng)
     shear = math.tan(math.radians(rng.uniform(-how.shear, how.shear)))
     zoom = math.exp(rng.uniform(-1, 1) * math.log1p(how.scale))
-    if how.zoom:
-        zoom *= 1 + rng.uniform(0, how.zoom) * _happens(how, rng)
+    enlarged = 1 + rng.uniform(0, how.zoom) * _happens(how, rng) if how.zoom else 1.0
+    zoom *= enlarged
     flip = -1.0 if rng.random() < how.flip else 1.0
     cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
     a, b, d, e = flip * cos, flip * (shear * cos - sin), sin, shear * sin + cos
     centre = (size - 1) / 2 + 0.5
     dx, dy = rng.uniform(-how.shift, how.shift, 2) * size
-    return a, b, centre - a * (centre + dx) - b * (centre + dy), d, e, centre - d * (centre + dx) - e * (centre + dy)
+    # a point that stays where it is, instead of the centre, moves the window towards it by what the zoom cuts off
+    fx, fy = (rng.uniform(-0.5, 0.5, 2) if how.focal else np.zeros(2)) * size * (1 - 1 / enlarged)
+    c = centre + fx - a * (centre + dx) - b * (centre + dy)
+    f = centre + fy - d * (centre + dx) - e * (centre + dy)
+    return a, b, c, d, e, f
 
 
 def _happens(how: Augmentation, rng: np.random.Generator) -> bool:

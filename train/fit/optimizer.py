@@ -14,6 +14,7 @@ from train.models.densenet import MuraNet
 
 # The layer groups of fastai 1 for DenseNet: before the second transition, from it on, the head.
 HEAD = 2
+Moments = dict[str, dict[str, Tensor]]
 SECOND_GROUP = ("transition2", "denseblock3", "transition3", "denseblock4", "norm5")
 
 
@@ -49,6 +50,23 @@ def make_optimizer(net: MuraNet, part: OptimizerPart, stage: Stage) -> Optimizer
     ]
     kind = torch.optim.AdamW if part.name == "adamw" else torch.optim.Adam
     return kind(rows, lr=stage.lr, betas=part.betas)
+
+
+def moments_of(net: MuraNet, optimizer: Optimizer) -> Moments:
+    """Adam's running means and step counts, by the names of the parameters."""
+    names = {id(parameter): name for name, parameter in net.named_parameters()}
+    return {names[id(parameter)]: dict(state) for parameter, state in optimizer.state.items()}
+
+
+def set_moments(net: MuraNet, optimizer: Optimizer, moments: Moments) -> None:
+    """The inverse, on an optimizer that trains the same parameters."""
+    parameters = dict(net.named_parameters())
+    for name, state in moments.items():
+        device = parameters[name].device
+        # the step count stays where Adam keeps it, on the CPU
+        optimizer.state[parameters[name]] = {
+            key: value.clone() if value.ndim == 0 else value.to(device, copy=True) for key, value in state.items()
+        }
 
 
 def group_rate(stage: Stage, group: int) -> float:

@@ -57,6 +57,7 @@ class OptimizerPart:
     weight_decay: float = 0.0
     decay_all: bool = False  # also biases and batch norms, as fastai does
     clip: float = 0.0  # norm of the whole gradient; 0: not clipped
+    keep_moments: bool = False  # a stage takes over Adam's moments from the one before, unless what is frozen changes
     average: float = 0.0  # decay of the exponential moving average of weights and batch norms; 0: none
 
 

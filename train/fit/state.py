@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from mura_batch.errors import InputError
 from train.data.examples import Dataset
 from train.fit.job import Job
-from train.fit.optimizer import Average, freeze, make_optimizer
+from train.fit.optimizer import Average, freeze, make_optimizer, moments_of, set_moments
 from train.fit.recipe import Recipe, recipe_from
 from train.fit.schedule import Plateau
 from train.fit.teacher import teacher_hash
@@ -152,9 +152,12 @@ def carried(state: RunState, recipe: Recipe, folder: Path) -> Mapping[str, Any] 
 def next_stage(state: RunState, recipe: Recipe, best: Mapping[str, Any] | None) -> RunState:
     """The state at the first epoch of the following stage. best: the checkpoint that it starts from; None: from the
     weights as they are."""
+    moments = moments_of(state.net, state.optimizer) if best is None else best.get("moments", {})
     if best is not None:
         state.net.load_state_dict(best["ema"])
     new = at_stage(state.net, recipe, state.stage + 1)
+    if recipe.optimizer.keep_moments and recipe.stages[state.stage].frozen == recipe.stages[new.stage].frozen:
+        set_moments(new.net, new.optimizer, moments)
     new.epoch, new.step, new.first_step, new.best = state.epoch, state.step, state.step, state.best
     new.best.stage_worth = -math.inf
     return new
@@ -225,7 +228,8 @@ def keep_best(state: RunState, seen: Look, recipe: Recipe, identity: Identity, f
     carry = recipe.stages[state.stage].carry
     if carry and seen.worth(carry) > state.best.stage_worth:
         state.best.stage_worth = seen.worth(carry)
-        write_weights(state, recipe, identity, folder / CARRY)
+        moments = moments_of(state.net, state.optimizer) if recipe.optimizer.keep_moments else {}
+        write_weights(state, recipe, identity, folder / CARRY, moments=moments)
     if not recipe.keep:
         return
     row = {"file": f"best-e{state.epoch:03d}.pt", "epoch": state.epoch, **asdict(seen)}
@@ -246,13 +250,13 @@ def write_final(
 ) -> None:
     """RUN/final.pt: the checkpoint that the last stage carries, else the last epoch's averaged weights."""
     if best is not None:
-        write_checkpoint(best, folder / FINAL)
+        write_checkpoint({key: value for key, value in best.items() if key != "moments"}, folder / FINAL)
         return
     state.epoch -= 1  # the last complete one, as in every checkpoint
     write_weights(state, recipe, identity, folder / FINAL)
 
 
-def write_weights(state: RunState, recipe: Recipe, identity: Identity, path: Path) -> None:
-    """A checkpoint to export or evaluate: averaged weights and where they come from."""
+def write_weights(state: RunState, recipe: Recipe, identity: Identity, path: Path, **more: Any) -> None:
+    """A checkpoint to export or evaluate: averaged weights and where they come from. more: further values in it."""
     net = averaged(state, recipe.optimizer.average)
-    write_checkpoint({"ema": net.state_dict(), "epoch": state.epoch, **identity.as_dict}, path)
+    write_checkpoint({"ema": net.state_dict(), "epoch": state.epoch, **identity.as_dict, **more}, path)

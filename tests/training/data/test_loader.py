@@ -139,3 +139,16 @@ def test_recipes_without_an_archives_traces_see_the_views_that_they_saw() -> Non
     picture = np.random.default_rng(3).integers(0, 256, (32, 32), np.uint8)
     view = augment(picture, Augmentation(rotate=20, erase=0.5), np.random.default_rng(9))
     assert int(view.astype(int).sum()) == 110890
+
+
+def test_a_zoom_about_a_random_point_leaves_no_border_and_reaches_every_side() -> None:
+    """fastai 1: the point that stays where it is lies anywhere in the picture."""
+    picture = np.zeros((64, 64), np.uint8)
+    picture[8:56, 8:56] = 200
+    rng = np.random.default_rng(2)
+    views = [augment(picture, Augmentation(flip=0, zoom=0.3, focal=True), rng) for _ in range(200)]
+    centres = np.array([[axis.mean() for axis in np.nonzero(view > 100)] for view in views])
+    assert centres.min(axis=0).max() < 30
+    assert centres.max(axis=0).min() > 33
+    still = np.full((64, 64), 90, np.uint8)
+    assert all((augment(still, Augmentation(flip=0, zoom=0.3, focal=True), rng) == 90).all() for _ in range(50))

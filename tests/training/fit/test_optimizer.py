@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from train.fit.optimizer import Average, decayed_names, freeze, layer_group, make_optimizer
+from train.fit.optimizer import (
+    Average,
+    decayed_names,
+    freeze,
+    layer_group,
+    make_optimizer,
+    moments_of,
+    set_moments,
+)
 from train.fit.recipe import OptimizerPart, Stage
 from train.models.densenet import MuraNet
 
@@ -70,3 +78,28 @@ def test_the_average_warms_up_and_then_decays_as_asked() -> None:
     assert average.state["classifier.bias"].item() == pytest.approx(0.9)
     average.update(step=10_000)
     assert average.state["classifier.bias"].item() == pytest.approx(0.9 * 0.99 + 0.01)
+
+
+def test_adams_moments_move_to_the_next_stages_optimizer(net: MuraNet) -> None:
+    first = make_optimizer(net, OptimizerPart(), stage())
+    outputs = net(torch.randint(0, 256, (2, 1, 32, 32), dtype=torch.uint8))
+    (outputs[0].sum() + outputs[1].sum()).backward()
+    first.step()
+    second = make_optimizer(net, OptimizerPart(), stage(body_lr=1e-6))
+    set_moments(net, second, moments_of(net, first))
+    for parameter in net.parameters():
+        before, after = first.state[parameter], second.state[parameter]
+        assert before["step"] == after["step"] == 1
+        assert torch.equal(before["exp_avg"], after["exp_avg"])
+        assert before["exp_avg"] is not after["exp_avg"]
+    second.step()
+    assert first.state[net.classifier.weight]["step"] == 1, "the two are apart"
+
+
+def test_the_head_can_have_a_rate_of_its_own(net: MuraNet) -> None:
+    rates = {
+        name: group["base_lr"]
+        for name, group in decayed_names(net, make_optimizer(net, OptimizerPart(), stage(head_lr=2e-3)))
+    }
+    assert rates["classifier.weight"] == rates["aux.bias"] == 2e-3
+    assert {rate for name, rate in rates.items() if name.startswith("features.")} == {stage().lr}
