@@ -21,7 +21,7 @@ CALIBRATION_ERROR = "10 bins of equal count; bootstrap by patient, percentile, 1
 CALIBRATION_LINE = "logistic regression on the logit (Cox 1958), sandwich by patient"
 BINS = 10
 ROUNDS = 1000  # the 2.5 % quantile then rests on 25 draws
-SEPARATED = "the probabilities separate the classes: the line has no finite slope"
+SEPARATED = "no finite slope: the probabilities separate the classes, or are all alike"
 EDGE = 1e-6  # probabilities nearer to 0 and 1 than this are taken to lie here: float32 gives no more
 
 Floats = NDArray[np.float64]

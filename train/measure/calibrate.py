@@ -24,7 +24,9 @@ THRESHOLD_RULE = (
     "to 4 decimals"
 )
 FOLDS = 10  # of what is cross-validated
-LIMIT = 20.0  # temperatures are searched within 1/LIMIT .. LIMIT
+# Temperatures are searched within these. Dividing by less than 0.25 enlarges half precision's rounding as well; a network
+# that needs it has hardly learned.
+LOWEST, HIGHEST = 0.25, 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Calibration:
     @property
     def is_at_limit(self) -> bool:
         """The search ended at its border: the logits hardly order these pictures, or order them perfectly."""
-        return not 1.001 / LIMIT < self.temperature < LIMIT / 1.001
+        return not LOWEST * 1.001 < self.temperature < HIGHEST / 1.001
 
 
 def probabilities(logits: Floats, calibration: Calibration) -> Floats:
@@ -61,7 +63,7 @@ def fit_calibration(logits: Floats, abnormal: Bools) -> Calibration:
         step = _scoring_step(point, logits, abnormal)
         while True:
             new = point + step
-            new[0] = np.clip(new[0], 1 / LIMIT, LIMIT)
+            new[0] = np.clip(new[0], 1 / HIGHEST, 1 / LOWEST)
             if (new_loss := _loss_at(new, logits, abnormal)) <= loss or np.abs(step).max() < 1e-9:
                 break
             step = step / 2

@@ -149,7 +149,8 @@ def test_this_models_kappa_per_picture_stands_beside_the_articles() -> None:
 def test_marks_of_the_chart_stand_at_their_kappas() -> None:
     found = evaluated([(study, "elbow", label, said) for study, _, label, said in MIXED])
     html = page(found)
-    elements = list(ElementTree.fromstring(html[html.index("<svg") : html.index("</svg>") + len("</svg>")]))
+    chart = html[html.index('<svg viewBox="0 0 640') :].split("</svg>", 1)[0] + "</svg>"
+    elements = list(ElementTree.fromstring(chart))
     start = next(n for n, e in enumerate(elements) if e.text == "elbow")
     bar, interval, readers, paper, picture_interval, dot, ring = elements[start + 1 : start + 8]
     studies, pictures = (found.figures[by]["by_region"]["elbow"]["kappa"] for by in ("studies", "pictures"))
