@@ -24,8 +24,8 @@ THRESHOLD_RULE = (
     "to 4 decimals"
 )
 FOLDS = 10  # of what is cross-validated
-# Temperatures are searched within these. Dividing by less than 0.25 enlarges half precision's rounding as well; a network
-# that needs it has hardly learned.
+# Temperatures are searched within these. Dividing by less than 0.25 enlarges half precision's rounding as well, and a
+# network that needs it has hardly learned.
 LOWEST, HIGHEST = 0.25, 20.0
 
 
