@@ -11,7 +11,7 @@ import torch
 from mura_batch.errors import InputError
 from train.data.examples import Example
 from train.fit.loss import region_weights, term_weights, training_loss, weighted_bce
-from train.fit.recipe import LossPart
+from train.fit.recipe import DistilPart, LossPart
 
 
 def example(region: str, abnormal: bool) -> Example:
@@ -73,7 +73,7 @@ def test_a_picture_of_two_regions_counts_for_both_and_weighs_as_their_mean() -> 
 def test_the_auxiliary_heads_add_their_share() -> None:
     batch = {"abnormal": torch.ones(1), "weights": torch.ones(1, 2), "attributes": torch.tensor([[1.0, 0.0]])}
     outputs = (torch.zeros(1), torch.zeros(1, 2))
-    total, main, auxiliary = training_loss(outputs, batch, LossPart(aux_weight=0.5))
+    total, main, auxiliary = training_loss(outputs, batch, LossPart(aux_weight=0.5), DistilPart())
     assert main.item() == pytest.approx(math.log(2))
     assert auxiliary.item() == pytest.approx(math.log(2))
     assert total.item() == pytest.approx(1.5 * math.log(2))
