@@ -11,7 +11,7 @@ PROGRAMS := chromium dcmtk dicom3tools libgdcm-tools libpixelmed-java default-jr
 
 PICTURES := $(wildcard $(or $(MURA_BATCH_SHARED),../shared)/fracatlas)
 
-.PHONY: help demo test check bench coverage crash fuzz wheel gpu-check setup programs clean
+.PHONY: help demo test check bench coverage crash fuzz wheel train-reference gpu-check setup programs clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -54,7 +54,7 @@ wheel: $(VENV)/.developed  ## dist/: the wheel and constraints.txt, what another
 	rm -rf dist && $(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
 	cp constraints.txt dist/ && ls dist
 
-train-reference: $(VENV)/.developed  ## trains version 3 of the reference model by the plan of docs/training.md; five hours, stop and give again as you like
+train-reference: $(VENV)/.developed  ## trains version 3 of the reference model by the plan of docs/training.md; five hours; may be stopped and repeated
 	@test -n "$(PICTURES)" || { echo "FracAtlas is not there: set MURA_BATCH_SHARED to the folder that holds fracatlas/"; exit 2; }
 	sh train/plans/reference-v3.sh $(BIN)/python $(PICTURES)
 
