@@ -6,7 +6,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
-apt-get download -qq dcmtk=3.6.7-9~deb12u4 libdcmtk17=3.6.7-9~deb12u4 >/dev/null
+apt-get download -qq -o APT::Sandbox::User=root dcmtk=3.6.7-9~deb12u4 libdcmtk17=3.6.7-9~deb12u4 >/dev/null
 for package in *.deb; do dpkg-deb -x "$package" root; done
 export LD_LIBRARY_PATH="$folder/root/usr/lib/$(uname -m)-linux-gnu" DCMDICTPATH="$folder/root/usr/share/libdcmtk17/dicom.dic"
 python3 -m venv venv
@@ -26,6 +26,7 @@ image.StudyInstanceUID, image.SeriesInstanceUID, image.Modality = "2.25.2", "2.2
 for keyword in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
                 "AccessionNumber", "ReferringPhysicianName", "SeriesNumber", "InstanceNumber"):
     setattr(image, keyword, "")
+image.PatientName, image.PatientID, image.StudyDate = "A^B", "1", "20260101"
 image.Rows = image.Columns = 64
 image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
 image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 12, 11, 0

@@ -74,6 +74,7 @@ def test_only_send_connects_and_only_to_its_destination(tmp_path: Path, watched:
     assert run("send", f"{out}/latest", "--to", "NOBODY@127.0.0.1:9", "--dry-run").returncode == 0
     assert not (tmp_path / "log").exists(), (tmp_path / "log").read_text()
     assert run("send", f"{out}/latest", "--to", "NOBODY@127.0.0.1:9").returncode == 1
-    told = (tmp_path / "log").read_text().splitlines()
-    assert told
-    assert all("127.0.0.1" in line for line in told), told
+    lines = set((tmp_path / "log").read_text().splitlines())
+    lines.discard("socket.getaddrinfo None")  # the address to send from: no name is looked up
+    assert lines
+    assert all("127.0.0.1" in line for line in lines), lines
