@@ -47,6 +47,21 @@ def card_figures(figures: dict[str, Any]) -> CardFigures:
     return CardFigures(rows, columns, tuple((n, tuple(of.get(c, "–") for c in columns)) for n, of in cells.items()))
 
 
+def training_counts(training: dict[str, Any]) -> dict[str, str]:
+    """training: of a model card. Split -> its counts in words, of each split whose counts the card has."""
+    counts = training.get("counts")
+    splits = counts.items() if isinstance(counts, dict) else ()
+    return {str(name): words for name, of in splits if (words := _counts(of))}
+
+
+def _counts(counts: object) -> str:
+    """{'pictures': 2807, 'studies': 2807, 'abnormal_studies': 498} -> '2,807 images of 2,807 studies, 498 abnormal'"""
+    match counts:
+        case {"pictures": int(images), "studies": int(studies), "abnormal_studies": int(abnormal)}:
+            return f"{images:,} images of {studies:,} studies, {abnormal:,} abnormal"
+    return ""
+
+
 def _figures(figures: dict[str, Any], prefix: str = "") -> tuple[Figure, ...]:
     """Flattens nested figures; names are joined key paths. Plain numbers and words stand as they are."""
     flat: list[Figure] = []

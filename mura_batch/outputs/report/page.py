@@ -17,7 +17,7 @@ from mura_batch.outputs.html import UndefinedError, content_policy, html_environ
 from mura_batch.outputs.manifest import MANIFEST_NAME, RunManifest
 from mura_batch.outputs.report.agreement_view import AgreementView
 from mura_batch.outputs.report.attention import TITLES, Group, Listed
-from mura_batch.outputs.report.card_figures import card_figures
+from mura_batch.outputs.report.card_figures import card_figures, training_counts
 from mura_batch.outputs.report.collect import Picture
 from mura_batch.outputs.report.drift_view import DriftView
 from mura_batch.outputs.report.file_flow import Step
@@ -96,6 +96,7 @@ def render(data: ReportData, read: ReadPicture) -> Iterator[str]:
             m=data.manifest,
             card=data.card,
             figures=card_figures(data.card.figures),
+            training=training_counts(data.card.training),
             style=Markup(style),  # noqa: S704 - our own file, and a style element knows no escapes
             policy=Markup(content_policy(style)),  # noqa: S704 - fixed words and a hash
             article=ARTICLE,

@@ -61,7 +61,13 @@ CARD = ModelCard(
     attribution="Trained on drawings made for this test.",
     intended_use="Research and quality assurance, by people who check every result.",
     limits=("Trained on two regions; a score of any other is extrapolation.", "No fracture under two pixels is seen."),
-    training={"data_set": "Drawings, 3,415 of them"},
+    training={
+        "data_set": "Drawings, 3,415 of them",
+        "counts": {
+            "train": {"pictures": 2807, "studies": 2807, "abnormal_studies": 498},
+            "val": {"pictures": 608, "studies": 608, "abnormal_studies": 109},
+        },
+    },
     figures={
         "auroc": {"value": 0.81, "low": 0.77, "high": 0.85, "method": "DeLong", "n": 608, "split": "val"},
         "kappa": {"value": 0.4321, "low": None, "high": None, "method": "none", "n": 608, "split": "val"},

@@ -18,10 +18,11 @@ from mura_batch.agreement.summary import summarise
 from mura_batch.agreement.truth import Truth, match
 from mura_batch.errors import InputError, ModelError, TruthError
 from mura_batch.outputs.report import collect, page
+from mura_batch.outputs.report.card_figures import training_counts
 from mura_batch.outputs.report.render import render_report_file
 from mura_batch.outputs.report.viewer_link import check_viewer_url, viewer_link
 from mura_batch.records import UNREADABLE
-from mura_batch.resources import templates_folder
+from mura_batch.resources import engines_folder, templates_folder
 
 MakeRun = Callable[..., Any]
 GOLDEN = Path(__file__).with_name("golden.html")
@@ -391,6 +392,25 @@ def test_incomplete_card_figures_are_shown(report: Path) -> None:
     assert "AUROC 0.810 [0.770, 0.850] 608 val DeLong" in text
     assert "Cohen’s kappa 0.432 608 val" in text
     assert "hand undefined" in text
+
+
+def test_the_page_says_what_the_model_was_trained_and_accepted_on(report: Path) -> None:
+    text = text_of(report)
+    assert "Trained on 2,807 images of 2,807 studies, 498 abnormal Drawings, 3,415 of them" in text
+    assert "Validated on 608 images of 608 studies, 109 abnormal" in text
+    assert "Acceptance probabilities differ from float32 by at most 0.0060" in text
+
+
+def test_the_reference_model_was_trained_on_2807_radiographs() -> None:
+    card = json.loads((engines_folder() / "reference" / "model.json").read_text())
+    assert training_counts(card["training"])["train"] == "2,807 images of 2,807 studies, 498 abnormal"
+
+
+@pytest.mark.parametrize(
+    "training", [{}, {"counts": 3}, {"counts": {"train": None}}, {"counts": {"train": {"pictures": 1}}}]
+)
+def test_a_card_without_counts_has_none(training: dict[str, Any]) -> None:
+    assert training_counts(training) == {}
 
 
 def test_no_template_turns_escaping_off() -> None:
