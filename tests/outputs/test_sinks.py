@@ -68,7 +68,8 @@ def out(studies: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("toy") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(FORMATS, "toy", open_toy)
-        score(studies, folder, "--format", "csv,jsonl,toy", "--truth", str(studies / "truth.csv"))
+        done = score(studies, folder, "--format", "csv,jsonl,toy", "--truth", str(studies / "truth.csv"))
+        assert done.exception is None, done.output
     return folder
 
 
