@@ -19,7 +19,7 @@ from mura_batch.dicom.pixels.frame_header import FrameHeader
 from mura_batch.dicom.pixels.grid import WHOLE, Grid, remove_wavelet_gain
 from mura_batch.dicom.pixels.native import Stored
 from mura_batch.dicom.pixels.raw_frames import deflated_frame, rle_frame, uncompressed_frame
-from mura_batch.dicom.refused import Refused, truncated
+from mura_batch.dicom.refused import Refused
 from mura_batch.records import Reason
 
 # How many times the model's longer side a reduced frame must have; docs/intake.md has the figures.
@@ -83,16 +83,19 @@ def _with_end_marker(frame: Encapsulated, header: FrameHeader) -> tuple[bytes, t
     is cut short: OpenJPH and libjpeg fill in what is missing without an error."""
     stream = frame.stream
     if header.codec == "htj2k" and end_of_tile_parts(stream, header.start) > len(stream):
-        raise Refused(Reason.UNDECODABLE_PIXELS, "the htj2k codestream ends inside a tile-part")
+        raise _cut_short(frame, "the htj2k codestream ends inside a tile-part")
     if header.codec not in _ENDED or has_end_marker(stream):
         return stream, ()
-    if not frame.delimited:
-        raise truncated("Pixel Data (7FE0,0010): the codestream has no end, and no Sequence Delimitation Item follows")
     if header.codec == "jpeg 2000":  # its fragment may be padded, and the marker must follow at once
         stream = stream[: end_of_tile_parts(stream, header.start)]
     if header.codec in _FILLED_IN and not _is_complete(stream):
-        raise Refused(Reason.UNDECODABLE_PIXELS, f"the {header.codec} codestream ends before its last row")
+        raise _cut_short(frame, f"the {header.codec} codestream ends before its last row")
     return stream + _END_MARKER, (f"the {header.codec} codestream has no end marker",)
+
+
+def _cut_short(frame: Encapsulated, detail: str) -> Refused:
+    """Of the file where no Sequence Delimitation Item follows, else of the codestream alone."""
+    return Refused(Reason.UNDECODABLE_PIXELS if frame.delimited else Reason.TRUNCATED, detail)
 
 
 def _is_complete(stream: bytes) -> bool:

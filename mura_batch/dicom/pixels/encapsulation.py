@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mura_batch.dicom.header.byte_sources import Bytes
-from mura_batch.dicom.pixels.codestream import has_signature
 from mura_batch.dicom.refused import Refused, truncated
 from mura_batch.records import Reason
 
@@ -47,5 +46,7 @@ def read_fragments(body: Bytes, at: int) -> Encapsulated:
 
 
 def _is_offset_table(parts: list[bytes]) -> bool:
-    """The first item is the table (A.4); some writers leave it out and begin with the codestream."""
-    return len(parts[0]) in _OFFSET_TABLES or (len(parts) > 1 and not has_signature(parts[0]))
+    """The first item is the table (A.4); some writers leave it out and begin with the codestream. The first offset of a
+    table is 0, and no codestream begins with four zeros."""
+    first = parts[0]
+    return len(first) in _OFFSET_TABLES or (len(parts) > 1 and len(first) % 4 == 0 and first.startswith(bytes(4)))

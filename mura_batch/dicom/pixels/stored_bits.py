@@ -5,7 +5,8 @@ Rules, in this order; each leaves a flag, and none is applied unless the data pr
 1. High Bit below Bits Stored - 1, or not inside Bits Allocated, cannot be: the values have High Bit + 1 bits if all
    fit, else High Bit is Bits Stored - 1.
 2. High Bit above Bits Stored - 1 says that the values are shifted up. Where no sample uses a bit that only shifted
-   values reach, and some use bits below a shifted value, they are not shifted.
+   values reach, and some use bits below a shifted value, they are not shifted. The other way round, where High Bit says
+   that they are not, and all leave as many of the lowest bits at zero as there are to spare, they are.
 3. Bits above High Bit are no part of the value (overlays, garbage) and are masked. Where that tears the picture, they
    are part of it: neighbouring samples then differ less with these bits than without. If few samples have them they are
    overshoots of a lossy codec and take the largest value; else the values have more bits than Bits Stored.
@@ -63,6 +64,10 @@ def find_stored_bits(layout: Layout, patterns: Patterns, sample: Patterns, has_h
 def _with_bits_above(layout: Layout, patterns: Patterns, sample: Patterns) -> StoredBits:
     """Rule 3."""
     bits = layout.bits_stored
+    spare = layout.bits_allocated - bits
+    if not np.any(sample & ((1 << spare) - 1)):
+        flag = f"High Bit (0028,0102) {bits - 1} contradicts the data: the values are shifted up by {spare} bits"
+        return StoredBits(bits, spare, flags=(flag,))
     rows = patterns[:: max(1, patterns.shape[0] // _ROWS)]
     masked = _roughness(_values(rows, bits, layout.signed))
     few = np.mean(sample >= 1 << bits) <= _FEW and not layout.signed

@@ -107,15 +107,15 @@ def _first_window(d: Description, values: Table, flags: list[str]) -> Iterator[t
 
 
 def _scaled(given: tuple[float, float], nominal: tuple[float, float], flags: list[str]) -> tuple[float, float]:
-    """A window over the full range of more bits than the values can have (0 to 65535 over 12 bits stored) is written
-    for the full range of other values: it becomes that of these."""
+    """A window over the full range of more bits than the values can have (0 to 65535 over 12 bits stored) was written
+    for values of so many bits: it is divided by the same power of two."""
     (center, width), (bottom, top) = given, nominal
     factor = 2.0 ** round(np.log2(max(width / (top + 1 - bottom), 1.0)))
     full = factor * (top + 1 - bottom)
-    if factor < 2 or abs(width - full) > _NEAR * full or abs(center - width / 2 - bottom) > _NEAR * full:
+    if factor < 2 or abs(width - full) > _NEAR * full or abs(center - width / 2 - factor * bottom) > _NEAR * full:
         return given
     flags.append(f"window {center:g}/{width:g} is {factor:g} times the range of the values: scaled to it")
-    return bottom + (center - bottom) / factor, width / factor
+    return center / factor, width / factor
 
 
 def _shows_enough(shown: Table, picture: _Picture) -> bool:

@@ -108,13 +108,15 @@ def test_a_cut_baseline_jpeg_is_refused_reduced_or_not(write: Write, limb: NDArr
                syntaxes.HTJ2K_LOSSLESS]
 )  # fmt: skip
 @pytest.mark.parametrize("odd", [False, True])
-def test_a_missing_end_marker_is_put_back(write: Write, limb: NDArray[Any], syntax: str, odd: bool) -> None:
+@pytest.mark.parametrize("delimited", [False, True])
+def test_a_missing_end_marker_is_put_back(write: Write, syntax: str, odd: bool, delimited: bool) -> None:
     whole = write("whole", syntax=syntax)
     plain, _ = picture(whole)
     data = whole.read_bytes()
     at = data.index(ITEM, data.index(b"\xe0\x7f\x10\x00OB") + 20) + 8
     code = data[at : data.rindex(b"\xff\xd9")] + (b"\0" if odd else b"")
-    shown, decisions = picture(write("a", syntax=syntax, frame=code + b"\0" * (len(code) % 2)))
+    path = write("a", syntax=syntax, frame=code + b"\0" * (len(code) % 2))
+    shown, decisions = picture(path if delimited else change(path, without_delimiter))
     assert np.array_equal(shown, plain)
     assert any("has no end marker" in flag for flag in decisions.flags)
 

@@ -30,6 +30,7 @@ def shown(path: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
         ("shifted, as High Bit says", lambda p: p << 4, {"HighBit": 15}, ""),
         ("shifted, with garbage below", lambda p: p << 4 | 9, {"HighBit": 15}, ""),
         ("not shifted, though High Bit says so", lambda p: p, {"HighBit": 15}, "High Bit (0028,0102) 15 contradicts"),
+        ("shifted, though High Bit says not", lambda p: p << 4, {}, "High Bit (0028,0102) 11 contradicts"),
         ("High Bit of 12 bits", lambda p: p, {"BitsStored": 16, "HighBit": 11}, "values have 12 bits"),
         ("High Bit beyond Bits Allocated", lambda p: p, {"HighBit": 16}, "values have 12 bits"),
         ("High Bit below Bits Stored", lambda p: p, {"HighBit": 3}, "values have 12 bits"),

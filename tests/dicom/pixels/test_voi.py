@@ -74,6 +74,12 @@ def test_a_window_of_more_bits_is_scaled(bits: int, center: float, width: float,
     assert found.flags == (f"window {center:g}/{width:g} is {factor} times the range of the values: scaled to it",)
 
 
+def test_a_window_of_more_signed_bits_is_scaled() -> None:
+    signed = replace(TWELVE, signed=True, windows=((0, 65_536),))
+    found = rendering(signed, counts(100, 1800))
+    assert (found.voi, found.center, found.width) == ("window linear", 0, 4096)
+
+
 def test_a_window_for_rescaled_values_is_not_scaled() -> None:
     rescaled = replace(TWELVE, slope=16.0, windows=((32_768, 65_536),))
     found = rendering(rescaled, counts(600, 3200))
