@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from mura_batch.errors import LedgerError
-from mura_batch.store.checksum import checksum
+from mura_batch.store.checksum import failure_checksum, score_checksum
 from mura_batch.store.database import LEDGER_NAME, Database
 from mura_batch.store.migrations import SCHEMA, schema_of
 from mura_batch.store.pictures import FOLDER, PictureStore, Place
@@ -50,14 +50,14 @@ class Audit:
         picture = "pack, pack_offset, picture_bytes, picture_checksum"
         for score in self._db.rows(f"SELECT {scores}, {picture} FROM scores"):
             *values, expected, pack, offset, size, picture_checksum = score
-            intact = checksum(*values) == expected
+            intact = score_checksum(*values) == expected
             yield ROWS, "" if intact else f"the score of content {values[0][:10]} is not as it was written"
             if pack is not None and size:
                 intact = self._pictures.is_intact(Place(pack, offset, size, picture_checksum))
                 yield PICTURES, "" if intact else f"the picture of content {values[0][:10]} is missing or damaged"
         failures = "SELECT path, settings, reason, detail, stage, checksum FROM failures"
         for path, settings, reason, detail, stage, expected in self._db.rows(failures):
-            intact = checksum(path, settings, reason, detail, stage) == expected
+            intact = failure_checksum(path, settings, reason, detail, stage) == expected
             yield ROWS, "" if intact else f"the failure of file {os.fsdecode(path)!r} is not as it was written"
 
 

@@ -18,7 +18,7 @@ from mura_batch.records import (
     StudyFiles,
     skip_instance,
 )
-from mura_batch.store.checksum import checksum
+from mura_batch.store.checksum import failure_checksum, score_checksum
 from mura_batch.store.database import Database
 from mura_batch.store.key import Key
 from mura_batch.store.records_json import (
@@ -66,29 +66,27 @@ class Outcomes:
         return run in {0, self._runs.current}
 
     def _outcome(self, row: tuple[Any, ...], key: Key) -> Outcome | None:
-        record, (is_instance, set_aside, content, *rest) = row[:RECORD_WIDTH], row[RECORD_WIDTH:]
-        if not is_instance:
-            return load_skipped(record)
-        instance = load_instance(record)
-        if set_aside is not None:
-            return instance, load_skip(set_aside, instance.study_uid)
-        scored, failed = rest[:5], rest[5:]
-        if scored[-1] is not None:
-            return self._score(instance, content, scored, key)
-        return (instance, _failure(instance, failed, key)) if failed[-1] is not None else None
+        if not row[_IS_INSTANCE]:
+            return load_skipped(row)
+        instance = load_instance(row)
+        if row[_SET_ASIDE] is not None:
+            return instance, load_skip(row[_SET_ASIDE], instance.study_uid)
+        if row[_FAILURE - 1] is not None:
+            return self._score(instance, row[_SCORE:_FAILURE], key)
+        return (instance, _failure(instance, row[_FAILURE:], key)) if row[-1] is not None else None
 
-    def _score(self, instance: Instance, content: str, columns: list[Any], key: Key) -> InstanceScore:
-        sop_uid, probability, decisions, run, expected = columns
+    def _score(self, instance: Instance, columns: tuple[Any, ...], key: Key) -> InstanceScore:
+        content, sop_uid, probability, decisions, run, expected = columns
         intact = isinstance(probability, float) and isinstance(decisions, str)
-        if not intact or checksum(content, key.model, key.settings, sop_uid, probability, decisions) != expected:
+        if not intact or score_checksum(content, key.model, key.settings, sop_uid, probability, decisions) != expected:
             raise damaged("the score of a radiograph", instance.study_uid)
         decoded = Decoded(instance, content, load_decisions(decisions))
         return InstanceScore(decoded, probability, reused=not self._is_first_reported(run))
 
 
-def _failure(instance: Instance, columns: list[Any], key: Key) -> Skipped:
+def _failure(instance: Instance, columns: tuple[Any, ...], key: Key) -> Skipped:
     reason, detail, stage, expected = columns
-    if checksum(os.fsencode(instance.source.path), key.settings, reason, detail, stage) != expected:
+    if failure_checksum(os.fsencode(instance.source.path), key.settings, reason, detail, stage) != expected:
         raise damaged("the failure of a radiograph", instance.study_uid)
     return skip_instance(instance, Stage(stage), Reason(reason), detail)
 
@@ -102,6 +100,11 @@ def _study_files(study_uid: str, outcomes: list[Outcome]) -> StudyFiles:
     )
 
 
+# Where columns of the query begin.
+_IS_INSTANCE = RECORD_WIDTH
+_SET_ASIDE = _IS_INSTANCE + 1
+_SCORE = _SET_ASIDE + 1
+_FAILURE = _SCORE + 6
 _OUTCOMES = (
     f"SELECT {RECORD_COLUMNS}, f.is_instance, f.set_aside, f.content_hash,"
     " s.sop_uid, s.probability, s.decisions, s.run, s.checksum, x.reason, x.detail, x.stage, x.checksum"

@@ -20,7 +20,7 @@ from mura_batch.records import (
     Stage,
     short_key,
 )
-from mura_batch.store.checksum import checksum
+from mura_batch.store.checksum import record_checksum
 
 # A stored record: the file's path and stat are columns, the rest of the record is JSON. In this order in every query.
 RECORD_COLUMNS = "f.study_uid, f.sop_uid, f.path, f.size, f.mtime_ns, f.ctime_ns, f.record, f.checksum"
@@ -52,7 +52,7 @@ _loads = json.JSONDecoder().raw_decode
 
 
 def load_instance(row: tuple[Any, ...]) -> Instance:
-    """row: RECORD_COLUMNS. Raises LedgerError where it is not as it was written."""
+    """row: begins with RECORD_COLUMNS. Raises LedgerError where it is not as it was written."""
     try:
         values = _checked(row)
         region = values["region"]
@@ -70,7 +70,7 @@ _SIDES = {side.value: side for side in Laterality}
 
 
 def load_skipped(row: tuple[Any, ...]) -> Skipped:
-    """row: RECORD_COLUMNS. Raises LedgerError where it is not as it was written."""
+    """row: begins with RECORD_COLUMNS. Raises LedgerError where it is not as it was written."""
     try:
         return _skipped(_checked(row))
     except (ValueError, KeyError, TypeError) as error:
@@ -96,8 +96,8 @@ def _skipped(values: dict[str, Any]) -> Skipped:
 
 
 def _checked(row: tuple[Any, ...]) -> dict[str, Any]:
-    study_uid, sop_uid, path, size, mtime_ns, ctime_ns, record, expected = row
-    if checksum(path, study_uid, sop_uid, record) != expected:
+    study_uid, sop_uid, path, size, mtime_ns, ctime_ns, record, expected = row[:RECORD_WIDTH]
+    if record_checksum(path, study_uid, sop_uid, record) != expected:
         raise ValueError
     values: dict[str, Any]
     values, _ = _loads(record)

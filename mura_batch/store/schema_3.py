@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import sqlite3
 
-from mura_batch.store.checksum import checksum
+from mura_batch.store.checksum import failure_checksum, record_checksum, score_checksum
 
 TABLES = (
     "CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, published TEXT)",
@@ -50,7 +50,8 @@ TABLES = (
 def from_schema_2(db: sqlite3.Connection) -> None:
     """The next run adds the change time and the studies folder of each file that it sees."""
     db.create_function("without_source", 1, _without_source, deterministic=True)
-    db.create_function("checksum", -1, checksum, deterministic=True)
+    for function in (record_checksum, score_checksum, failure_checksum):
+        db.create_function(function.__name__, -1, function, deterministic=True)
     for statement in ("DROP VIEW met_files", "DROP TABLE met", "DROP INDEX scores_by_sop"):
         db.execute(statement)
     for table in _COPIED:
@@ -71,14 +72,14 @@ def _without_source(record: str) -> str:
 _COPIED = {
     "runs": "INSERT INTO runs SELECT id, name, finished FROM old_runs",
     "files": """INSERT INTO files SELECT id, path, size, mtime_ns, NULL, 0, intake, is_instance, study_uid, sop_uid,
-      patient_key, content_hash, NULL, read_in, record, checksum(path, study_uid, sop_uid, record) FROM
+      patient_key, content_hash, NULL, read_in, record, record_checksum(path, study_uid, sop_uid, record) FROM
       (SELECT id, path, size, mtime_ns, intake, is_instance, study_uid, sop_uid, patient_key, content_hash, read_in,
         without_source(record) AS record FROM old_files)""",
     "scores": """INSERT INTO scores SELECT content_hash, model, settings, sop_uid, probability, decisions, run,
-      checksum(content_hash, model, settings, sop_uid, probability, decisions), NULL, NULL, NULL, NULL
+      score_checksum(content_hash, model, settings, sop_uid, probability, decisions), NULL, NULL, NULL, NULL
       FROM old_scores""",
     "failures": """INSERT INTO failures SELECT path, settings, reason, detail, stage, run,
-      checksum(path, settings, reason, detail, stage) FROM old_failures""",
+      failure_checksum(path, settings, reason, detail, stage) FROM old_failures""",
 }
 # Rows of runs may have been deleted: their numbers stand in the other tables and must not be given again.
 _NEVER_TWICE = (

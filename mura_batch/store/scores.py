@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from mura_batch.records import Instance, InstanceScore, Reason, Skipped
-from mura_batch.store.checksum import checksum
+from mura_batch.store.checksum import failure_checksum, score_checksum
 from mura_batch.store.database import Database
 from mura_batch.store.key import Key
 from mura_batch.store.pictures import PictureStore, Place
@@ -68,7 +68,7 @@ class Scores:
     def _row(self, score: InstanceScore, place: Place, key: Key) -> tuple[object, ...]:
         says = (score.decoded.content_hash, key.model, key.settings, score.instance.sop_instance_uid,
                 score.probability, dump_record(score.decoded.decisions))  # fmt: skip
-        return (*says, self._runs.current, checksum(*says), place.pack, place.offset, place.size, place.checksum)
+        return (*says, self._runs.current, score_checksum(*says), place.pack, place.offset, place.size, place.checksum)
 
     def _put_failures(self, failed: Sequence[Skipped], key: Key) -> None:
         rows = [(os.fsencode(s.source.path), key.settings, s.reason.value, s.detail, s.stage.value) for s in failed]
@@ -77,7 +77,7 @@ class Scores:
             "INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET"
             " run = CASE WHEN reason = excluded.reason THEN run ELSE excluded.run END, settings = excluded.settings,"
             " reason = excluded.reason, detail = excluded.detail, stage = excluded.stage, checksum = excluded.checksum",
-            [(*row, self._runs.current, checksum(*row)) for row in rows],
+            [(*row, self._runs.current, failure_checksum(*row)) for row in rows],
         )
 
 

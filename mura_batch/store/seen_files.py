@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import Any
 
 from mura_batch.records import Instance, Skipped, SourceFile
-from mura_batch.store.checksum import checksum
+from mura_batch.store.checksum import record_checksum
 from mura_batch.store.database import Database
 from mura_batch.store.key import Key
 from mura_batch.store.records_json import (
@@ -112,7 +112,7 @@ class SeenFiles:
             "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?)",
             (file, path, source.size, source.mtime_ns, source.ctime_ns, self._runs.root, intake, is_instance,
              record.study_uid, sop_uid, patient, content, run, text,
-             checksum(path, record.study_uid, sop_uid, text)),
+             record_checksum(path, record.study_uid, sop_uid, text)),
         )  # fmt: skip
         self._db.execute(_PRESENT, (record.study_uid, path, written.lastrowid))
 
