@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mura_batch.phantom import PhantomOptions, make_phantoms
+from mura_batch.resources import engines_folder
 
 # Python calls it before each look-up of a name and each connection, in every process that inherits PYTHONPATH, and in
 # those that are forked from one.
@@ -43,7 +44,7 @@ def test_the_spy_sees_a_look_up(tmp_path: Path, watched: dict[str, str]) -> None
     assert "nowhere.invalid" in (tmp_path / "log").read_text()
 
 
-@pytest.mark.parametrize("command", ["score", "doctor"])
+@pytest.mark.parametrize("command", ["score", "doctor", "compile"])
 def test_a_command_talks_to_nobody_and_leaves_nothing_in_the_home_folder(
     tmp_path: Path, watched: dict[str, str], command: str
 ) -> None:
@@ -51,11 +52,15 @@ def test_a_command_talks_to_nobody_and_leaves_nothing_in_the_home_folder(
     if command == "score":
         studies = make_phantoms(tmp_path / "studies", PhantomOptions(studies=1, small=True)).folder
         arguments += [str(studies), "--out", str(tmp_path / "out"), "--settle", "0", "--device", "cpu"]
+    if command == "compile":
+        pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
+        arguments += [str(engines_folder() / "reference"), "--backend", "rtx", "--out", str(tmp_path / "plan")]
     done = subprocess.run(
         [sys.executable, "-m", "mura_batch", *arguments], env=watched, capture_output=True, text=True, check=False
     )
     assert done.returncode in {0, 1, 3}, done.stderr  # 1: doctor, of a GPU that is not ready
-    assert "ok    processor" in done.stdout or (tmp_path / "out" / "latest").exists(), "OpenVINO was not started"
+    is_done = "ok    processor" in done.stdout or (tmp_path / "out" / "latest").exists() or ".plan" in done.stdout
+    assert is_done, "the library was not started"
     assert not (tmp_path / "log").exists(), (tmp_path / "log").read_text()
     left = {path.name for path in (tmp_path / "home").iterdir()}
     assert left <= {".nv"}  # the CUDA driver's own, where there is one

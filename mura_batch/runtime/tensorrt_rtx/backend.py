@@ -14,6 +14,7 @@ from mura_batch.runtime.backend import Absent, Check, Opener
 from mura_batch.runtime.nvidia.devices import GPU_EXTRA, Gpu, find_gpu
 from mura_batch.runtime.nvidia.gpu_checks import gpu_checks, installed, plan_check
 from mura_batch.runtime.nvidia.library import Library, Variant
+from mura_batch.runtime.nvidia.log import logger_of
 from mura_batch.runtime.nvidia.module import gpu_with_library
 from mura_batch.runtime.nvidia.plans import Plan, Target, compile_command, select_plan, serves
 from mura_batch.runtime.runner import Runner, RunnerOptions
@@ -91,8 +92,8 @@ def check_header(runtime: trt.Runtime, data: bytes) -> None:
             if int(bits) & int(flag)
         ]
         raise PlanError(
-            f"{TITLE} cannot run this plan on this GPU ({', '.join(causes) or 'no cause given'}). Build it again with "
-            f"mura-batch compile --backend {NAME}"
+            f"{TITLE} cannot run this plan on this GPU ({', '.join(causes) or logger_of(trt).take()}). Build it again "
+            f"with mura-batch compile --backend {NAME}"
         )
 
 
