@@ -88,7 +88,7 @@ def test_no_context_is_left_on_the_thread_after_the_end(gpu: Gpu) -> None:
     assert cuda.Context.get_current() is None
 
 
-def test_a_buffer_that_does_not_fit_is_told_with_its_mend(gpu: Gpu) -> None:
+def test_a_buffer_that_does_not_fit_is_an_error_with_its_fix(gpu: Gpu) -> None:
     from mura_batch.runtime.nvidia.cuda import OutOfDeviceMemory, allocate, cuda_errors
 
     def work() -> None:

@@ -70,18 +70,16 @@ def test_a_consumer_that_stops_early_leaves_a_runner_that_works(tensorrt_gpu: Gp
     assert np.array_equal(first.probability, again.probability)
 
 
-def test_a_truncated_plan_whose_sidecar_agrees_is_refused_by_tensorrt_in_its_own_words(
-    tensorrt_gpu: Gpu, model: Model, figure: Figure
-) -> None:
+def test_tensorrt_refuses_a_truncated_plan(tensorrt_gpu: Gpu, model: Model, figure: Figure) -> None:
     import hashlib
     import json
 
     path = compile_plan(model, QUICK)
     half = path.read_bytes()[: path.stat().st_size // 2]
     path.write_bytes(half)
-    told = json.loads(sidecar_path(path).read_text())
-    told |= {"plan_sha256": hashlib.sha256(half).hexdigest(), "plan_bytes": len(half)}
-    sidecar_path(path).write_text(json.dumps(told))
+    sidecar = json.loads(sidecar_path(path).read_text())
+    sidecar |= {"plan_sha256": hashlib.sha256(half).hexdigest(), "plan_bytes": len(half)}
+    sidecar_path(path).write_text(json.dumps(sidecar))
     with pytest.raises(PlanError, match="the plan is refused") as error, open_runner(model, RunnerOptions("gpu")):
         pass
     figure("message", str(error.value)[:200])

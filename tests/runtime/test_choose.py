@@ -33,7 +33,7 @@ def test_auto_takes_the_cpu_without_pycuda_and_says_so(
         assert runner.info.reason.startswith("CPU, since pycuda is not installed and no NVIDIA driver is loaded")
 
 
-def test_the_gpu_asked_for_without_pycuda_is_an_error_with_its_mend(
+def test_device_gpu_without_pycuda_is_an_error_with_its_fix(
     tiny_model: Model, simulation: Any, without: Any, no_driver_file: Path
 ) -> None:
     no_driver_file.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul 27 2025\n")
@@ -45,18 +45,14 @@ def test_the_gpu_asked_for_without_pycuda_is_an_error_with_its_mend(
     assert devices.driver_version() == "580.65.06"
 
 
-def test_a_machine_without_a_driver_is_told_from_one_without_pycuda(
-    tiny_model: Model, simulation: Any, without: Any
-) -> None:
+def test_a_missing_driver_is_named(tiny_model: Model, simulation: Any, without: Any) -> None:
     simulation.start("11.4.0.106")
     without("pycuda.driver", ImportError("libcuda.so.1: cannot open shared object file"))
     with pytest.raises(RunnerError, match=r"libcuda\.so\.1"):
         open_runner(tiny_model, RunnerOptions(device="gpu"))
 
 
-def test_auto_takes_the_cpu_where_tensorrt_is_not_installed_and_names_the_gpu(
-    tiny_model: Model, simulation: Any, without: Any
-) -> None:
+def test_auto_takes_the_cpu_without_tensorrt(tiny_model: Model, simulation: Any, without: Any) -> None:
     simulation.start("11.4.0.106")
     without("tensorrt", ModuleNotFoundError("No module named 'tensorrt'"))
     with open_runner(tiny_model, RunnerOptions()) as runner:
@@ -85,10 +81,10 @@ def test_a_gpu_without_a_plan_is_an_error_that_prints_the_command(
     own_model: Model, simulation: Any, device: str
 ) -> None:
     simulation.start("11.4.0.106")
-    with pytest.raises(PlanError) as told:
+    with pytest.raises(PlanError) as caught:
         open_runner(own_model, RunnerOptions(device=device))
-    assert f"mura-batch compile {own_model.folder}" in str(told.value)
-    assert ("--device cpu" in str(told.value)) == (device == "auto")
+    assert f"mura-batch compile {own_model.folder}" in str(caught.value)
+    assert ("--device cpu" in str(caught.value)) == (device == "auto")
 
 
 def test_auto_takes_the_gpu_when_a_plan_matches(own_model: Model, simulation: Any) -> None:
@@ -105,7 +101,7 @@ def test_a_cpu_precision_on_a_gpu_machine_is_refused_rather_than_ignored(own_mod
         open_runner(own_model, RunnerOptions(precision="float32"))
 
 
-def test_the_second_gpu_is_named_by_index_or_uuid_and_has_its_own_plan(own_model: Model, simulation: Any) -> None:
+def test_a_second_gpu_has_its_own_plan(own_model: Model, simulation: Any) -> None:
     simulation.start("11.4.0.106")
     other = type(simulation.machine.gpus[0])(
         "NVIDIA Simulated 2", "GPU-99999999-0000-0000-0000-000000000000", (8, 9), 58
@@ -121,9 +117,7 @@ def test_the_second_gpu_is_named_by_index_or_uuid_and_has_its_own_plan(own_model
 
 
 @pytest.mark.parametrize("gpu", ["7", "GPU-77777777", "GPU", ""])
-def test_a_gpu_that_is_not_there_is_an_error_that_lists_those_that_are(
-    own_model: Model, simulation: Any, gpu: str
-) -> None:
+def test_an_unknown_gpu_is_an_error_that_lists_the_gpus(own_model: Model, simulation: Any, gpu: str) -> None:
     simulation.start("11.4.0.106")
     with pytest.raises(InputError, match="choose of: 0 NVIDIA Simulated 1 GPU-11111111"):
         open_runner(own_model, RunnerOptions(gpu=gpu))

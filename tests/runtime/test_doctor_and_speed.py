@@ -23,7 +23,7 @@ def by_name(checks: tuple[Check, ...]) -> dict[str, Check]:
     return found
 
 
-def test_a_machine_without_a_gpu_is_well_enough(
+def test_a_machine_without_a_gpu_has_no_failures(
     own_model: Model, tmp_path: Path, simulation: Any, without: Any
 ) -> None:
     without("pycuda", ModuleNotFoundError("No module named 'pycuda'", name="pycuda"))
@@ -37,12 +37,12 @@ def test_a_machine_without_a_gpu_is_well_enough(
 
 def test_every_transfer_syntax_that_is_read_has_a_decoder_that_works(own_model: Model) -> None:
     checks = by_name(examine(None, own_model.folder))
-    told = ", ".join(check.detail for name, check in checks.items() if name.startswith("decoder"))
-    assert set(told.split(", ")) == set(KNOWN)
+    syntaxes = ", ".join(check.detail for name, check in checks.items() if name.startswith("decoder"))
+    assert set(syntaxes.split(", ")) == set(KNOWN)
     assert {check.status for name, check in checks.items() if name.startswith("decoder")} == {"ok"}
 
 
-def test_a_decoder_that_does_not_work_is_told(own_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_decoder_is_reported(own_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     import imagecodecs
 
     monkeypatch.setattr(imagecodecs, "jpegls_decode", lambda stream: stream)
@@ -51,7 +51,7 @@ def test_a_decoder_that_does_not_work_is_told(own_model: Model, monkeypatch: pyt
     assert "imagecodecs" in check.fix
 
 
-def test_a_changed_model_is_told(own_model: Model) -> None:
+def test_a_changed_model_is_reported(own_model: Model) -> None:
     own_model.onnx.write_bytes(own_model.onnx.read_bytes() + b"!")
     check = by_name(examine(None, own_model.folder))["model"]
     assert (check.status, bool(check.fix)) == ("fail", True)
@@ -78,7 +78,7 @@ def test_a_driver_that_does_not_start_is_a_failure(own_model: Model, simulation:
     assert "nvidia-smi" in check.fix
 
 
-def test_an_output_folder_open_to_all_or_closed_to_us_is_told(own_model: Model, tmp_path: Path) -> None:
+def test_permissions_of_the_output_folder_are_reported(own_model: Model, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir(mode=0o700)
     os.chmod(out, 0o755)
@@ -91,14 +91,14 @@ def test_an_output_folder_open_to_all_or_closed_to_us_is_told(own_model: Model, 
     assert by_name(examine(tmp_path / "file" / "out", own_model.folder))["out"].status == "fail"
 
 
-def test_a_disk_that_is_nearly_full_is_told(own_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_nearly_full_disk_is_reported(own_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "SCARCE", 1 << 62)
     assert by_name(examine(tmp_path, own_model.folder))["disk"].status == "warn"
     monkeypatch.setattr(doctor, "FULL", 1 << 62)
     assert by_name(examine(tmp_path, own_model.folder))["disk"].status == "fail"
 
 
-def test_the_bench_measures_what_runs_here_and_says_why_the_rest_does_not(tiny_model: Model, simulation: Any) -> None:
+def test_bench_measures_what_runs_and_explains_the_rest(tiny_model: Model, simulation: Any) -> None:
     records = list(bench(tiny_model, (1, 4), seconds=0.05))
     assert [(record.runner, record.batch_size) for record in records[:5]] == [
         ("openvino float32", 1), ("tensorrt", 1), ("rtx", 1), ("openvino bf16", 1), ("openvino int8", 1),

@@ -414,15 +414,15 @@ class Runtime(_Native):
         if not data.startswith(MAGIC):
             return "Error Code 1: Serialization (Serialization assertion magicTag failed. Magic tag does not match)"
         header, graph = data.removeprefix(MAGIC).split(b"\n", 1)
-        told = json.loads(header)
+        described = json.loads(header)
         device = MACHINE.stacks[threading.get_ident()][-1].device
-        if len(graph) != told["length"]:
+        if len(graph) != described["length"]:
             return "Error Code 1: Serialization (the engine plan file is truncated)"
-        if told["tensorrt"] != __version__ and not (told["compatible"] and self.engine_host_code_allowed):
-            return f"Error Code 6: The engine plan file was built by version {told['tensorrt']}, here is {__version__}"
-        if IS_RTX and not self._serves(told):
+        if described["tensorrt"] != __version__ and not (described["compatible"] and self.engine_host_code_allowed):
+            return f"Error Code 6: The plan was built by version {described['tensorrt']}, here is {__version__}"
+        if IS_RTX and not self._serves(described):
             return "Error Code 6: does not support this compute capability"
-        if not IS_RTX and told["gpu"] != MACHINE.gpus[device].name:
+        if not IS_RTX and described["gpu"] != MACHINE.gpus[device].name:
             return "Error Code 6: The engine plan file is generated on an incompatible device"
         return "out of memory" if MACHINE.fails("deserialize_cuda_engine") else ""
 

@@ -65,15 +65,15 @@ def test_of_two_that_match_the_newer_is_taken(own_model: Model) -> None:
         ({"target": replace(HERE, sm_count=60)}, "60 multiprocessors, this GPU has 58"),
     ],
 )
-def test_one_that_does_not_match_is_named_with_the_reason_and_the_command(
+def test_a_plan_that_does_not_match_is_listed_with_the_reason(
     own_model: Model, changes: dict[str, Any], words: str
 ) -> None:
     put(own_model, "other", **changes)
-    with pytest.raises(PlanError) as told:
+    with pytest.raises(PlanError) as caught:
         plans.select_plan(own_model, HERE, plans.compile_command(own_model, "--gpu", "1"))
-    assert "other.plan: it was built" in str(told.value)
-    assert words in str(told.value)
-    assert str(told.value).endswith(f"Build one with: mura-batch compile {own_model.folder} --gpu 1")
+    assert "other.plan: it was built" in str(caught.value)
+    assert words in str(caught.value)
+    assert str(caught.value).endswith(f"Build one with: mura-batch compile {own_model.folder} --gpu 1")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_plan_whose_sidecar_is_missing_or_damaged_is_not_used(own_model: Model
         plans.select_plan(own_model, HERE, COMMAND)
 
 
-def test_a_truncated_plan_and_a_replaced_one_are_refused_before_tensorrt_sees_them(own_model: Model) -> None:
+def test_a_damaged_plan_is_refused_before_tensorrt_sees_it(own_model: Model) -> None:
     plan = put(own_model)
     assert plans.read_plan(plan) == DATA
     plan.path.write_bytes(DATA[:-1])
@@ -109,7 +109,7 @@ def test_a_truncated_plan_and_a_replaced_one_are_refused_before_tensorrt_sees_th
         plans.read_plan(plan)
 
 
-def test_a_truncated_plan_stops_the_run_with_its_mend(own_model: Model, simulation: Any) -> None:
+def test_a_truncated_plan_stops_the_run_with_its_fix(own_model: Model, simulation: Any) -> None:
     simulation.start("10.13.3.9")
     path = compile_plan(own_model, BuildOptions(opt_batch=4, max_batch=8))
     path.write_bytes(path.read_bytes()[:-1000])
@@ -118,20 +118,20 @@ def test_a_truncated_plan_stops_the_run_with_its_mend(own_model: Model, simulati
     assert not simulation.machine.live
 
 
-def test_the_sidecar_tells_what_the_plan_was_built_from_and_for(own_model: Model, simulation: Any) -> None:
+def test_the_sidecar_describes_the_plan(own_model: Model, simulation: Any) -> None:
     simulation.start("11.4.0.106")
     path = compile_plan(own_model, BuildOptions(opt_batch=4, max_batch=8))
-    told = json.loads(plans.sidecar_path(path).read_text())
-    assert told["model_hash"] == own_model.hash
-    assert told["target"] == {
+    sidecar = json.loads(plans.sidecar_path(path).read_text())
+    assert sidecar["model_hash"] == own_model.hash
+    assert sidecar["target"] == {
         "library": "TensorRT", "version": "11.4.0.106", "compute_capabilities": ["9.0"], "gpu": "NVIDIA Simulated 1",
         "sm_count": 132,
     }  # fmt: skip
-    assert told["options"]["max_batch"] == 8
-    assert told["plan_bytes"] == path.stat().st_size
-    assert told["cuda"] == "13.0"
-    assert 0 <= told["parity"]["max_abs"] < 5e-3
-    assert told["build_seconds"] >= 0
+    assert sidecar["options"]["max_batch"] == 8
+    assert sidecar["plan_bytes"] == path.stat().st_size
+    assert sidecar["cuda"] == "13.0"
+    assert 0 <= sidecar["parity"]["max_abs"] < 5e-3
+    assert sidecar["build_seconds"] >= 0
 
 
 def test_another_folder_gets_the_plan_when_asked(own_model: Model, simulation: Any, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_another_folder_gets_the_plan_when_asked(own_model: Model, simulation: A
     assert not list(own_model.folder.glob("*.plan*"))
 
 
-def test_a_folder_that_cannot_be_made_is_told_before_the_build(
+def test_a_folder_that_cannot_be_created_is_reported_before_the_build(
     own_model: Model, simulation: Any, tmp_path: Path
 ) -> None:
     simulation.start("11.4.0.106")

@@ -55,7 +55,7 @@ def int8_here() -> None:
 
 
 @pytest.mark.usefixtures("int8_here")
-def test_auto_takes_int8_within_the_gate_and_tells_by_how_much(quantized: Model, pictures: np.ndarray) -> None:
+def test_auto_takes_int8_within_the_gate_and_records_parity(quantized: Model, pictures: np.ndarray) -> None:
     outputs, info = run(quantized, pictures)
     exact, _ = run(quantized, pictures, precision="float32")
     assert info.precision == "int8"
@@ -77,7 +77,7 @@ def test_the_convolutions_behind_a_relu_run_in_integers(quantized: Model) -> Non
 
 
 @pytest.mark.usefixtures("int8_here")
-def test_past_the_gate_auto_does_without_and_int8_is_refused(
+def test_int8_that_misses_the_gate_is_not_used(
     quantized: Model, pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenth = {name: values / 10 for name, values in measured(quantized, pictures).items()}
@@ -126,12 +126,12 @@ def test_ranges_of_another_network_are_refused(
 @pytest.mark.parametrize(
     "values", [np.ones((8, 1), np.float32), np.ones(8), np.full(8, -1, np.float32), np.full(8, np.nan, np.float32)]
 )
-def test_ranges_that_are_none_are_refused(own_model: Model, values: np.ndarray) -> None:
+def test_malformed_ranges_are_refused(own_model: Model, values: np.ndarray) -> None:
     with pytest.raises(ModelError, match="python -m train quantize"):
         int8.load_ranges(with_ranges(own_model, {"r1": values}))
 
 
-def test_a_file_that_is_no_archive_is_refused(quantized: Model) -> None:
+def test_an_int8_file_that_is_not_an_archive_is_refused(quantized: Model) -> None:
     (quantized.folder / INT8_NAME).write_bytes(b"no archive")
     with pytest.raises(ModelError, match=r"int8\.npz cannot be read"):
         int8.load_ranges(quantized)

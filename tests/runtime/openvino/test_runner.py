@@ -57,7 +57,7 @@ def test_float32_is_float32_though_the_graph_is_half(
 
 
 @pytest.mark.usefixtures("bf16_here")
-def test_auto_takes_bf16_within_the_gate_and_tells_by_how_much(tiny_model: Model, pictures: np.ndarray) -> None:
+def test_auto_takes_bf16_within_the_gate_and_records_parity(tiny_model: Model, pictures: np.ndarray) -> None:
     outputs, info = run(tiny_model, pictures)
     exact, _ = run(tiny_model, pictures, precision="float32")
     assert info.precision == "bf16"
@@ -68,7 +68,7 @@ def test_auto_takes_bf16_within_the_gate_and_tells_by_how_much(tiny_model: Model
 
 
 @pytest.mark.usefixtures("bf16_here")
-def test_past_the_gate_auto_takes_float32_and_says_why_and_bf16_is_refused(
+def test_bf16_that_misses_the_gate_is_not_used(
     tiny_model: Model, pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision, "CPU_GATE", parity.Gate(max_abs=1e-9, mean_abs=1e-9, flip_margin=0.01))
@@ -111,7 +111,7 @@ def test_remembered_figures_of_another_model_are_not_used(
     assert len(list((tmp_path / "cache").glob("parity-*"))) == 2
 
 
-def test_a_network_is_compiled_once_and_the_kept_one_gives_the_same_answers(
+def test_a_cached_network_gives_the_same_answers(
     tiny_model: Model, pictures: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, _ = run(tiny_model, pictures, precision="float32", cache_dir=tmp_path)
@@ -188,7 +188,7 @@ def test_a_graph_that_is_not_the_models_contract_is_refused(own_model: Model, pi
         run(load_model(own_model.folder), pictures)
 
 
-def test_a_graph_that_is_no_graph_is_refused(own_model: Model, pictures: np.ndarray) -> None:
+def test_a_model_file_that_is_not_onnx_is_refused(own_model: Model, pictures: np.ndarray) -> None:
     own_model.onnx.write_bytes(b"not a graph")
     write_card(own_model.card, own_model.folder)
     with pytest.raises(ModelError, match="OpenVINO cannot run"):
@@ -198,7 +198,7 @@ def test_a_graph_that_is_no_graph_is_refused(own_model: Model, pictures: np.ndar
 @pytest.mark.parametrize(
     "arrays", [{}, {"images": np.zeros((3, 32, 32), np.uint8)}, {"images": np.zeros((0, 1, 32, 32), np.uint8)}]
 )
-def test_reference_inputs_that_are_none_are_refused(own_model: Model, arrays: dict[str, np.ndarray]) -> None:
+def test_malformed_reference_inputs_are_refused(own_model: Model, arrays: dict[str, np.ndarray]) -> None:
     np.savez(own_model.reference_inputs, **arrays)
     with pytest.raises(ModelError, match="export the model again"):
         parity.load_reference_inputs(own_model)
@@ -220,23 +220,23 @@ def test_answers_of_the_export_spare_the_start_float32(own_model: Model, monkeyp
     compiled: list[str] = []
     compile_one = cpu.Processor._compile
     monkeypatch.setattr(cpu.Processor, "_compile", lambda self, p: compiled.append(p) or compile_one(self, p))
-    _, told = run(with_answers(own_model, exact.probability), images)
+    _, info = run(with_answers(own_model, exact.probability), images)
     assert compiled == ["bf16"]
-    assert told.precision == "bf16"
-    assert told.parity_max_abs_error == pytest.approx(measured.parity_max_abs_error, abs=1e-6)
+    assert info.precision == "bf16"
+    assert info.parity_max_abs_error == pytest.approx(measured.parity_max_abs_error, abs=1e-6)
 
 
 @pytest.mark.usefixtures("bf16_here")
 def test_bf16_far_from_the_answers_of_the_export_is_not_used(own_model: Model) -> None:
     images = parity.load_reference_inputs(own_model)
     exact, _ = run(own_model, images, precision="float32")
-    _, told = run(with_answers(own_model, np.clip(exact.probability + 0.03, 0, 1)), images)
-    assert told.precision == "float32"
-    assert "misses the parity gate" in told.reason
+    _, info = run(with_answers(own_model, np.clip(exact.probability + 0.03, 0, 1)), images)
+    assert info.precision == "float32"
+    assert "misses the parity gate" in info.reason
 
 
 @pytest.mark.parametrize("answers", [np.zeros(3, np.float32), np.zeros(12), np.full(12, 1.5, np.float32)])
-def test_answers_that_are_none_are_refused(own_model: Model, answers: np.ndarray) -> None:
+def test_malformed_reference_answers_are_refused(own_model: Model, answers: np.ndarray) -> None:
     with pytest.raises(ModelError, match="export the model again"):
         parity.load_reference_answers(with_answers(own_model, answers), 12)
 

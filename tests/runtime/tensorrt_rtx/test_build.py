@@ -288,7 +288,7 @@ def test_a_capability_that_rtx_does_not_build_for_is_refused(own_model: Model, c
         compile_plan(own_model, BuildOptions(compute_capabilities=(capability,)))
 
 
-def test_a_header_that_is_no_plan_is_refused() -> None:
+def test_a_header_that_is_not_a_plan_is_refused() -> None:
     with pytest.raises(PlanError, match="malformed engine"):
         check_header(trt.Runtime(logger_of(trt)), b"x" * 64)
 

@@ -35,7 +35,7 @@ def info(kit: Any, **options: Any) -> Any:
         return runner.info
 
 
-def test_a_plan_is_accepted_by_its_first_start_and_known_to_the_next(rtx: Any, tmp_path: Path) -> None:
+def test_a_plan_is_accepted_once_by_its_first_start(rtx: Any, tmp_path: Path) -> None:
     first = info(rtx, cache_dir=tmp_path)
     assert "accepted on this GPU by this run: max |dp|" in first.reason
     assert 0 < first.parity_max_abs_error < 5e-3
