@@ -236,7 +236,8 @@ def test_a_wrong_call_is_noticed(
 
 def first_drill_to_fail(simulation: Any, kit: Any) -> str:
     """Name of the first drill that fails, each on a fresh machine and model folder; '' if all pass."""
-    for drill in simulation.drills.DRILLS:
+    drills = simulation.drills.DRILLS[:: -1 if simulation.is_rtx else 1]  # what only RTX does is drilled last
+    for drill in drills:
         version = simulation.machine.tensorrt
         simulation.machine.__init__()
         simulation.machine.tensorrt = version
