@@ -140,7 +140,7 @@ GPU_MODULES = (
     "nvidia.acceptance",
     "nvidia.runner",
     "tensorrt.backend",
-    "tensorrt.timings",
+    "tensorrt.timing_cache",
     "tensorrt.compile",
     "tensorrt_rtx.jit",
     "tensorrt_rtx.backend",

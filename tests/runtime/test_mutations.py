@@ -166,7 +166,7 @@ MUTATIONS = (
     Mutation("the build cannot be stopped", "nvidia.monitor", "return not self._cancelled.is_set()", "return True"),
     Mutation(
         "another GPU's timings are taken",
-        "tensorrt.timings",
+        "tensorrt.timing_cache",
         "config.set_timing_cache(cache, ignore_mismatch=False):\n            c",
         "config.set_timing_cache(cache, ignore_mismatch=True):\n            c",
     ),

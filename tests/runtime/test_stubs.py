@@ -30,7 +30,7 @@ WRONG_CALLS = (  # module, right, wrong, version, what mypy must say
      "set_device_memory(int(self._scratch.memory))", "11.4.0.106", "Missing positional argument"),
     ("nvidia.network", "library.BuilderFlag.TF32", "library.BuilderFlag.FP16", "11.4.0.106", "has no attribute"),
     ("nvidia.network", "library.BuilderFlag.TF32", "library.BuilderFlag.FP16", RTX, "has no attribute"),
-    ("tensorrt.timings", "set_timing_cache(cache, ignore_mismatch=False)", "set_timing_cache(cache)", "10.13.3.9",
+    ("tensorrt.timing_cache", "set_timing_cache(cache, ignore_mismatch=False)", "set_timing_cache(cache)", "10.13.3.9",
      "Missing positional argument"),
     ("nvidia.monitor", "step: SupportsInt) -> bool:", "step: SupportsInt) -> str:", "11.4.0.106",
      "incompatible with"),
