@@ -81,9 +81,11 @@ def test_a_wanted_sequence_nested_deep_inside_does_not_recurse(write: Write, hea
     assert isinstance(header(path), Instance)
 
 
-def test_a_sequence_that_never_ends_is_truncated(write: Write, header: Callable[..., Any]) -> None:
+def test_an_item_that_never_ends_is_refused(write: Write, header: Callable[..., Any]) -> None:
+    """A sequence without its delimiter ends before an element that is no item; an open item holds all that follows."""
     path = write("a")
-    before_pixels(path, struct.pack("<HH2sHL", 0x0029, 0x1010, b"SQ", 0, 0xFFFFFFFF))
+    open_item = struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF)
+    before_pixels(path, struct.pack("<HH2sHL", 0x0029, 0x1010, b"SQ", 0, 0xFFFFFFFF) + open_item)
     assert refused(header, path)[0] in {Reason.TRUNCATED, Reason.DAMAGED_HEADER}
 
 
