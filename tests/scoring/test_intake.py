@@ -11,6 +11,7 @@ import pytest
 from mura_batch.agreement.truth_csv import read_truth
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.errors import InputError, StrictError, TruthError
+from mura_batch.model_card import sha256_of
 from mura_batch.phantom import PhantomOptions, make_phantoms
 from mura_batch.progress import Silent
 from mura_batch.records import Reason, Skipped, SourceFile, Stage
@@ -70,6 +71,32 @@ def test_a_folder_of_archives_alone_is_an_error_like_an_empty_one(tmp_path: Path
         ledger.runs.begin("one", folder)
         with pytest.raises(InputError, match="2 archives: unpack them"):
             scan(folder, POLICY, ledger.files, Silent())
+
+
+def test_new_content_under_an_old_size_and_time_is_seen(studies: Path, tmp_path: Path) -> None:
+    """As rsync -t and some exporters leave it: only the change time tells."""
+    folder = tmp_path / "few"
+    folder.mkdir()
+    picture = next(p for p in sorted(studies.rglob("IM000001")) if p.stat().st_size > 10_000)
+    image, other = folder / "image", bytearray(picture.read_bytes())
+    image.write_bytes(other)
+    os.utime(image, ns=(10**18, 10**18))
+    with Ledger(tmp_path / "l") as ledger:
+        ledger.runs.begin("one", folder)
+        scan(folder, POLICY, ledger.files, Silent())
+        (instance,) = ledger.scores.pending(KEY)
+        content = sha256_of(image)
+        ledger.files.put_content_hashes([(instance, content)])
+        image.chmod(0o640)  # another change time, the same content
+        ledger.runs.begin("two", folder)
+        scan(folder, POLICY, ledger.files, Silent())
+        assert ledger.files.content_hash(instance.source) == content
+        other[-1] ^= 1
+        image.write_bytes(other)
+        os.utime(image, ns=(10**18, 10**18))
+        ledger.runs.begin("three", folder)
+        scan(folder, POLICY, ledger.files, Silent())
+        assert ledger.files.content_hash(instance.source) is None  # it is decoded again
 
 
 def test_a_file_that_could_not_be_opened_is_read_when_it_can_be(
