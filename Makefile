@@ -11,7 +11,7 @@ PROGRAMS := chromium dcmtk dicom3tools libgdcm-tools libpixelmed-java default-jr
 
 PICTURES := $(wildcard $(or $(MURA_BATCH_SHARED),../shared)/fracatlas)
 
-.PHONY: help demo test check bench coverage crash fuzz wheel train-reference gpu-check setup programs clean
+.PHONY: help demo test check bench coverage crash differ fuzz wheel train-reference gpu-check setup programs clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,9 @@ gpu-check: $(VENV)/.developed  ## on a machine with an NVIDIA GPU: what can be p
 
 coverage: $(VENV)/.developed  ## how often the 95 % intervals hold the true value, by simulation; goes on where it stopped; 20 minutes
 	$(BIN)/python -m bench.coverage
+
+differ: $(VENV)/.developed programs  ## 5,000 odd radiographs read by us, by pydicom, by DCMTK and by GDCM: do they agree?
+	$(BIN)/python tests/dicom/differ.py --variants 5000
 
 fuzz: $(VENV)/.developed  ## 20,000 damaged DICOM files: a record for each, no crash, no hang, flat memory
 	$(BIN)/python tests/dicom/fuzz.py --inputs 20000
