@@ -313,18 +313,22 @@ def test_names_depth_and_order_of_files_change_no_score(
     assert one == other
 
 
-def test_a_past_run_is_rendered_again_when_the_truth_comes(
+def test_a_past_run_is_rendered_again_with_its_truth_or_another(
     studies: Path, scored: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     shutil.copytree((scored[0] / "latest").resolve(), tmp_path / "run")
+    (tmp_path / "other.csv").write_text((studies / "truth.csv").read_text())
     without = mura_batch("report", tmp_path / "run")
     assert without.returncode == 0, without.stderr
-    plain = (tmp_path / "run" / "report.html").read_text()
-    done = mura_batch("report", tmp_path / "run", "--truth", studies / "truth.csv")
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "confusion" in page.lower()
+    assert str(studies / "truth.csv") in page
+    done = mura_batch("report", tmp_path / "run", "--truth", tmp_path / "other.csv")
     assert done.returncode == 0, done.stderr
-    with_truth = (tmp_path / "run" / "report.html").read_text()
-    assert "confusion" in with_truth.lower()
-    assert "confusion" not in plain.lower()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "confusion" in page.lower()
+    assert str(tmp_path / "other.csv") in page
+    assert str(studies / "truth.csv") not in page
 
 
 def test_help_answers_at_once() -> None:
