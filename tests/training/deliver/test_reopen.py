@@ -37,12 +37,12 @@ def test_the_checkpoint_says_of_a_picture_what_the_folder_says(
     assert done.returncode == 0, done.stderr
     values = read_checkpoint(tmp_path / "start.pt")
     net = trained_network(values, tmp_path / "start.pt")
-    temperature = load_model(exported).card.temperature
+    card = load_model(exported).card
     with torch.no_grad():
         logits = net(torch.from_numpy(np.array(pictures))[:, None])[0].double().numpy()
     probability, _ = open_predictor([exported]).run(pictures)
     assert np.ptp(probability) > 0.005, "these pictures would not tell one network from another"
-    assert np.abs(1 / (1 + np.exp(-logits / temperature)) - probability).max() < 5e-4
+    assert np.abs(1 / (1 + np.exp(-(logits / card.temperature + card.calibration_bias))) - probability).max() < 5e-4
     assert "reopened from tiny 1" in values["command"]
 
 
