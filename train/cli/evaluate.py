@@ -25,7 +25,8 @@ def add(commands: Commands) -> None:
 
 def run(options: Namespace) -> None:
     from train.data.input_cache import model_inputs
-    from train.measure.evaluate import evaluate, write_evaluation
+    from train.measure.evaluate import evaluate
+    from train.measure.evaluation_page import write_evaluation
     from train.measure.predictor import open_predictor
 
     dataset = open_dataset(options.data)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mura_batch.atomic_files import atomic_file, make_folder
 from train.data.examples import Dataset, Example, labels_of, studies_of
 from train.measure.calibrate import Floats
 from train.measure.figures import calibration_figures, figures, picture_figures
@@ -100,16 +97,3 @@ def overlay(picture: NDArray[np.uint8], cam: NDArray[np.float32]) -> str:
     stream = io.BytesIO()
     Image.fromarray(mixed.round().astype(np.uint8)).save(stream, format="PNG")
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
-
-
-def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """evaluation.json and evaluation.html, each whole or not at all. Raises OutputError that names the file."""
-    from train.measure.evaluation_page import page
-
-    texts = {"evaluation.json": json.dumps(evaluation.figures, indent=2) + "\n", "evaluation.html": page(evaluation)}
-    fix = "free some space or give another --out"
-    make_folder(folder, fix)
-    for name, text in texts.items():
-        with atomic_file(folder / name, fix) as file:
-            # a picture's name that is no UTF-8 reaches us with surrogates (PEP 383), which UTF-8 cannot hold
-            file.write(text.encode(errors="backslashreplace"))

@@ -3,6 +3,7 @@ it out."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mura_batch.agreement.published import ARTICLE_PICTURES, KAPPA, PAPER_STUDIES
+from mura_batch.atomic_files import atomic_file, make_folder
 from mura_batch.outputs.html import content_policy, html_environment
 from train.data.examples import VAL
 from train.measure.evaluate import Evaluation, Worst
@@ -254,3 +256,14 @@ def _x(kappa: float) -> float:
 def _caption(worst: Worst) -> str:
     truth = "abnormal" if worst.abnormal else "normal"
     return f"{worst.region}: labelled {truth}, probability {worst.probability:.3f}; {worst.image}"
+
+
+def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
+    """evaluation.json and evaluation.html, each whole or not at all. Raises OutputError that names the file."""
+    texts = {"evaluation.json": json.dumps(evaluation.figures, indent=2) + "\n", "evaluation.html": page(evaluation)}
+    fix = "free some space or give another --out"
+    make_folder(folder, fix)
+    for name, text in texts.items():
+        with atomic_file(folder / name, fix) as file:
+            # a picture's name that is no UTF-8 reaches us with surrogates (PEP 383), which UTF-8 cannot hold
+            file.write(text.encode(errors="backslashreplace"))

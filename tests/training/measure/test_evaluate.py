@@ -24,8 +24,8 @@ from mura_batch.errors import OutputError
 from train.data.examples import TRAIN, VAL, Dataset, Example, studies_of
 from train.data.mura import KNOWN_PICTURES
 from train.measure.competition import predict
-from train.measure.evaluate import Evaluation, evaluate, overlay, write_evaluation
-from train.measure.evaluation_page import page
+from train.measure.evaluate import Evaluation, evaluate, overlay
+from train.measure.evaluation_page import page, write_evaluation
 from train.measure.figures import FEWEST, figures, picture_figures
 from train.measure.predictor import Pictures, Predictor, Scored
 
