@@ -1,6 +1,6 @@
 """Errors that reach a person, and the exit codes they become.
 
-    MuraBatchError                  exit 1   one line: what, which file (by its key), how to mend it
+    MuraBatchError                  exit 1   one line: what, which file (by its key), how to fix it
     ├── InputError                  exit 2   what was asked for cannot be: a missing folder, a bad option, a bad TOML
     │   └── TruthError              exit 2   a truth file that cannot be read or names no study of the run
     ├── ModelError                  exit 1   a model folder that is incomplete, changed or not understood
@@ -35,7 +35,7 @@ class ExitCode(IntEnum):
 
 
 class MuraBatchError(Exception):
-    """Base of every error meant for a person; its text is shown as it is, so it says how to mend the matter."""
+    """Base of every error meant for a person; its text is shown as it is, so it says how to fix the problem."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.FATAL
 

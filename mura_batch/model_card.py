@@ -81,7 +81,7 @@ class Model:
 
 
 def load_model(folder: Path) -> Model:
-    """Reads the card and checks every hash in it. Raises ModelError that says what is wrong and how to mend it."""
+    """Reads the card and checks every hash in it. Raises ModelError that says what is wrong and how to fix it."""
     path = folder / CARD_NAME
     if not path.is_file():
         raise ModelError(

@@ -25,7 +25,7 @@ class Region(StrEnum):
     SHOULDER = "shoulder"
     WRIST = "wrist"
     OTHER = "other"  # known, and none of the seven
-    UNKNOWN = "unknown"  # not told, or not told unambiguously
+    UNKNOWN = "unknown"  # not stated, or not stated unambiguously
 
 
 MURA_REGIONS = (
@@ -34,7 +34,7 @@ MURA_REGIONS = (
 
 
 class Laterality(StrEnum):
-    """PS3.3 C.7.3.1 Laterality and C.8.3.1 Image Laterality; `unpaired` and `unknown` are told apart."""
+    """PS3.3 C.7.3.1 Laterality and C.8.3.1 Image Laterality; `unpaired` and `unknown` are two values."""
 
     LEFT = "L"
     RIGHT = "R"
@@ -148,8 +148,8 @@ class SourceFile:
 @dataclass(frozen=True, slots=True)
 class RegionFinding:
     """A region and how it was found. source: 'site', 'code', 'body_part', 'procedure', 'protocol', 'study_description',
-    'series_description' or 'none'. evidence: the value that told. confidence: 'high', 'medium', 'low' or 'none'.
-    disagreement: another source told another region."""
+    'series_description' or 'none'. evidence: the value that named it. confidence: 'high', 'medium', 'low' or 'none'.
+    disagreement: another source named another region."""
 
     region: Region
     source: str = "none"
@@ -160,7 +160,7 @@ class RegionFinding:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A radiograph that may be scored: what its header told. Holds no name and no birth date."""
+    """A radiograph that may be scored: what its header says. Holds no name and no birth date."""
 
     source: SourceFile
     sop_instance_uid: str

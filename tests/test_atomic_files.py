@@ -89,7 +89,7 @@ for write in (lambda: write_atomic(path, b"x" * 100_000), lambda: fill(path)):
 """
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "out" / "a.csv"
     path.parent.mkdir()
     code = "def fill(path):\n    with atomic_writer(path) as file:\n        file.write('x' * 100_000)\n" + FILL_THE_DISK

@@ -38,7 +38,7 @@ def shared_run(shared_dicom: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return out / "latest", done.stderr
 
 
-def test_two_hundred_foreign_files_are_told_in_one_line(shared_run: tuple[Path, str]) -> None:
+def test_two_hundred_foreign_files_are_reported_in_one_line(shared_run: tuple[Path, str]) -> None:
     latest, told = shared_run
     assert len(told.strip().splitlines()) == 1, told
     assert "Traceback" not in told

@@ -58,7 +58,7 @@ def scored(studies: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     return out, done
 
 
-def test_a_mixed_export_is_scored_and_its_broken_file_told(
+def test_a_mixed_export_is_scored_and_its_broken_file_reported(
     scored: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     out, done = scored
@@ -98,7 +98,7 @@ def test_every_upper_limb_study_has_a_score_and_the_mean_is_right(
             assert row["abnormal"] == str(int(float(row["score"]) > float(row["threshold"])))
 
 
-def test_where_the_time_went_is_told(studies: Path, tmp_path: Path) -> None:
+def test_where_the_time_went_is_reported(studies: Path, tmp_path: Path) -> None:
     done = mura_batch("score", studies, "--out", tmp_path / "out", "--settle", 0, "--workers", 1, "--timings")
     seconds = manifest(tmp_path / "out")["seconds"]
     assert seconds.keys() == {"headers", "store", "decode", "inference", "tables"}

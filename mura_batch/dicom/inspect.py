@@ -27,8 +27,8 @@ def describe_folder(folder: Path, policy: IntakePolicy) -> Iterator[str]:
             yield f"skip   {record.reason:<28} {record.source.path}: {record.detail}"
         else:
             fates["score"] += 1
-            told = f"{record.region.source} {record.region.evidence}"
-            yield f"score  {record.region.region:<28} {record.source.path}: {told}"
+            finding = f"{record.region.source} {record.region.evidence}"
+            yield f"score  {record.region.region:<28} {record.source.path}: {finding}"
     if not fates:
         raise InputError(f"no files under {folder}: is the export there, and the disk mounted?")
     yield ""
@@ -82,8 +82,8 @@ def _skipped_lines(skip: Skipped) -> Iterator[str]:
 
 
 def _instance_lines(i: Instance) -> Iterator[str]:
-    told = f"told by {i.region.source} {i.region.evidence!r}, confidence {i.region.confidence}"
-    yield f"region            {i.region.region}, {told}"
+    finding = f"named by {i.region.source} {i.region.evidence!r}, confidence {i.region.confidence}"
+    yield f"region            {i.region.region}, {finding}"
     if i.region.disagreement:
         yield f"  but also        {i.region.disagreement}"
     yield f"side              {i.laterality or 'unknown'}"

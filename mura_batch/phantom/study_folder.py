@@ -101,7 +101,7 @@ def _write_report(root: Path, study: StudyPlan, options: PhantomOptions) -> tupl
         (image.radiograph.header.series_uid, image.radiograph.sop_class, image.radiograph.header.sop_instance_uid)
         for image in study.images
     )
-    path = _made(root, place)
+    path = _folder(root, place)
     write_text_report(path, header, ("Phantom, not a patient.", finding), about)
     return place
 
@@ -110,7 +110,7 @@ def _write_presentation(root: Path, study: StudyPlan, options: PhantomOptions) -
     header, place = _object_header(study, options, 92, "PRESENTATION")
     image = study.images[0]
     shape = (image.exposure.rows, image.exposure.columns)
-    write_presentation_state(_made(root, place), header, image.radiograph, shape)
+    write_presentation_state(_folder(root, place), header, image.radiograph, shape)
     return place
 
 
@@ -126,7 +126,7 @@ def _write_truncated(root: Path, study: StudyPlan, options: PhantomOptions) -> N
 
 
 def _write_duplicate(root: Path, study: StudyPlan) -> None:
-    copy = _made(root, ("EXTRA", "copy of IM000001.dcm"))
+    copy = _folder(root, ("EXTRA", "copy of IM000001.dcm"))
     shutil.copyfile(root.joinpath(*study.images[0].path), copy)
 
 
@@ -139,7 +139,7 @@ def _write_truth(root: Path, studies: list[StudyPlan]) -> None:
             writer.writerow((study.header.study_uid, study.header.accession, region.value, int(study.abnormal)))
 
 
-def _made(root: Path, place: tuple[str, ...]) -> Path:
+def _folder(root: Path, place: tuple[str, ...]) -> Path:
     path = root.joinpath(*place)
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

@@ -190,7 +190,7 @@ class _Run:
             },
             skipped_by_reason=dict(sorted(tally.skipped.items())),
             studies_by_status=dict(sorted(tally.studies.items())),
-            seconds=self.timings.told(),
+            seconds=self.timings.as_seconds(),
             exit_code=int(ExitCode.INPUT_UNREADABLE if tally.new_unreadable else ExitCode.OK),
             comparison=compare(self.request.truth, tally.matching) if tally.matching and self.request.truth else None,
             missing=missing,

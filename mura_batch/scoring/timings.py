@@ -29,7 +29,7 @@ class Timings:
         self.busy[part] = busy
         self.waiting[part] = max(0.0, available - busy)
 
-    def told(self) -> dict[str, dict[str, float]]:
+    def as_seconds(self) -> dict[str, dict[str, float]]:
         """As run.json holds it."""
         return {
             part: {"busy": round(busy, 3), "waiting": round(self.waiting.get(part, 0.0), 3)}

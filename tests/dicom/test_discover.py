@@ -39,7 +39,7 @@ def test_a_name_that_is_no_text_is_found_all_the_same(studies: Path) -> None:
     assert fates(studies) == [(name, "found")]
 
 
-def test_symbolic_links_are_told_and_not_followed(studies: Path) -> None:
+def test_symbolic_links_are_reported_and_not_followed(studies: Path) -> None:
     (studies / "real").mkdir()
     (studies / "real" / "image").write_bytes(b"x")
     (studies / "real" / "loop").symlink_to(studies)
@@ -53,13 +53,13 @@ def test_a_hard_link_is_the_same_file(studies: Path) -> None:
     assert fates(studies) == [("a", "found"), ("b", Reason.SAME_FILE)]
 
 
-def test_pipes_are_told_and_not_opened(studies: Path) -> None:
+def test_pipes_are_reported_and_not_opened(studies: Path) -> None:
     os.mkfifo(studies / "pipe")
     assert fates(studies) == [("pipe", Reason.SPECIAL_FILE)]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list any folder")
-def test_a_folder_that_may_not_be_listed_is_told(studies: Path) -> None:
+def test_a_folder_that_may_not_be_listed_is_reported(studies: Path) -> None:
     (studies / "closed").mkdir()
     (studies / "closed").chmod(0)
     try:
@@ -87,7 +87,7 @@ def test_a_folder_that_a_site_may_have_made_is_read(studies: Path, name: str) ->
     assert fates(studies, EVERYTHING) == [(f"{name}/image", "found")]
 
 
-def test_a_folder_whose_path_is_too_long_for_the_system_is_told(studies: Path) -> None:
+def test_a_folder_whose_path_is_too_long_for_the_system_is_reported(studies: Path) -> None:
     here = os.open(studies, os.O_RDONLY)  # PATH_MAX is 4096 bytes (linux/limits.h)
     for _ in range(20):
         os.mkdir("d" * 250, dir_fd=here)

@@ -36,7 +36,7 @@ def test_a_radiograph_is_explained_from_its_region_to_its_polarity(write: Write)
     text = told(path)
     for part in (
         "score it",
-        "hand, told by body_part 'HAND', confidence low",
+        "hand, named by body_part 'HAND', confidence low",
         "study_description: XR WRIST (wrist)",
         "side              R",
         "native, at 1/1",
@@ -80,7 +80,7 @@ def test_a_picture_that_cannot_be_written_is_an_error(write: Write, tmp_path: Pa
         told(write("a"), tmp_path / "no folder" / "a.png")
 
 
-def test_a_folder_is_told_a_line_a_file_and_summed_up(write: Write, studies: Path) -> None:
+def test_a_folder_is_reported_a_line_a_file_and_summed_up(write: Write, studies: Path) -> None:
     write("a")
     write("b/c", BodyPartExamined="CHEST")
     (studies / "d").write_bytes(b"")

@@ -26,7 +26,7 @@ def test_the_page_has_a_row_for_each_reason_and_no_other(rows: dict[str, tuple[s
     assert set(rows) == {reason.value for reason in Reason}
 
 
-def test_the_page_tells_what_the_program_tells(rows: dict[str, tuple[str, str]]) -> None:
+def test_the_page_says_what_the_program_says(rows: dict[str, tuple[str, str]]) -> None:
     assert set(ADVICE) == set(Reason)
     assert {code: advice for code, (_, advice) in rows.items()} == {
         reason.value: text for reason, text in ADVICE.items()

@@ -273,7 +273,7 @@ def test_a_kill_in_mid_write_leaves_no_folder_of_that_name(tmp_path: Path) -> No
     assert (tmp_path / "out" / "truth.csv").is_file()
 
 
-def test_progress_is_told_after_each_study(tmp_path: Path) -> None:
+def test_progress_is_reported_after_each_study(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
 
     make_phantoms(tmp_path / "out", PhantomOptions(2, small=True), lambda done, total: told.append((done, total)))

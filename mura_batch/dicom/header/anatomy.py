@@ -16,7 +16,7 @@ _CONFIDENCE = {
     "study_description": "medium", "series_description": "medium",
 }  # fmt: skip
 
-Told = tuple[str, Region, str]  # source, region, value
+Named = tuple[str, Region, str]  # source, region, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +31,25 @@ class AnatomyTags:
 
 
 def find_region(tags: AnatomyTags, site_terms: Sequence[tuple[str, Region]] = ()) -> RegionFinding:
-    """The first source that names a region; another source that names another one is told in `disagreement`.
+    """The first source that names a region; another source that names another one is recorded in `disagreement`.
 
     Where none does, the region is UNKNOWN: with the source and value that were ambiguous ('EXTREMITY'), or with source
     'none' and the body part that was not understood.
     """
-    told = [*_site(tags, site_terms), *_told(tags)]
-    named = [(source, region, value) for source, region, value in told if region is not Region.UNKNOWN]
+    named_by = [*_site(tags, site_terms), *_by_standard_tags(tags)]
+    named = [(source, region, value) for source, region, value in named_by if region is not Region.UNKNOWN]
     if named:
         source, region, value = named[0]
         others = sorted({f"{s}: {v} ({r})" for s, r, v in named[1:] if r is not region})
         confidence = "low" if others else _CONFIDENCE[source]
         return RegionFinding(region, source, value, confidence, "; ".join(others))
-    if told:
-        source, _, value = told[0]
+    if named_by:
+        source, _, value = named_by[0]
         return RegionFinding(Region.UNKNOWN, source, value)
     return RegionFinding(Region.UNKNOWN, "none", tags.body_part)
 
 
-def _site(tags: AnatomyTags, site_terms: Sequence[tuple[str, Region]]) -> Iterator[Told]:
+def _site(tags: AnatomyTags, site_terms: Sequence[tuple[str, Region]]) -> Iterator[Named]:
     """A site's own terms come before everything: whole words of any description, in the order of the site's file."""
     if not site_terms:
         return
@@ -60,7 +60,7 @@ def _site(tags: AnatomyTags, site_terms: Sequence[tuple[str, Region]]) -> Iterat
                 yield "site", region, value
 
 
-def _told(tags: AnatomyTags) -> Iterator[Told]:
+def _by_standard_tags(tags: AnatomyTags) -> Iterator[Named]:
     """What each source says; UNKNOWN where its words are ambiguous, nothing where they are not understood."""
     for value, scheme, meaning in tags.codes:
         if (found := _region_of_code(value, scheme, meaning)) is not None:

@@ -1,6 +1,6 @@
 """Header -> Instance, or the reason why not. The order is that of interest to an operator: what the object is, whether
-it is another part of the body, whether its pixels are there, whether its region and identity are told, whether they can
-be read."""
+it is another part of the body, whether its pixels are there, whether region and identity are stated, whether it can be
+read."""
 
 from __future__ import annotations
 
@@ -115,13 +115,13 @@ def _refuse_other_pictures(tags: Tags) -> None:
     if tags.text("PresentationIntentType").upper() == "FOR PROCESSING":
         raise Refused(Reason.FOR_PROCESSING, "Presentation Intent Type (0008,0068) is FOR PROCESSING")
     image_type = tuple(part.upper() for part in tags.texts("ImageType"))
-    told = f"Image Type (0008,0008) is {chr(92).join(image_type)}"
+    detail = f"Image Type (0008,0008) is {chr(92).join(image_type)}"
     if "LOCALIZER" in image_type:
-        raise Refused(Reason.LOCALIZER, told)
+        raise Refused(Reason.LOCALIZER, detail)
     if any(_SCREEN.search(part) for part in image_type):
-        raise Refused(Reason.SCREEN_CAPTURE, told)
+        raise Refused(Reason.SCREEN_CAPTURE, detail)
     if image_type[:2] == ("DERIVED", "SECONDARY"):
-        raise Refused(Reason.DERIVED, told)
+        raise Refused(Reason.DERIVED, detail)
     if tags.text("BurnedInAnnotation").upper() == "YES":
         raise Refused(Reason.BURNED_IN_ANNOTATION, "Burned In Annotation (0028,0301) is YES")
     if tags.text("QualityControlImage").upper() == "YES":
@@ -137,8 +137,8 @@ def _is_animal(tags: Tags) -> bool:
     codes = {item.text("CodeValue") for item in tags.items("PatientSpeciesCodeSequence")} - {""}
     if codes and not codes & _HUMAN_CODES:
         return True
-    told = (normal(tags.text(keyword)) for keyword in ("PatientSpeciesDescription", "PatientBreedDescription"))
-    return any(text and text not in _HUMAN_WORDS for text in told)
+    texts = (normal(tags.text(keyword)) for keyword in ("PatientSpeciesDescription", "PatientBreedDescription"))
+    return any(text and text not in _HUMAN_WORDS for text in texts)
 
 
 def _codes(tags: Tags) -> tuple[tuple[str, str, str], ...]:
@@ -166,17 +166,21 @@ def _descriptions(tags: Tags) -> tuple[tuple[str, str], ...]:
 
 def _refuse_other_regions(found: RegionFinding, policy: IntakePolicy) -> None:
     if found.region is Region.OTHER:
-        raise Refused(Reason.OTHER_REGION, _told(found), found.region)
+        raise Refused(Reason.OTHER_REGION, _source_words(found), found.region)
     if found.region is not Region.UNKNOWN and found.region not in policy.regions:
-        raise Refused(Reason.REGION_NOT_CHOSEN, f"{found.region} is not among --regions ({_told(found)})", found.region)
+        raise Refused(
+            Reason.REGION_NOT_CHOSEN, f"{found.region} is not among --regions ({_source_words(found)})", found.region
+        )
 
 
 def _refuse_unknown_regions(found: RegionFinding, policy: IntakePolicy) -> None:
     if found.region is Region.UNKNOWN and not policy.score_unknown_region:
-        raise Refused(Reason.UNKNOWN_REGION if found.source == "none" else Reason.AMBIGUOUS_REGION, _told(found))
+        raise Refused(
+            Reason.UNKNOWN_REGION if found.source == "none" else Reason.AMBIGUOUS_REGION, _source_words(found)
+        )
 
 
-def _told(found: RegionFinding) -> str:
+def _source_words(found: RegionFinding) -> str:
     if not found.evidence:
         return "no code, tag or description names a region"
     if found.source == "none":
@@ -207,8 +211,8 @@ def check_pixels(header: Header, tags: Tags, policy: IntakePolicy) -> Layout:
         raise Refused(Reason.BAD_PIXEL_DESCRIPTION, "floating-point pixel data, not Pixel Data (7FE0,0010)")
     claimed, encapsulated = elements.pixel_bytes or 0, is_encapsulated(header, layout)
     if not encapsulated and not _holds_one_frame(claimed, layout):
-        told = f"Pixel Data holds {claimed} bytes, Rows x Columns x Bits Allocated make {layout.frame_bytes}"
-        raise Refused(Reason.PIXEL_SIZE_MISMATCH, told)
+        detail = f"Pixel Data holds {claimed} bytes, Rows x Columns x Bits Allocated make {layout.frame_bytes}"
+        raise Refused(Reason.PIXEL_SIZE_MISMATCH, detail)
     needed = 8 if encapsulated else layout.frame_bytes
     if header.syntax != DEFLATED and elements.end + needed > header.body.size:
         raise truncated("Pixel Data (7FE0,0010)")
@@ -254,7 +258,7 @@ def _flags(header: Header, tags: Tags, region: RegionFinding) -> tuple[str, ...]
     if (modality := tags.text("Modality")) not in {"CR", "DX"}:
         flags.append(f"Modality (0008,0060) is {modality[:16]!r}: the SOP Class decides")
     if region.disagreement:
-        flags.append(f"region also told as {region.disagreement}")
+        flags.append(f"region also named {region.disagreement}")
     if not all(_UID.fullmatch(tags.text(keyword)) for keyword in ("StudyInstanceUID", "SOPInstanceUID")):
         flags.append("a UID holds more than digits and dots (PS3.5 9.1)")
     sides = {side for side in (tags.text("ImageLaterality"), tags.text("Laterality")) if side}

@@ -48,7 +48,7 @@ def blend_map(thumbnail: bytes, probability: float) -> Image.Image:
 
 
 def _palette() -> bytes:
-    """Amber to red: warm on grey is told apart with every kind of colour vision."""
+    """Amber to red: warm on grey is distinct with every kind of colour vision."""
     level = np.arange(256, dtype=np.float32) / 255
     return np.stack([np.full_like(level, 255), 200 - 150 * level, 40 + 0 * level], axis=1).astype(np.uint8).tobytes()
 

@@ -167,7 +167,7 @@ def test_codes_come_first_then_the_tag_then_procedure_protocol_study_and_series(
     assert finding() == (R.UNKNOWN, "none", "none", "")
 
 
-def test_disagreement_is_told_and_costs_confidence() -> None:
+def test_disagreement_is_reported_and_costs_confidence() -> None:
     region, _, confidence, disagreement = finding((), "HAND", study_description="XR WRIST")
     assert (region, confidence, disagreement) == (R.HAND, "low", "study_description: XR WRIST (wrist)")
     assert finding((), "HAND", study_description="XR HAND") == (R.HAND, "body_part", "high", "")

@@ -52,7 +52,7 @@ def test_an_ordinary_radiograph_becomes_an_instance(write: Write, header: Header
 
 
 @pytest.mark.parametrize("syntax", sorted(syntaxes.NATIVE))
-def test_every_native_form_tells_the_same(write: Write, header: Header, syntax: str) -> None:
+def test_every_native_form_says_the_same(write: Write, header: Header, syntax: str) -> None:
     code = item(CodeValue="85562004", CodingSchemeDesignator="SCT", CodeMeaning="Hand")
     found = header(
         write(
@@ -131,7 +131,7 @@ def test_what_looks_odd_and_is_a_radiograph_is_scored(write: Write, header: Head
     assert isinstance(header(write("a", **tags)), Instance)
 
 
-def test_a_skip_names_the_study_where_the_header_told_it(write: Write, header: Header) -> None:
+def test_a_skip_names_the_study_where_the_header_has_it(write: Write, header: Header) -> None:
     found = header(write("a", BodyPartExamined="CHEST", AccessionNumber="A7"))
     assert isinstance(found, Skipped)
     assert (found.study_uid, found.sop_instance_uid[:4], found.accession, found.region) == (
@@ -296,7 +296,7 @@ def test_what_is_no_dicom_is_never_forced(studies: Path, header: Header, content
 @pytest.mark.parametrize(
     "syntax", [syntaxes.EXPLICIT_LE, syntaxes.IMPLICIT_LE, syntaxes.JPEG_LS_LOSSLESS, syntaxes.DEFLATED]
 )
-def test_a_file_cut_anywhere_is_told_and_never_scored(
+def test_a_file_cut_anywhere_is_reported_and_never_scored(
     write: Write, limb: np.ndarray, intake: Callable[..., dict[str, Any]], syntax: str
 ) -> None:
     path = write("whole", stored=limb << 4, syntax=syntax, BitsStored=16, HighBit=15)
@@ -353,7 +353,7 @@ def test_a_file_that_became_a_pipe_is_refused_at_once(studies: Path) -> None:
     assert found.reason is Reason.UNREADABLE_FILE
 
 
-def test_a_file_that_went_away_is_unreadable_and_its_path_is_not_told(studies: Path) -> None:
+def test_a_file_that_went_away_is_unreadable_and_its_path_is_not_shown(studies: Path) -> None:
     found = read_header(studies, SourceFile("DOE^JOHN.dcm", 1000, 0, 0), IntakePolicy())
     assert isinstance(found, Skipped)
     assert (found.reason, found.detail) == (Reason.UNREADABLE_FILE, "No such file or directory")

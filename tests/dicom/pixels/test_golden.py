@@ -107,7 +107,7 @@ def test_each_version_has_hashes_of_its_own() -> None:
     assert len({json.dumps(hashes, sort_keys=True) for hashes in GOLDEN.values()}) == len(GOLDEN)
 
 
-def test_the_cases_tell_pictures_apart() -> None:
+def test_the_cases_distinguish_pictures() -> None:
     """Lossless syntaxes show one picture; every other case has a hash of its own."""
     golden = GOLDEN[str(PIXELS_VERSION)]
     ways = [value for name, value in golden.items() if name not in syntaxes.KNOWN]

@@ -188,7 +188,7 @@ def test_a_labels_file_may_begin_with_a_byte_order_mark_and_must_be_utf_8(tmp_pa
         open_dataset(tmp_path)
 
 
-def test_a_folder_that_is_no_data_set_is_told_what_was_looked_for(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_data_set_is_reported_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"labels\.csv.*XR_.*truth\.csv"):
         open_dataset(tmp_path)
 
@@ -213,7 +213,7 @@ def test_a_changed_picture_is_read_again(make_tree: Callable[..., Path], tmp_pat
     assert not np.array_equal(model_inputs(dataset, TRAIN, spec, tmp_path / "cache")[0], before)
 
 
-def test_a_cache_that_cannot_be_written_is_told(mura: Path, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_reported(mura: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(OutputError, match="--cache"):
         model_inputs(open_dataset(mura), TRAIN, InputSpec(size=32), tmp_path / "cache")
@@ -285,7 +285,7 @@ def test_what_becomes_of_each_file_of_dicom_studies_is_counted_without_a_name(
     assert "/" not in line
 
 
-def test_a_truth_file_that_is_not_utf_8_is_told(export: Path) -> None:
+def test_a_truth_file_that_is_not_utf_8_is_reported(export: Path) -> None:
     truth = export / "truth.csv"
     truth.write_text(truth.read_text(), encoding="utf-16")
     with pytest.raises(InputError, match=r"truth\.csv is not UTF-8: save it as"):

@@ -220,7 +220,7 @@ def test_each_committed_card_can_be_read(card: Path) -> None:
     assert read_card_text(card).limits
 
 
-def test_calibrate_tells_what_export_chose(
+def test_calibrate_says_what_export_chose(
     here: Command, finished: Path, exported: Path, mura: Path, cache: Path
 ) -> None:
     done = here("calibrate", finished / "final.pt", "--data", mura, "--cache", cache)
@@ -252,7 +252,7 @@ def test_an_ensemble_is_one_graph_of_the_lowest_losses(
     np.testing.assert_allclose(together, np.mean(each, axis=0), atol=5e-3)
 
 
-def test_more_members_than_there_are_is_told(here: Command, finished: Path, mura: Path, tmp_path: Path) -> None:
+def test_more_members_than_there_are_is_reported(here: Command, finished: Path, mura: Path, tmp_path: Path) -> None:
     done = here("ensemble", finished, "--count", "7", "--data", mura, "--card", CARD, "--out", tmp_path / "x")
     assert done.returncode == 2
     assert "2 kept checkpoints, 7 were asked for" in done.stderr

@@ -321,7 +321,7 @@ def test_a_change_that_no_recipe_takes_is_refused(
     assert words in done.stderr
 
 
-def test_a_full_disk_is_told_in_one_line_that_names_the_file(
+def test_a_full_disk_is_reported_in_one_line_that_names_the_file(
     here: Command, mura: Path, recipe: Path, tmp_path: Path, cache: Path
 ) -> None:
     """A limit on the size of a file fails a write as a full disk does: part of it is written, then an error."""
@@ -457,9 +457,7 @@ def test_the_smoke_recipe_makes_members_of_an_ensemble_in_a_minute(
     assert [r["size"] for r in rows(tmp_path / "epochs.csv")] == ["64", "64"]
 
 
-def test_the_checkpoint_tells_how_it_was_made_without_the_folders_that_it_was_made_in(
-    finished: Path, mura: Path
-) -> None:
+def test_the_checkpoint_records_the_run_without_its_folders(finished: Path, mura: Path) -> None:
     values = torch.load(finished / "final.pt", weights_only=True)
     assert json.loads(values["recipe"])["seed"] == 3
     assert "--data MURA-v1.1 --out finished" in values["command"]

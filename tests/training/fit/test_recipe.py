@@ -36,7 +36,7 @@ def test_impossible_values_are_refused(recipe_text: str, tmp_path: Path) -> None
     assert "cannot be read" in broken("seed = ", tmp_path)
 
 
-def test_a_missing_recipe_is_told(tmp_path: Path) -> None:
+def test_a_missing_recipe_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.toml"):
         read_recipe(tmp_path / "nowhere.toml")
 

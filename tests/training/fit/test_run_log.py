@@ -60,7 +60,7 @@ def test_steps_after_the_last_checkpoint_are_logged_once(tmp_path: Path, checkpo
     assert [step for step, _ in curve(tmp_path, "train/loss")] == list(range(30))
 
 
-def test_a_disk_that_fills_while_events_are_written_is_told(tmp_path: Path) -> None:
+def test_a_disk_that_fills_while_events_are_written_is_reported(tmp_path: Path) -> None:
     log = RunLog(tmp_path, 0, 0)
     # 10 rows are 300 bytes of steps.csv and more than 1000 of events
     with full_disk(600), pytest.raises(OutputError, match=r"tfevents.* cannot be written \(File too large\): free"):
@@ -69,7 +69,7 @@ def test_a_disk_that_fills_while_events_are_written_is_told(tmp_path: Path) -> N
         log.close()  # what is still in memory is lost, and that is told too
 
 
-def test_an_events_file_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_an_events_file_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "tensorboard").write_text("a file where the folder should be")
     with pytest.raises(OutputError, match=r"tfevents.* cannot be written \(File exists\)"):
         RunLog(tmp_path, 0, 0)
