@@ -26,7 +26,7 @@ from mura_batch.atomic_files import (
 from mura_batch.errors import OutputError
 
 
-def test_a_file_is_written_whole_for_its_owner_only_and_nothing_else_is_left(tmp_path: Path) -> None:
+def test_a_whole_file_is_written_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_atomic(path, b"old")
     write_atomic(path, b"new\0\xff")
@@ -50,7 +50,7 @@ def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
 
 
-def test_the_file_is_not_to_be_seen_before_the_block_ends(tmp_path: Path) -> None:
+def test_the_file_is_invisible_before_the_block_ends(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     with atomic_writer(path) as file:
         file.write("x" * 100_000)
@@ -58,7 +58,7 @@ def test_the_file_is_not_to_be_seen_before_the_block_ends(tmp_path: Path) -> Non
     assert path.stat().st_size == 100_000
 
 
-def test_text_is_utf_8_with_line_ends_as_given_and_undecodable_names_spelled_out(tmp_path: Path) -> None:
+def test_text_is_utf_8_with_undecodable_names_escaped(tmp_path: Path) -> None:
     with atomic_writer(tmp_path / "a.csv") as file:
         file.write("é\r\n\udcff\n")
     assert (tmp_path / "a.csv").read_bytes() == "é\r\n\\udcff\n".encode()
@@ -100,7 +100,7 @@ def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 4096  # the limit was the child's
 
 
-def test_a_shared_file_is_as_readable_as_the_umask_lets_it_be(tmp_path: Path) -> None:
+def test_a_shared_file_has_the_permissions_the_umask_allows(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
         write_atomic(tmp_path / "model.json", b"{}", mode=SHARED)
@@ -180,7 +180,7 @@ def test_a_kill_while_a_folder_is_replaced_loses_neither(tmp_path: Path, rename:
     assert names(tmp_path) == ["out"]
 
 
-def test_a_file_where_a_folder_should_be_is_kept(tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_a_folder_remains(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("somebody's notes")
     with pytest.raises(NotADirectoryError, match="is not a folder"):
         replace_folder(a_folder(tmp_path / "new", "new"), tmp_path / "out")

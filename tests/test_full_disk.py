@@ -36,7 +36,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_ends_the_run_with_one_line_and_loses_no_score(tmp_path: Path, small_disk: Path) -> None:
+def test_a_full_disk_ends_the_run_without_losing_scores(tmp_path: Path, small_disk: Path) -> None:
     studies = tmp_path / "studies"
     assert run("phantom", studies, "--studies", 8, "--seed", 3, "--small").returncode == 0
     out = small_disk / "out"

@@ -84,7 +84,7 @@ def score(tmp_path: Path) -> tuple[int, Rows, Rows, Rows, str]:
     return done.returncode, rows("studies.csv"), rows("images.csv"), rows("skipped.csv"), page
 
 
-def test_two_files_that_claim_to_be_one_image_are_both_set_aside(write: Write, tmp_path: Path) -> None:
+def test_two_files_claiming_one_image_are_both_set_aside(write: Write, tmp_path: Path) -> None:
     write("a", seed=1)
     write("b", seed=2)
     write("c", study=2)
@@ -109,7 +109,7 @@ def test_one_study_of_two_patients_is_set_aside_whole(write: Write, tmp_path: Pa
     assert [(row["status"], row["score"]) for row in studies] == [("set_aside", "")]
 
 
-def test_a_study_of_two_regions_and_a_region_of_two_sides_have_rows_of_their_own(write: Write, tmp_path: Path) -> None:
+def test_each_region_and_side_of_a_study_has_a_row(write: Write, tmp_path: Path) -> None:
     write("a", image=1, side=Laterality.LEFT)
     write("b", image=2, side=Laterality.RIGHT, seed=1)
     write("c", image=3, region=WRIST, seed=2)
@@ -123,7 +123,7 @@ def test_a_study_of_two_regions_and_a_region_of_two_sides_have_rows_of_their_own
     assert sorted(row["score"] for row in studies) == sorted(row["probability"] for row in images)
 
 
-def test_lossless_twins_of_either_polarity_score_the_same_to_the_bit(write: Write, tmp_path: Path) -> None:
+def test_lossless_copies_of_either_polarity_score_exactly_the_same(write: Write, tmp_path: Path) -> None:
     lossless = (
         syntaxes.EXPLICIT_LE, syntaxes.IMPLICIT_LE, syntaxes.DEFLATED, syntaxes.RLE, syntaxes.JPEG_LOSSLESS_SV1,
         syntaxes.JPEG_2000_LOSSLESS,

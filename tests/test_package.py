@@ -23,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_the_wheel_holds_the_package_its_templates_and_the_reference_model_only(wheel: Path) -> None:
+def test_the_wheel_contains_only_package_templates_and_reference_model(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     code = {str(p.relative_to(ROOT)) for p in (ROOT / "mura_batch").rglob("*") if p.suffix in {".py", ".toml"}}

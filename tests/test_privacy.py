@@ -45,9 +45,7 @@ def test_the_spy_sees_a_look_up(tmp_path: Path, watched: dict[str, str]) -> None
 
 
 @pytest.mark.parametrize("command", ["score", "doctor", "compile"])
-def test_a_command_talks_to_nobody_and_leaves_nothing_in_the_home_folder(
-    tmp_path: Path, watched: dict[str, str], command: str
-) -> None:
+def test_a_command_uses_no_network_and_no_home_folder(tmp_path: Path, watched: dict[str, str], command: str) -> None:
     arguments = [command]
     if command == "score":
         studies = make_phantoms(tmp_path / "studies", PhantomOptions(studies=1, small=True)).folder

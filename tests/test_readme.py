@@ -33,7 +33,7 @@ def test_the_help_texts_are_the_programs_own() -> None:
     assert found.group(0) == help_texts(), "run: python tests/test_readme.py"
 
 
-def test_every_option_has_a_help_text_and_every_command_an_example() -> None:
+def test_every_option_has_help_and_every_command_an_example() -> None:
     for name, command in cli.commands.items():
         assert command.epilog is not None, name
         assert f"mura-batch {name}" in command.epilog, name

@@ -69,9 +69,7 @@ EXPECTED = (
 )  # fmt: skip
 
 
-def test_each_foreign_file_is_skipped_for_the_reason_that_its_manifest_expects(
-    shared_dicom: Path, shared_run: tuple[Path, str]
-) -> None:
+def test_foreign_files_are_skipped_for_their_expected_reasons(shared_dicom: Path, shared_run: tuple[Path, str]) -> None:
     latest, _ = shared_run
     reasons = {row["file"]: row["reason"] for row in rows(latest / "skipped.csv")}
     wrong, checked = [], 0

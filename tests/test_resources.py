@@ -16,7 +16,7 @@ PACKAGE = Path(mura_batch.__file__).parent
 ASK = "from mura_batch.resources import engines_folder, templates_folder; print(templates_folder(), engines_folder())"
 
 
-def test_the_report_finds_its_templates_here() -> None:
+def test_the_templates_and_engines_folders_are_located() -> None:
     assert (templates_folder() / "report.html.j2").is_file()
     assert engines_folder().name == "engines"
 

@@ -81,7 +81,7 @@ def test_every_file_and_every_study_is_accounted_for(
     assert all(row["stage"] and row["reason"] and row["detail"] for row in skipped)
 
 
-def test_every_upper_limb_study_has_a_score_and_the_mean_is_right(
+def test_every_upper_limb_study_has_its_correct_mean_score(
     studies: Path, scored: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
     latest = scored[0] / "latest"
@@ -288,7 +288,7 @@ def test_strict_ends_at_the_first_unreadable_input(studies: Path, tmp_path: Path
     assert "--strict" in done.stderr
 
 
-def test_the_number_of_workers_and_the_batch_size_change_no_score(
+def test_worker_count_and_batch_size_change_no_score(
     studies: Path, scored: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     done = mura_batch("score", studies, "--out", tmp_path / "out", "--settle", 0, "--workers", 1, "--batch-size", 3)
@@ -313,7 +313,7 @@ def test_names_depth_and_order_of_files_change_no_score(
     assert one == other
 
 
-def test_a_past_run_is_rendered_again_with_its_truth_or_another(
+def test_a_past_run_renders_with_its_truth_or_another(
     studies: Path, scored: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     shutil.copytree((scored[0] / "latest").resolve(), tmp_path / "run")

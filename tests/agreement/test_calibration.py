@@ -86,7 +86,7 @@ def test_reliability_bins_hold_all_cases_in_order() -> None:
     assert sum(b.observed.value * b.observed.n for b in bins) == pytest.approx(truth.sum())
 
 
-def test_a_line_without_both_classes_or_with_separated_ones_is_undefined() -> None:
+def test_calibration_line_needs_two_classes_that_overlap() -> None:
     p = np.linspace(0.1, 0.9, 20)
     assert calibration_line(np.zeros(20), p)[0].reason == ONE_CLASS_IN_TRUTH
     assert calibration_line(p > 0.5, p)[0].reason == SEPARATED

@@ -77,7 +77,7 @@ def test_a_night_without_cases_has_no_value(score: object, night: Figure, other:
     assert math.isnan(score(night, [other]))  # type: ignore[operator]
 
 
-def test_a_rise_is_found_soon_and_named_in_a_sentence() -> None:
+def test_a_rise_is_detected_soon_and_named_in_a_sentence() -> None:
     figures = _counts(365, shift_at=200, seed=5)
     first = next(n for n in range(201, 365) if drift_of(_nights(figures[:n])).alarms) - 200
     assert first <= 15

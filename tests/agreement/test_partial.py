@@ -91,7 +91,7 @@ def test_a_sample_without_missed_studies_has_an_interval() -> None:
     assert sensitivity.high == 1
 
 
-def test_a_class_of_calls_that_was_read_whole_leaves_no_doubt() -> None:
+def test_a_fully_read_class_of_calls_leaves_no_doubt() -> None:
     """All 2 studies called abnormal were read and are abnormal: no other study can be called abnormal wrongly."""
     draw = _by_call((2, 0, 0), (23, 18, 17))
     ours = corrected(draw)

@@ -93,12 +93,12 @@ def test_readers_who_have_not_decided_have_no_label(truth_file: TruthWriter) -> 
     assert dict(truth.left_out) == {"indeterminate": 1, "blank": 1}
 
 
-def test_the_hash_of_the_file_is_kept(truth_file: TruthWriter) -> None:
+def test_the_hash_of_the_file_is_recorded(truth_file: TruthWriter) -> None:
     path = truth_file("study_uid,label\n1,1\n")
     assert read_truth(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_a_whole_study_label_of_several_regions_is_in_no_region(truth_file: TruthWriter, study: StudyMaker) -> None:
+def test_a_whole_study_label_of_several_regions_counts_only_overall(truth_file: TruthWriter, study: StudyMaker) -> None:
     rows = [
         study("1", region=Region.HAND, score=0.2), study("1", region=Region.WRIST, score=0.9),
         study("2", region=Region.WRIST, score=0.8),

@@ -32,7 +32,7 @@ def mix(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[
     return folder, full_size.write_mix(folder, islice(full_size.phantoms(2), 1, 2))
 
 
-def test_a_rate_is_better_when_it_is_more_and_a_time_when_it_is_less() -> None:
+def test_a_higher_rate_and_a_shorter_time_are_better() -> None:
     assert ratio("", "", (30.0, 10.0), "img/s").value == 3
     assert ratio("", "", (30.0, 10.0), "ms").value == pytest.approx(1 / 3)
 
@@ -126,7 +126,7 @@ def test_each_small_file_is_a_radiograph_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_small_files_are_scored_and_found_unchanged(tmp_path: Path) -> None:
+def test_small_files_are_scored_and_then_reported_unchanged(tmp_path: Path) -> None:
     figures = {f.name: f for f in many.many(ROOT / "engines" / "reference", tmp_path, 200)}
     assert figures["peak memory of the parent, 200 files"].met
     assert figures["second run, 200 files unchanged"].value > 0

@@ -47,7 +47,7 @@ def test_closed_and_full_streams_change_no_run(studies: Path, tmp_path: Path, re
 
 
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
-def test_json_that_cannot_be_written_ends_with_1_and_one_line(studies: Path, tmp_path: Path, redirection: str) -> None:
+def test_unwritable_json_ends_with_exit_code_1_and_one_line(studies: Path, tmp_path: Path, redirection: str) -> None:
     done = shell(score(studies, tmp_path / "out", "--json"), redirection)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
     assert (tmp_path / "out" / "latest" / "run.json").exists(), "the run itself was published"

@@ -47,9 +47,7 @@ def nights(environment: dict[str, str], work: Path, *words: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_without_locks_the_run_ends_with_one_line_unless_there_is_one_writer(
-    preloaded: Preloaded, tmp_path: Path
-) -> None:
+def test_without_locks_a_run_needs_the_single_writer_option(preloaded: Preloaded, tmp_path: Path) -> None:
     environment = preloaded("noflock,nolocks")
     (line,) = nights(environment, tmp_path / "a")
     assert line.startswith("error:")

@@ -133,7 +133,7 @@ def test_a_study_is_scored_inside_the_sandbox_of_the_unit(tmp_path: Path) -> Non
     assert done.returncode == 3, printed  # the phantom export holds a truncated file
 
 
-def test_the_cron_file_has_six_fields_and_a_newline_at_its_end() -> None:
+def test_the_cron_file_has_six_fields_and_ends_with_newline() -> None:
     (file,) = (DEPLOY / "cron.d").iterdir()
     assert "." not in file.name  # cron ignores such a file
     text = file.read_text()

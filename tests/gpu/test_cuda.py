@@ -40,7 +40,7 @@ def test_the_gpu_is_described_as_nvidia_smi_describes_it(gpu: Gpu) -> None:
     assert gpu.sm_count > 0
 
 
-def test_pixels_go_to_the_gpu_and_come_back_unchanged_on_two_streams(gpu: Gpu) -> None:
+def test_pixels_return_from_the_gpu_unchanged_on_two_streams(gpu: Gpu) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (2, 8, 1, 320, 320), dtype=np.uint8)
 
     def work() -> list[np.ndarray]:
@@ -88,7 +88,7 @@ def test_no_context_is_left_on_the_thread_after_the_end(gpu: Gpu) -> None:
     assert cuda.Context.get_current() is None
 
 
-def test_a_buffer_that_does_not_fit_is_an_error_with_its_fix(gpu: Gpu) -> None:
+def test_a_buffer_too_large_is_an_error_with_its_fix(gpu: Gpu) -> None:
     from mura_batch.runtime.nvidia.cuda import OutOfDeviceMemory, allocate, cuda_errors
 
     def work() -> None:

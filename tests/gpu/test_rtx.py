@@ -29,7 +29,7 @@ def rtx_gpu(gpu: Gpu) -> Gpu:
     return found[0]
 
 
-def test_a_plan_is_accepted_and_its_kernels_are_kept(
+def test_a_plan_is_accepted_and_its_kernels_are_cached(
     rtx_gpu: Gpu, model: Model, tmp_path: Path, figure: Figure
 ) -> None:
     capability = (TURING,) if rtx_gpu.compute_capability == TURING else ()

@@ -106,7 +106,9 @@ def test_a_build_can_be_stopped(tensorrt_gpu: Gpu, model: Model) -> None:
         thread.close()
 
 
-def test_speed_and_parity_of_every_runner_here_are_measured(tensorrt_gpu: Gpu, model: Model, figure: Figure) -> None:
+def test_speed_and_parity_of_every_available_runner_are_measured(
+    tensorrt_gpu: Gpu, model: Model, figure: Figure
+) -> None:
     compile_plan(model, BuildOptions())
     for record in bench(model, (1, 8, 32)):
         if record.images_per_second is not None:

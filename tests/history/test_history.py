@@ -190,6 +190,6 @@ def test_a_backup_is_a_whole_ledger(out: Path, two_nights: tuple[Path, Path]) ->
 
 
 @pytest.mark.parametrize("name", ["ledger.sqlite", "", "missing/copy.sqlite"])
-def test_a_backup_onto_the_ledger_or_into_no_folder_is_refused(out: Path, name: str) -> None:
+def test_a_backup_onto_ledger_or_into_missing_folders_is_refused(out: Path, name: str) -> None:
     done = mura_batch("backup", out / name, "--out", out)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)

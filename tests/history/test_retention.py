@@ -17,7 +17,7 @@ def name(hours: int) -> str:
     return (START + timedelta(hours=hours)).strftime("%Y-%m-%dT%H%M%S.%fZ")
 
 
-def test_the_newest_run_of_each_day_is_kept() -> None:
+def test_the_newest_run_of_each_day_is_retained() -> None:
     nights = [name(24 * day + hour) for day in range(10) for hour in (0, 5)]
     assert kept_names(nights, Retention(daily=3)) == {name(24 * day + 5) for day in (7, 8, 9)}
 
@@ -34,14 +34,12 @@ def test_rules_add_up() -> None:
     assert kept == {nights[30], nights[58], nights[89], nights[88]}
 
 
-def test_a_folder_of_another_name_is_kept() -> None:
+def test_a_folder_of_another_name_is_not_removed() -> None:
     assert "notes" in kept_names(["notes", name(0), name(1)], Retention(last=1))
 
 
 @given(TIMES, st.integers(0, 5), st.integers(0, 5), st.integers(0, 5))
-def test_the_newest_run_is_always_kept_and_more_rules_keep_more(
-    hours: list[int], last: int, daily: int, monthly: int
-) -> None:
+def test_the_newest_run_stays_and_more_rules_retain_more(hours: list[int], last: int, daily: int, monthly: int) -> None:
     names = [name(h) for h in hours]
     kept = kept_names(names, Retention(last=last, daily=daily, monthly=monthly))
     assert name(max(hours)) in kept

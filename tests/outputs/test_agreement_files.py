@@ -134,7 +134,7 @@ def test_another_truth_replaces_the_first_everywhere(out: Path, truth: Path, tmp
         assert str(truth) not in (out / "latest" / name).read_text()
 
 
-def test_a_damaged_truth_json_is_an_error_that_says_what_to_do(out: Path, truth: Path) -> None:
+def test_a_damaged_truth_json_is_an_error_with_its_fix(out: Path, truth: Path) -> None:
     report(out, "--truth", truth)
     (out / "latest/truth.json").write_text('{"source": 1}')
     with pytest.raises(InputError, match=r"truth\.json cannot be read .* give the truth file with --truth"):
@@ -142,7 +142,7 @@ def test_a_damaged_truth_json_is_an_error_that_says_what_to_do(out: Path, truth:
     assert read_stored_truth(out) is None
 
 
-def test_a_score_with_truth_has_the_same_files_as_a_report(studies: Path, tmp_path: Path) -> None:
+def test_scoring_with_truth_writes_the_same_files_as_report(studies: Path, tmp_path: Path) -> None:
     words = ["score", str(studies), "--out", str(tmp_path / "out"), "--settle", "0", "--workers", "1"]
     CliRunner().invoke(cli, [*words, "--truth", str(studies / "truth.csv")], standalone_mode=False)
     latest = tmp_path / "out/latest"

@@ -96,7 +96,7 @@ def test_a_folder_that_is_no_run_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("old", "new"), [(b",2,1,", b",two,1,"), (b",0.25,", b",high,"), (b",0.25,0,", b",0.25,no,")])
-def test_a_value_changed_by_hand_is_an_error_that_names_its_column(folder: Path, old: bytes, new: bytes) -> None:
+def test_an_error_names_the_column_of_a_hand_edited_value(folder: Path, old: bytes, new: bytes) -> None:
     path = folder / "studies.csv"
     assert old in path.read_bytes()
     path.write_bytes(path.read_bytes().replace(old, new))

@@ -82,7 +82,7 @@ def score(studies: Path, out: Path, *words: str) -> Any:
         os.umask(mask)
 
 
-def test_a_new_output_is_fed_by_a_run_once_it_is_registered(out: Path) -> None:
+def test_a_run_feeds_a_newly_registered_output(out: Path) -> None:
     manifest = json.loads((out / "latest" / "run.json").read_text())
     first, *lines, last = (out / "latest" / "toy.txt").read_text().splitlines()
     assert first == f"{manifest['run']} by {manifest['model']['name']} on openvino"
@@ -169,7 +169,7 @@ def test_a_run_that_fails_leaves_no_table(tmp_path: Path, run_info: RunInfoMaker
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"file": 1}', "\n", "\xff"])
-def test_json_lines_changed_by_hand_are_an_error_that_names_the_file(tmp_path: Path, text: str) -> None:
+def test_an_error_names_the_file_of_hand_edited_json_lines(tmp_path: Path, text: str) -> None:
     from mura_batch.errors import InputError
 
     (tmp_path / "skipped.jsonl").write_text(text, encoding="latin-1")

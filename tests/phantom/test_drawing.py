@@ -47,7 +47,7 @@ def test_the_wall_of_a_shaft_is_brighter_than_its_marrow() -> None:
     assert abs(int(profile.argmax()) - 100) * GRID.spacing == pytest.approx(6, abs=0.6)  # the marrow's edge
 
 
-def test_a_ray_through_the_middle_of_a_ball_is_its_diameter() -> None:
+def test_a_ray_through_a_ball_centre_is_its_diameter() -> None:
     rays = _rays(Lump("ball", (0, 0, 0), (7, 7, 7)))
 
     assert rays.outer.max() == pytest.approx(14, abs=0.01)
@@ -63,7 +63,7 @@ def test_a_turned_ellipsoid_keeps_its_volume(matrix: NDArray[np.float64]) -> Non
     assert float(_rays(body).outer.sum()) * GRID.spacing**2 == pytest.approx(4 / 3 * np.pi * 4 * 9 * 6, rel=0.02)
 
 
-def test_a_break_opens_a_gap_and_a_shift_puts_the_far_part_aside() -> None:
+def test_a_break_opens_a_gap_and_may_displace_a_fragment() -> None:
     gap = _rays(replace(SHAFT, fracture=Fracture(at=0.5, slant=0, gap=3, jag=0)))
     shifted = _rays(replace(SHAFT, fracture=Fracture(at=0.5, slant=0, gap=0, shift=5, jag=0)))
 
@@ -82,7 +82,7 @@ def test_a_body_outside_the_picture_costs_nothing() -> None:
 
 
 @pytest.mark.parametrize("region", [*MURA_REGIONS, None])
-def test_every_region_is_a_picture_with_black_border_grey_tissue_and_bright_bone(region: Region | None) -> None:
+def test_every_region_shows_black_border_grey_tissue_and_bright_bone(region: Region | None) -> None:
     picture = draw(_exposure(region))
 
     assert picture.shape == (500, 400)
@@ -94,7 +94,7 @@ def test_every_region_is_a_picture_with_black_border_grey_tissue_and_bright_bone
 
 @pytest.mark.parametrize("region", MURA_REGIONS)
 @pytest.mark.parametrize("injury", [Injury.FRACTURE, Injury.METAL])
-def test_an_injury_changes_the_picture_where_it_is_and_nowhere_else(region: Region, injury: Injury) -> None:
+def test_an_injury_changes_the_picture_only_at_its_location(region: Region, injury: Injury) -> None:
     for seed in (1, 2):
         healthy, injured = draw(_exposure(region, seed=seed)), draw(_exposure(region, injury, seed))
         changed = np.abs(healthy - injured) > 0.1
@@ -112,7 +112,7 @@ def test_metal_is_whiter_than_any_bone() -> None:
         assert np.percentile(metal[changed], 90) > np.percentile(healthy, 99)
 
 
-def test_the_right_side_is_the_left_one_mirrored_but_for_its_letter_and_noise() -> None:
+def test_right_mirrors_left_except_for_its_letter_and_noise() -> None:
     left = _exposure(Region.HAND)
     mirrored = draw(replace(left, side=Laterality.RIGHT))[:, ::-1]
 
@@ -121,14 +121,14 @@ def test_the_right_side_is_the_left_one_mirrored_but_for_its_letter_and_noise() 
     assert (difference > 0.2).mean() < 0.06  # two letters, and a diaphragm that is not mirrored
 
 
-def test_views_of_one_study_are_different_pictures_of_the_same_bones() -> None:
+def test_views_of_one_study_show_the_same_bones_differently() -> None:
     frontal = _exposure(Region.WRIST)
     lateral = replace(frontal, view=SETUPS[Region.WRIST].views[2])
 
     assert np.abs(draw(frontal) - draw(lateral)).mean() > 0.03
 
 
-def test_the_same_exposure_is_the_same_picture_and_another_seed_is_not() -> None:
+def test_only_the_same_seed_draws_the_same_picture() -> None:
     exposure = _exposure(Region.ELBOW)
 
     np.testing.assert_array_equal(draw(exposure), draw(exposure))

@@ -124,7 +124,7 @@ def test_truth_names_each_study_once_with_its_region_and_label(export: Path, opt
         assert (row["study_uid"], row["accession"]) == (plan.header.study_uid, plan.header.accession)
 
 
-def test_the_mess_of_a_real_export_is_there(export: Path) -> None:
+def test_irregular_files_of_a_real_export_are_included(export: Path) -> None:
     readable = {path: dcmread(path, stop_before_pixels=True) for path in export.rglob("IM*")}
     kinds = Counter(data.Modality for data in readable.values())
     assert (kinds["SR"], kinds["PR"]) == (1, 1)
@@ -161,7 +161,7 @@ def test_files_are_old_enough_to_be_read_at_once(export: Path) -> None:
     assert time.time_ns() - 10**9 * 86400 > WRITTEN_AT
 
 
-def test_full_size_pictures_are_about_2000_by_1600_in_12_of_16_bits(tmp_path: Path) -> None:
+def test_full_size_pictures_have_radiograph_dimensions_and_12_bits(tmp_path: Path) -> None:
     make_phantoms(tmp_path / "out", PhantomOptions(studies=1))
 
     data = dcmread(tmp_path / "out" / "PA000001" / "ST000001" / "SE000001" / "IM000001")
@@ -174,7 +174,7 @@ def test_full_size_pictures_are_about_2000_by_1600_in_12_of_16_bits(tmp_path: Pa
 # Same seed, same bytes
 
 
-def test_the_same_seed_gives_the_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:
+def test_bytes_depend_on_the_seed_not_the_hash_seed(tmp_path: Path) -> None:
     _make(tmp_path / "a", 5, 3, PYTHONHASHSEED="0")
     _make(tmp_path / "b", 5, 3, PYTHONHASHSEED="12345", TZ="Asia/Tokyo")
 
@@ -200,7 +200,7 @@ def test_a_study_is_the_same_however_many_follow_it(export: Path, tmp_path: Path
 # All or nothing
 
 
-def test_a_folder_that_is_not_empty_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+def test_a_non_empty_folder_is_refused_and_left_unchanged(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("keep")
 
@@ -241,7 +241,7 @@ def test_a_link_to_an_empty_folder_is_followed(tmp_path: Path) -> None:
     assert (tmp_path / "real" / "truth.csv").is_file()
 
 
-def test_a_place_that_cannot_hold_a_folder_is_an_output_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("keep")
 
     with pytest.raises(OutputError, match="choose another folder"):
@@ -258,7 +258,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_kill_in_mid_write_leaves_no_folder_of_that_name(tmp_path: Path) -> None:
+def test_a_kill_during_writing_leaves_no_folder(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", MAKE, str(tmp_path / "out"), "500", "0"]) as process:
         deadline = time.monotonic() + 60
         while not any(path.is_file() for path in tmp_path.rglob("*")):

@@ -26,7 +26,7 @@ def test_fourteen_studies_hold_every_technique_and_one_to_four_instances() -> No
 
 
 @given(seed=st.integers(0, 2**40), block=st.integers(0, 50))
-def test_each_region_has_one_normal_and_one_abnormal_study_in_fourteen(seed: int, block: int) -> None:
+def test_each_fourteen_studies_cover_both_labels_of_every_region(seed: int, block: int) -> None:
     labels = defaultdict(set)
     for n in range(14 * block, 14 * block + 14):
         labels[n % 7].add(injury_of(n, seed) is not Injury.NONE)
@@ -60,7 +60,7 @@ def test_small_and_full_size_studies_are_other_studies() -> None:
     assert small.images[0].exposure.rows * 3 < full.images[0].exposure.rows
 
 
-def test_a_patient_may_have_two_studies_and_is_then_the_same_person() -> None:
+def test_two_studies_of_a_patient_show_the_same_person() -> None:
     first, second = (plan_study(n, PhantomOptions()) for n in (4, 5))
 
     assert first.header.patient_id == second.header.patient_id

@@ -69,7 +69,7 @@ def test_auto_takes_the_cpu_where_cuda_sees_no_gpu(tiny_model: Model, simulation
         assert runner.info.reason.startswith("CPU, since CUDA sees no GPU")
 
 
-def test_auto_does_not_take_the_cpu_when_the_gpus_driver_is_broken(tiny_model: Model, simulation: Any) -> None:
+def test_auto_does_not_choose_cpu_with_a_broken_gpu_driver(tiny_model: Model, simulation: Any) -> None:
     simulation.start("11.4.0.106")
     simulation.machine.fail("init")
     with pytest.raises(RunnerError, match=r"unsupported display driver.*reboot.*--device cpu"):
@@ -77,9 +77,7 @@ def test_auto_does_not_take_the_cpu_when_the_gpus_driver_is_broken(tiny_model: M
 
 
 @pytest.mark.parametrize("device", ["auto", "gpu"])
-def test_a_gpu_without_a_plan_is_an_error_that_prints_the_command(
-    own_model: Model, simulation: Any, device: str
-) -> None:
+def test_a_gpu_without_plan_is_an_error_with_the_command(own_model: Model, simulation: Any, device: str) -> None:
     simulation.start("11.4.0.106")
     with pytest.raises(PlanError) as caught:
         open_runner(own_model, RunnerOptions(device=device))
@@ -95,7 +93,7 @@ def test_auto_takes_the_gpu_when_a_plan_matches(own_model: Model, simulation: An
         assert path.name in runner.info.reason
 
 
-def test_a_cpu_precision_on_a_gpu_machine_is_refused_rather_than_ignored(own_model: Model, simulation: Any) -> None:
+def test_a_cpu_precision_on_a_gpu_machine_is_refused(own_model: Model, simulation: Any) -> None:
     simulation.start("11.4.0.106")
     with pytest.raises(InputError, match="--device cpu"):
         open_runner(own_model, RunnerOptions(precision="float32"))

@@ -42,9 +42,7 @@ def pieces(pictures: np.ndarray, *sizes: int) -> Iterator[np.ndarray]:
         start += size
 
 
-def test_one_answer_comes_for_each_batch_in_order_whatever_their_sizes(
-    open_any: Open, pictures: np.ndarray, expected: Outputs
-) -> None:
+def test_batches_of_any_size_are_answered_in_order(open_any: Open, pictures: np.ndarray, expected: Outputs) -> None:
     sizes = (1, 4, 3, 9, 2, 1)
     with open_any(batch_size=4) as runner:
         outputs = list(runner.run(pieces(pictures, *sizes)))
@@ -64,7 +62,7 @@ def test_features_are_fetched_only_when_asked_for(open_any: Open, pictures: np.n
     assert outputs.cam.shape == (7, 8, 8)
 
 
-def test_a_picture_has_the_same_score_whatever_it_is_batched_with(open_any: Open, pictures: np.ndarray) -> None:
+def test_a_score_does_not_depend_on_the_batch(open_any: Open, pictures: np.ndarray) -> None:
     with open_any(batch_size=4) as runner:
         alone = [next(runner.run([pictures[i : i + 1]])).probability[0] for i in range(5)]
         (among,) = runner.run([pictures[:5]])
@@ -112,7 +110,7 @@ def test_a_consumer_that_stops_early_leaves_a_runner_that_works(
     assert np.allclose(again.probability, expected.probability[8:12], atol=TOLERANCE)
 
 
-def test_an_error_of_the_batches_comes_out_and_the_runner_still_works(open_any: Open, pictures: np.ndarray) -> None:
+def test_a_runner_still_works_after_an_error_in_its_batches(open_any: Open, pictures: np.ndarray) -> None:
     def failing() -> Iterator[np.ndarray]:
         yield pictures[:4]
         raise KeyError("the decoder")

@@ -35,7 +35,7 @@ def test_a_machine_without_a_gpu_has_no_failures(
     assert own_model.hash[:12] in checks["model"].detail
 
 
-def test_every_transfer_syntax_that_is_read_has_a_decoder_that_works(own_model: Model) -> None:
+def test_every_accepted_transfer_syntax_has_a_working_decoder(own_model: Model) -> None:
     checks = by_name(examine(None, own_model.folder))
     syntaxes = ", ".join(check.detail for name, check in checks.items() if name.startswith("decoder"))
     assert set(syntaxes.split(", ")) == set(KNOWN)
@@ -58,7 +58,7 @@ def test_a_changed_model_is_reported(own_model: Model) -> None:
     assert "not the file its card describes" in check.detail
 
 
-def test_a_gpu_without_a_plan_is_a_failure_with_its_command(own_model: Model, simulation: Any) -> None:
+def test_a_gpu_without_plan_fails_with_the_build_command(own_model: Model, simulation: Any) -> None:
     simulation.start("11.4.0.106")
     checks = by_name(examine(None, own_model.folder))
     assert "NVIDIA Simulated 1" in checks["gpu"].detail

@@ -75,7 +75,7 @@ def test_a_new_backend_is_chosen(tiny_model: Model, pictures: np.ndarray, option
 
 
 @pytest.mark.usefixtures("coin")
-def test_a_new_backend_that_is_absent_says_how_to_fix_it(tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_absent_new_backend_says_how_to_fix_it(tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry.load(registry.BACKENDS[0]), "SOCKET", False)
     with pytest.raises(RunnerError, match=r"--backend coin: no coin is here\. Buy a coin\."):
         open_runner(tiny_model, RunnerOptions(backend="coin"))

@@ -64,7 +64,7 @@ def stubs(maker: ModuleType) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("version", [*VERSIONS, RTX])
-def test_the_runtime_is_right_by_the_types_of_the_real_bindings(
+def test_the_runtime_type_checks_against_the_real_bindings(
     version: str, stubs: dict[str, Path], maker: ModuleType
 ) -> None:
     assert maker.type_check(stubs[version], version) == 0

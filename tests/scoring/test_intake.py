@@ -34,7 +34,7 @@ def skipped(ledger: Ledger) -> dict[str, Reason]:
     return {skip.source.path: skip.reason for skip in ledger.files.skipped_before_decoding()}
 
 
-def test_a_scan_meets_every_file_and_a_second_one_opens_none(
+def test_a_scan_covers_every_file_and_its_repeat_opens_none(
     studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = sum(path.is_file() for path in studies.rglob("*"))
@@ -51,7 +51,7 @@ def test_a_scan_meets_every_file_and_a_second_one_opens_none(
         assert ledger.scores.count_pending(KEY) == first
 
 
-def test_an_identical_copy_is_a_duplicate_and_only_one_is_scored(studies: Path, tmp_path: Path) -> None:
+def test_of_identical_copies_only_one_is_scored(studies: Path, tmp_path: Path) -> None:
     with Ledger(tmp_path / "l") as ledger:
         ledger.runs.begin("one", studies)
         scan(studies, POLICY, ledger.files, Silent())
@@ -62,7 +62,7 @@ def test_an_identical_copy_is_a_duplicate_and_only_one_is_scored(studies: Path, 
 
 
 @pytest.mark.parametrize("others", [{}, {"note.txt": b"see the other disk"}])
-def test_a_folder_of_archives_alone_is_an_error_like_an_empty_one(tmp_path: Path, others: dict[str, bytes]) -> None:
+def test_a_folder_of_only_archives_is_an_error(tmp_path: Path, others: dict[str, bytes]) -> None:
     folder = tmp_path / "zipped"
     folder.mkdir()
     for name, content in {"a.zip": b"PK\3\4" + b"\0" * 99, "b.dcm.gz": b"\x1f\x8b\x08" + b"\0" * 99, **others}.items():
@@ -99,7 +99,7 @@ def test_new_content_under_an_old_size_and_time_is_seen(studies: Path, tmp_path:
         assert ledger.files.content_hash(instance.source) is None  # it is decoded again
 
 
-def test_a_file_that_could_not_be_opened_is_read_when_it_can_be(
+def test_a_refused_file_is_read_once_it_can_be_opened(
     studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "few"

@@ -190,7 +190,7 @@ def test_a_batch_is_what_came_together(play: Callable[..., Any]) -> None:
     assert len(fast.spans) == 64
 
 
-def test_what_was_scored_before_the_device_failed_is_kept(
+def test_scores_from_before_a_device_failure_are_stored(
     play: Callable[..., Any], tmp_path: Path, make_instance: MakeInstance
 ) -> None:
     with pytest.raises(RunnerError, match="the device is gone"):
@@ -205,7 +205,7 @@ def test_what_was_scored_before_the_device_failed_is_kept(
         )  # the 20th piece was started when the 17th answer had been stored
 
 
-def test_strict_keeps_what_came_before_the_bad_file_and_the_bad_file(
+def test_strict_stores_results_up_to_and_including_the_bad_file(
     play: Callable[..., Any], tmp_path: Path, make_instance: MakeInstance
 ) -> None:
     with pytest.raises(StrictError, match="undecodable_pixels"):

@@ -50,7 +50,7 @@ def test_a_score_equal_to_the_threshold_is_normal(make_instance: MakeInstance, m
     assert row.abnormal is False
 
 
-def test_a_study_with_one_unreadable_image_is_partial_and_says_why(
+def test_a_study_with_an_unreadable_image_is_partial_with_reason(
     make_instance: MakeInstance, make_score: MakeScore
 ) -> None:
     study = StudyFiles(
@@ -90,7 +90,7 @@ def test_a_radiograph_refused_by_its_header_makes_the_study_partial(
     assert (row.status, row.instances, row.scored, row.reason) == (StudyStatus.PARTIAL, 3, 2, reason)
 
 
-def test_a_study_whose_only_file_is_refused_keeps_region_and_count() -> None:
+def test_a_study_with_only_a_refused_file_retains_its_region() -> None:
     (row,) = rows_of(StudyFiles("1.2", (), (), (refused("a", Reason.TRUNCATED, Region.WRIST, Laterality.LEFT),)), 0.5)
     assert (row.status, row.region, row.laterality) == (StudyStatus.FAILED, Region.WRIST, Laterality.LEFT)
     assert (row.instances, row.scored, row.accession) == (1, 0, "A7")
@@ -160,9 +160,7 @@ def test_an_image_without_a_side_joins_the_only_side_known(make_instance: MakeIn
     assert (row.laterality, row.scored) == (Laterality.LEFT, 2)
 
 
-def test_a_study_is_unchanged_only_if_every_score_is_an_earlier_runs(
-    make_instance: MakeInstance, make_score: MakeScore
-) -> None:
+def test_a_study_is_unchanged_only_if_every_score_is_reused(make_instance: MakeInstance, make_score: MakeScore) -> None:
     old, new = make_score(make_instance("a"), 0.2, reused=True), make_score(make_instance("b"), 0.4)
     assert rows_of(StudyFiles("1.2", (old,), (), ()), 0.5)[0].status is StudyStatus.UNCHANGED
     assert rows_of(StudyFiles("1.2", (old, new), (), ()), 0.5)[0].status is StudyStatus.SCORED
@@ -174,7 +172,7 @@ def test_a_study_without_radiographs_still_has_its_row() -> None:
     assert (row.status, row.reason, row.accession) == (StudyStatus.SKIPPED, "not_an_image", "A7")
 
 
-def test_the_first_of_identical_copies_is_kept(make_instance: MakeInstance) -> None:
+def test_the_first_of_identical_copies_is_chosen(make_instance: MakeInstance) -> None:
     copies = [(make_instance(path, sop="1.9"), "same") for path in ("b", "a", "c")]
     assert [(s.source.path, s.reason) for s in settle_same_sop(copies)] == [
         ("b", Reason.DUPLICATE),

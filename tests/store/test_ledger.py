@@ -96,9 +96,7 @@ def test_a_broken_file_is_reported_once_and_not_decoded_every_night(
         assert next(iter(ledger.outcomes.studies(KEY))).failed == ((bad, skip),)
 
 
-def test_a_file_that_a_dead_worker_lost_is_tried_again_in_the_next_run(
-    tmp_path: Path, make_instance: MakeInstance
-) -> None:
+def test_the_next_run_retries_a_file_lost_with_its_worker(tmp_path: Path, make_instance: MakeInstance) -> None:
     bad = make_instance("a")
     with Ledger(tmp_path / "l") as ledger:
         seen(ledger, bad)
@@ -126,7 +124,7 @@ def test_names_that_are_not_utf8_survive(tmp_path: Path, make_instance: MakeInst
         assert list(ledger.outcomes.skipped_without_study(KEY)) == [skip]
 
 
-def test_copies_and_two_patients_are_found(tmp_path: Path, make_instance: MakeInstance) -> None:
+def test_copies_and_studies_of_two_patients_are_detected(tmp_path: Path, make_instance: MakeInstance) -> None:
     with Ledger(tmp_path / "l") as ledger:
         seen(
             ledger,
@@ -170,7 +168,7 @@ def test_only_the_owner_can_read_the_ledger(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "l").stat().st_mode) == 0o600
 
 
-def test_a_file_that_is_no_ledger_is_a_clear_error_and_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_no_ledger_is_refused_unchanged(tmp_path: Path) -> None:
     (tmp_path / "l").write_bytes(b"not a database, but dear to somebody" * 100)
     with pytest.raises(LedgerError, match="move it away"), Ledger(tmp_path / "l"):
         pass

@@ -49,7 +49,7 @@ def sources(path: Path, ctime_ns: int) -> list[tuple[SourceFile, str]]:
     ]
 
 
-def test_the_old_ledger_holds_no_path_of_the_machine_that_wrote_it() -> None:
+def test_the_old_ledger_holds_no_path_of_its_machine() -> None:
     data = (Path(__file__).parent / "data" / "ledger-schema-2.sqlite").read_bytes()
     assert not any(word in data for word in (b"/home", b"/root", b"/tmp", b"/work"))
 
@@ -66,7 +66,7 @@ def test_a_ledger_of_schema_2_migrates_and_every_score_stays(old_ledger: Path) -
     assert query(old_ledger, "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_the_copy_made_before_a_migration_is_the_old_ledger(old_ledger: Path) -> None:
+def test_the_backup_before_a_migration_is_the_old_ledger(old_ledger: Path) -> None:
     with closing(sqlite3.connect(old_ledger)) as writer:  # what is still in the WAL belongs to the copy
         writer.execute("UPDATE scores SET probability = 0.125")
         writer.commit()
@@ -78,7 +78,7 @@ def test_the_copy_made_before_a_migration_is_the_old_ledger(old_ledger: Path) ->
     assert copy.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_first_run_after_a_migration_reads_no_file_and_records_change_times(old_ledger: Path) -> None:
+def test_the_run_after_migration_only_records_change_times(old_ledger: Path) -> None:
     key, found = key_of(old_ledger), sources(old_ledger, ctime_ns=7)
     with Ledger(old_ledger) as ledger:
         ledger.runs.reconcile(lambda name: name.startswith("2026-11-27T043014"))
@@ -172,7 +172,7 @@ def no_database(path: Path) -> None:
         (no_database, "not an SQLite database: restore it"),
     ],
 )
-def test_a_ledger_that_cannot_be_read_is_refused_byte_for_byte(tmp_path: Path, spoil: object, message: str) -> None:
+def test_an_unreadable_ledger_is_refused_and_stays_unchanged(tmp_path: Path, spoil: object, message: str) -> None:
     path = tmp_path / "ledger.sqlite"
     spoil(path)  # type: ignore[operator]
     before = digest(path)
@@ -215,7 +215,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("free_kb", [0, 100])
-def test_a_full_disk_while_migrating_leaves_the_ledger_as_it_was(
+def test_a_full_disk_during_migration_leaves_the_ledger_unchanged(
     old_ledger: Path, small_disk: Path, free_kb: int
 ) -> None:
     path = small_disk / "ledger.sqlite"

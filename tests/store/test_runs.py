@@ -43,7 +43,7 @@ def run(tmp_path: Path, make_score: Callable[..., InstanceScore]) -> Run:
     return go
 
 
-def test_what_a_killed_run_scored_is_scored_in_the_run_that_publishes_it(run: Run, make_instance: MakeInstance) -> None:
+def test_the_first_publishing_run_reports_a_killed_runs_scores(run: Run, make_instance: MakeInstance) -> None:
     a, b = make_instance("a"), make_instance("b")
     assert run("1", [a], (), "killed") == {"a": False}
     assert run("2", [a, b], ()) == {"a": False, "b": False}
@@ -70,7 +70,7 @@ def test_a_folder_that_is_removed_later_changes_no_status(run: Run, make_instanc
     assert run("3", [a], ()) == {"a": True}
 
 
-def test_a_score_that_a_later_run_did_not_list_is_still_unreported(run: Run, make_instance: MakeInstance) -> None:
+def test_a_score_unlisted_by_a_later_run_is_still_unreported(run: Run, make_instance: MakeInstance) -> None:
     a, b = make_instance("a"), make_instance("b")
     run("1", [a], (), "killed")
     run("2", [b], ())
@@ -86,7 +86,7 @@ def test_deleting_rows_of_runs_makes_no_news(run: Run, make_instance: MakeInstan
     assert run("2", [a], ("1",)) == {"a": True}
 
 
-def test_a_broken_file_is_news_until_a_published_run_lists_it(tmp_path: Path, make_instance: MakeInstance) -> None:
+def test_a_broken_file_is_new_until_a_run_publishes_it(tmp_path: Path, make_instance: MakeInstance) -> None:
     bad = make_instance("a")
     skip = skip_instance(bad, Stage.PIXELS, Reason.UNDECODABLE_PIXELS, "broken")
 

@@ -29,7 +29,7 @@ def touched(instance: Instance) -> Instance:
     return replace(instance, source=replace(instance.source, ctime_ns=instance.source.ctime_ns + 1))
 
 
-def test_a_change_time_alone_keeps_score_and_hash_when_the_content_is_the_same(
+def test_a_new_change_time_with_same_content_needs_no_scoring(
     tmp_path: Path, make_instance: MakeInstance, make_score: MakeScore
 ) -> None:
     old = make_instance("a")
@@ -46,7 +46,7 @@ def test_a_change_time_alone_keeps_score_and_hash_when_the_content_is_the_same(
             assert ledger.files.recall(touched(old).source, "intake") is Recall.KNOWN
 
 
-def test_new_content_under_an_old_size_and_time_is_scored_again(
+def test_new_content_with_old_size_and_time_is_rescored(
     tmp_path: Path, make_instance: MakeInstance, make_score: MakeScore
 ) -> None:
     old = make_instance("a")
@@ -58,7 +58,7 @@ def test_new_content_under_an_old_size_and_time_is_scored_again(
         assert ledger.scores.count_pending(KEY) == 1
 
 
-def test_other_intake_settings_keep_the_hash_of_a_file_that_did_not_change(
+def test_new_intake_settings_reuse_the_hash_of_unchanged_files(
     tmp_path: Path, make_instance: MakeInstance, make_score: MakeScore
 ) -> None:
     old = make_instance("a")

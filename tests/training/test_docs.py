@@ -57,7 +57,7 @@ def test_each_committed_ablation_can_be_read(path: Path) -> None:
     assert read_ablation(path).variants
 
 
-def test_the_plan_in_the_document_is_the_plan_that_is_run() -> None:
+def test_the_documented_plan_is_the_plan_that_runs() -> None:
     script = (ROOT / "train/plans/reference-v3.sh").read_text(encoding="utf-8")
     page = (ROOT / "docs/training.md").read_text(encoding="utf-8").split("## The plan for version 3", 1)[1]
     for part in ("reopen", "fit teacher", "fit distil", "ablate", "export", "quantize", "evaluate"):

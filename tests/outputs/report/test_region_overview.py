@@ -29,7 +29,7 @@ def test_each_region_has_a_line_with_counts_share_and_median() -> None:
     assert (wrist.rows, wrist.scored, wrist.share, wrist.trained) == (2, 1, 1.0, False)
 
 
-def test_a_region_without_a_score_has_no_share_and_no_median() -> None:
+def test_a_region_without_scores_has_no_share_or_median() -> None:
     counts = RegionCounts()
     counts.add(study(Region.OTHER, None))
     (line,) = counts.lines(())

@@ -70,7 +70,7 @@ def test_a_normal_image_glows_less_than_an_abnormal_one(picture: np.ndarray) -> 
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, -5.0])
-def test_a_map_that_is_empty_or_not_finite_still_gives_a_picture(picture: np.ndarray, value: float) -> None:
+def test_an_empty_or_non_finite_map_still_gives_a_picture(picture: np.ndarray, value: float) -> None:
     assert drawn(picture, hot_corner(value), 0.5).shape == (320, 320, 3)
 
 

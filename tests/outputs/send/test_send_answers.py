@@ -48,7 +48,7 @@ def test_all_objects_arrive_and_are_never_sent_again(
     assert len(peer.requests) == len(items)
 
 
-def test_what_half_of_is_refused_is_listed_and_only_that_is_sent_again(
+def test_only_refused_objects_are_listed_and_sent_again(
     items: list[Sendable], sends: Sends, start_peer: Callable[..., Any], pauses: list[float]
 ) -> None:
     peer = start_peer(answer=lambda n: 0xC000 if n % 2 else 0x0000)
@@ -81,7 +81,7 @@ def test_an_archive_that_stays_full_is_reported(
     assert pauses == [0.0, *BACK_OFF]
 
 
-def test_a_warning_is_kept_beside_the_object(
+def test_a_warning_is_recorded_beside_the_object(
     items: list[Sendable], sends: Sends, start_peer: Callable[..., Any], pauses: list[float]
 ) -> None:
     delivery = deliver(items, to(start_peer(answer=lambda _: 0xB000)), sends, pauses.append)

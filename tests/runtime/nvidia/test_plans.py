@@ -65,7 +65,7 @@ def test_of_two_that_match_the_newer_is_taken(own_model: Model) -> None:
         ({"target": replace(HERE, sm_count=60)}, "60 multiprocessors, this GPU has 58"),
     ],
 )
-def test_a_plan_that_does_not_match_is_listed_with_the_reason(
+def test_a_plan_without_a_match_is_listed_with_its_reason(
     own_model: Model, changes: dict[str, Any], words: str
 ) -> None:
     put(own_model, "other", **changes)
@@ -79,7 +79,7 @@ def test_a_plan_that_does_not_match_is_listed_with_the_reason(
 @pytest.mark.parametrize(
     ("here", "fits"), [("10.14.1", True), ("10.13.3.9", True), ("10.13.2", False), ("11.4.0.106", False)]
 )
-def test_a_version_compatible_plan_runs_on_later_tensorrt_of_the_same_major(
+def test_a_version_compatible_plan_runs_on_later_minor_tensorrt_versions(
     own_model: Model, here: str, fits: bool
 ) -> None:
     plan = put(own_model, options=replace(OPTIONS, version_compatible=True))
@@ -87,7 +87,7 @@ def test_a_version_compatible_plan_runs_on_later_tensorrt_of_the_same_major(
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 99}', '{"format": 2}', None])
-def test_a_plan_whose_sidecar_is_missing_or_damaged_is_not_used(own_model: Model, text: str | None) -> None:
+def test_a_plan_with_missing_or_damaged_sidecar_is_not_used(own_model: Model, text: str | None) -> None:
     plan = put(own_model)
     sidecar = plans.sidecar_path(plan.path)
     if text is None:
@@ -141,9 +141,7 @@ def test_another_folder_gets_the_plan_when_asked(own_model: Model, simulation: A
     assert not list(own_model.folder.glob("*.plan*"))
 
 
-def test_a_folder_that_cannot_be_created_is_reported_before_the_build(
-    own_model: Model, simulation: Any, tmp_path: Path
-) -> None:
+def test_the_build_first_reports_a_folder_it_cannot_create(own_model: Model, simulation: Any, tmp_path: Path) -> None:
     simulation.start("11.4.0.106")
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="--out"):

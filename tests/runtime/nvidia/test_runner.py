@@ -53,7 +53,7 @@ def test_a_gpu_that_never_answers_is_given_up(simulation: Any, monkeypatch: pyte
     thread.close()
 
 
-def test_an_error_on_the_gpu_thread_keeps_no_local_variable_alive(simulation: Any) -> None:
+def test_a_gpu_thread_error_keeps_no_local_variable_alive(simulation: Any) -> None:
     simulation.start("11.4.0.106")
     from mura_batch.runtime.nvidia import thread as gpu
 

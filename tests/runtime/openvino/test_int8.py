@@ -104,7 +104,7 @@ def test_without_ranges_or_instructions_int8_is_refused_with_the_reason(
 
 
 @pytest.mark.usefixtures("int8_here")
-def test_a_network_kept_for_other_ranges_is_not_taken(quantized: Model, pictures: np.ndarray, tmp_path: Path) -> None:
+def test_a_network_cached_for_other_ranges_is_not_used(quantized: Model, pictures: np.ndarray, tmp_path: Path) -> None:
     first, _ = run(quantized, pictures, precision="int8", cache_dir=tmp_path / "cache")
     wider = with_ranges(quantized, {n: values * 1.5 for n, values in measured(quantized, pictures).items()})
     second, _ = run(wider, pictures, precision="int8", cache_dir=tmp_path / "cache")

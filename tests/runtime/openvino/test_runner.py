@@ -227,7 +227,7 @@ def test_answers_of_the_export_spare_the_start_float32(own_model: Model, monkeyp
 
 
 @pytest.mark.usefixtures("bf16_here")
-def test_bf16_far_from_the_answers_of_the_export_is_not_used(own_model: Model) -> None:
+def test_bf16_with_outputs_far_from_the_export_is_rejected(own_model: Model) -> None:
     images = parity.load_reference_inputs(own_model)
     exact, _ = run(own_model, images, precision="float32")
     _, info = run(with_answers(own_model, np.clip(exact.probability + 0.03, 0, 1)), images)

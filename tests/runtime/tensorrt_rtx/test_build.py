@@ -66,7 +66,7 @@ def job(graph: bytes, size: int, options: PlanOptions = OPTIONS) -> Job:
 
 
 @pytest.mark.skipif(not (REFERENCE / "model.onnx").is_file(), reason="there is no reference model in this checkout")
-def test_the_reference_graph_has_the_types_of_the_contract_in_nvidias_parser() -> None:
+def test_nvidias_parser_reads_the_contract_types_from_the_reference_graph() -> None:
     builder = trt.Builder(logger_of(trt))
     network = strongly_typed_network(trt, builder)
     parse(trt.OnnxParser(network, logger_of(trt)), job((REFERENCE / "model.onnx").read_bytes(), 320))
@@ -225,7 +225,7 @@ def mixed_types(graph: onnx.ModelProto) -> None:
         (mixed_types, "must be of same type. `input` type is Float but `kernel` is of type Half"),
     ],
 )
-def test_a_graph_that_cannot_be_built_is_refused_in_nvidias_words(
+def test_a_graph_that_fails_to_build_reports_nvidias_message(
     own_model: Model, change: Callable[[onnx.ModelProto], None], words: str
 ) -> None:
     model = changed(own_model, change)

@@ -159,7 +159,7 @@ def test_one_plan_serves_many_gpus_but_turing_needs_its_own(rtx: Any, capability
     assert info(rtx).name == "rtx"
 
 
-def test_a_driver_too_old_for_cuda_13_gets_the_other_wheel(rtx: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_names_the_cuda_12_wheel_for_old_drivers(rtx: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setattr(sys.modules["pycuda.driver"], "get_driver_version", lambda: 12040)

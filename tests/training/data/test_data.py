@@ -27,7 +27,7 @@ from train.data.open_dataset import open_dataset
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_the_known_counts_of_mura_add_up_to_its_published_totals() -> None:
+def test_mura_counts_add_up_to_the_published_totals() -> None:
     """arXiv:1712.06957, table 1, and the release's CSV files: 14,656 studies and 40,005 images without the test set."""
 
     def total(counts: dict[str, tuple[int, int]]) -> tuple[int, int]:
@@ -38,7 +38,7 @@ def test_the_known_counts_of_mura_add_up_to_its_published_totals() -> None:
 
 
 @pytest.mark.parametrize("how", [{}, {"header": True}, {"with_csv": False}], ids=["csv", "csv with header", "folders"])
-def test_a_mura_tree_reads_the_same_with_either_csv_style_or_none(
+def test_a_mura_tree_reads_the_same_whatever_its_csv_style(
     how: dict[str, bool], mura: Path, make_tree: Callable[..., Path], tmp_path: Path
 ) -> None:
     other = open_dataset(make_tree(tmp_path, **how))
@@ -69,7 +69,7 @@ def test_a_label_that_contradicts_its_folder_is_an_error(make_tree: Callable[...
         open_dataset(tree)
 
 
-def test_labels_are_held_against_the_folders_where_the_paths_file_is_absent(
+def test_without_a_paths_file_labels_are_checked_against_folders(
     make_tree: Callable[..., Path], tmp_path: Path
 ) -> None:
     tree = make_tree(tmp_path)
@@ -85,7 +85,7 @@ def test_labels_are_held_against_the_folders_where_the_paths_file_is_absent(
 
 @pytest.mark.parametrize("header", [False, True])
 @pytest.mark.parametrize("name", ["train_image_paths.csv", "train_labeled_studies.csv"])
-def test_a_line_that_is_no_path_is_named_whether_or_not_there_is_a_header(
+def test_a_line_that_is_no_path_is_always_named(
     make_tree: Callable[..., Path], tmp_path: Path, name: str, header: bool
 ) -> None:
     tree = make_tree(tmp_path, header=header)
@@ -104,7 +104,7 @@ def test_a_first_line_that_is_a_path_is_no_header(make_tree: Callable[..., Path]
         open_dataset(tree)
 
 
-def test_a_labelled_study_without_a_label_is_named_by_its_line(make_tree: Callable[..., Path], tmp_path: Path) -> None:
+def test_an_error_names_the_line_of_a_missing_label(make_tree: Callable[..., Path], tmp_path: Path) -> None:
     tree = make_tree(tmp_path)
     labels = tree / "train_labeled_studies.csv"
     labels.write_text(labels.read_text().replace("/,0", "/,normal", 1))
@@ -113,7 +113,7 @@ def test_a_labelled_study_without_a_label_is_named_by_its_line(make_tree: Callab
 
 
 @pytest.mark.parametrize("name", ["train_image_paths.csv", "valid_labeled_studies.csv"])
-def test_a_mura_file_may_begin_with_a_byte_order_mark_and_must_be_utf_8(
+def test_a_mura_file_is_utf_8_with_or_without_bom(
     mura: Path, make_tree: Callable[..., Path], tmp_path: Path, name: str
 ) -> None:
     path = make_tree(tmp_path) / name
@@ -177,7 +177,7 @@ def test_a_wrong_line_of_a_labels_file_is_named(tmp_path: Path) -> None:
         open_dataset(tmp_path)
 
 
-def test_a_labels_file_may_begin_with_a_byte_order_mark_and_must_be_utf_8(tmp_path: Path) -> None:
+def test_a_labels_file_is_utf_8_with_or_without_bom(tmp_path: Path) -> None:
     path = labels_csv(tmp_path, "a.png,train,Müller,hand,frontal,1,1,2") / "labels.csv"
     text = path.read_text(encoding="utf-8")
     path.write_text(text, encoding="utf-8-sig")
@@ -193,7 +193,7 @@ def test_a_folder_that_is_no_data_set_is_reported_what_was_looked_for(tmp_path: 
         open_dataset(tmp_path)
 
 
-def test_the_cache_holds_what_scoring_would_see_and_is_written_once(mura: Path, tmp_path: Path) -> None:
+def test_the_cache_holds_scoring_inputs_and_is_written_once(mura: Path, tmp_path: Path) -> None:
     dataset, spec = open_dataset(mura), InputSpec(size=48)
     inputs = model_inputs(dataset, VAL, spec, tmp_path)
     last = dataset.split(VAL)[-1]
@@ -219,7 +219,7 @@ def test_a_cache_that_cannot_be_written_is_reported(mura: Path, tmp_path: Path) 
         model_inputs(open_dataset(mura), TRAIN, InputSpec(size=32), tmp_path / "cache")
 
 
-def test_a_cache_that_the_disk_does_not_take_is_not_there(
+def test_a_cache_that_fails_to_reach_disk_is_removed(
     mura: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A network file system, or one that allocates late, tells of a full disk only when the file is synchronised."""
@@ -259,9 +259,7 @@ def test_dicom_studies_with_a_truth_file_are_a_data_set(export: Path, tmp_path: 
     assert (inputs.reshape(len(inputs), -1).std(axis=1) > 5).all()
 
 
-def test_what_becomes_of_each_file_of_dicom_studies_is_counted_without_a_name(
-    export: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unused_dicom_files_are_counted_without_names(export: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth = export / "truth.csv"
     header, first, *others = truth.read_text().splitlines()
     whole = len(open_dataset(export).examples)
@@ -292,7 +290,7 @@ def test_a_truth_file_that_is_not_utf_8_is_reported(export: Path) -> None:
         open_dataset(export)
 
 
-def test_splits_are_read_from_a_truth_file_as_a_spreadsheet_saves_it(export: Path) -> None:
+def test_splits_are_read_from_a_spreadsheets_truth_file(export: Path) -> None:
     """Semicolons, a byte-order mark and DICOM's own name of the column: the labels are read from such a file too."""
     truth = export / "truth.csv"
     with truth.open(newline="") as file:

@@ -22,7 +22,7 @@ def images(dataset: Dataset, split: str) -> set[str]:
     return {e.image for e in dataset.split(split)}
 
 
-def test_every_training_picture_is_in_one_fold_and_val_in_none(dataset: Dataset) -> None:
+def test_folds_cover_each_training_picture_once_and_exclude_val(dataset: Dataset) -> None:
     folds = [one_fold(dataset, k, 5) for k in range(1, 6)]
     held_out = [images(fold, VAL) for fold in folds]
     assert sum(map(len, held_out)) == 600

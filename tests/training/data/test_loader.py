@@ -28,7 +28,7 @@ def views(count: int = 12) -> Views:
     )
 
 
-def test_an_epoch_of_pictures_has_each_once_and_one_of_studies_has_each_study_once() -> None:
+def test_an_epoch_has_each_picture_or_study_once() -> None:
     some = examples(3, 1, 5)
     assert sorted(epoch_rows(some, "pictures", 1, 0)) == list(range(9))
     rows = epoch_rows(some, "studies", 1, 0)
@@ -51,7 +51,7 @@ def test_a_resumed_epoch_goes_on_where_it_stopped() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_view_is_the_same_in_any_batch_and_any_process(workers: int) -> None:
+def test_a_view_does_not_depend_on_batch_or_process(workers: int) -> None:
     all_views = views()
     rows = np.arange(12)
     batched = torch.cat([b["images"] for b in loader(all_views, rows, Slice(1, 2, 4), workers)])
@@ -94,7 +94,7 @@ def test_a_zoom_only_enlarges() -> None:
     assert max(sizes) == pytest.approx(1.5, abs=0.06)
 
 
-def test_a_chance_leaves_that_share_of_the_views_as_they_are() -> None:
+def test_chance_is_the_share_of_changed_views() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)
     rng = np.random.default_rng(5)
     still = sum(
@@ -122,7 +122,7 @@ def test_letterbox_bars_stay_black() -> None:
         assert not augment(picture, bright, np.random.default_rng(seed))[:, :20].any()
 
 
-def test_an_archives_traces_are_drawn_by_their_chance_and_change_little() -> None:
+def test_archive_traces_appear_at_their_chance_and_change_little() -> None:
     rng = np.random.default_rng(0)
     picture = np.zeros((96, 96), np.uint8)
     picture[:, 20:76] = 60 + 40 * np.sin(np.arange(96) / 7)[:, None]
@@ -134,14 +134,14 @@ def test_an_archives_traces_are_drawn_by_their_chance_and_change_little() -> Non
         assert not any(view[:, :20].any() for view in views), "the letterbox bars stay black"
 
 
-def test_recipes_without_an_archives_traces_see_the_views_that_they_saw() -> None:
+def test_recipes_without_archive_traces_produce_the_earlier_views() -> None:
     """A run begun before these parts existed continues with the same pictures; the sum is of that version."""
     picture = np.random.default_rng(3).integers(0, 256, (32, 32), np.uint8)
     view = augment(picture, Augmentation(rotate=20, erase=0.5), np.random.default_rng(9))
     assert int(view.astype(int).sum()) == 110890
 
 
-def test_a_zoom_about_a_random_point_leaves_no_border_and_reaches_every_side() -> None:
+def test_a_random_zoom_has_no_border_and_reaches_every_side() -> None:
     """fastai 1: the point that stays where it is lies anywhere in the picture."""
     picture = np.zeros((64, 64), np.uint8)
     picture[8:56, 8:56] = 200

@@ -54,7 +54,7 @@ def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path, other: dict[st
         lowest_losses([a, b], 1)
 
 
-def test_a_weight_that_the_loss_does_not_look_at_is_no_difference(tmp_path: Path) -> None:
+def test_an_unused_loss_weight_is_no_difference(tmp_path: Path) -> None:
     runs = [
         run_of(tmp_path / str(weight), {"best-e000.pt": weight}, weighting="none", positive_weight=weight)
         for weight in (1.0, 2.0)
@@ -72,7 +72,7 @@ def test_a_joint_log_needs_the_log_of_every_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_card_counts_the_looks_and_the_seconds_of_every_run(
+def test_the_card_sums_looks_and_seconds_of_every_run(
     finished: Path,
     mura: Path,
     cache: Path,

@@ -89,7 +89,7 @@ def test_what_float32_says_of_the_reference_pictures_travels_with_them(exported:
     np.testing.assert_allclose(arrays["probability"], expected, atol=1e-5)
 
 
-def test_reference_inputs_are_radiographs_that_the_network_is_in_doubt_about() -> None:
+def test_reference_inputs_are_radiographs_with_uncertain_scores() -> None:
     """Most of what this one says is 0 or 1 to the second decimal, as of a network that never saw a drawing."""
     spec = InputSpec(size=64)
 

@@ -57,9 +57,7 @@ def test_ranges_are_the_largest_values_that_the_network_itself_has(exported: Pat
     assert any(np.allclose(found, largest, rtol=5e-3, atol=1e-3) for found in ranges.values() if len(found) == 128)
 
 
-def test_the_folder_scores_in_int8_and_its_card_has_the_proof(
-    folder: Path, mura: Path, cache: Path, here: Here
-) -> None:
+def test_the_folder_scores_in_int8_with_evidence_in_its_card(folder: Path, mura: Path, cache: Path, here: Here) -> None:
     before = load_model(folder)
     done = here("quantize", folder, "--data", mura, "--cache", cache)
     assert done.returncode == 0, done.stderr

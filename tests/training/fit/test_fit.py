@@ -49,7 +49,7 @@ def test_a_run_leaves_its_curves_and_its_best_checkpoints(finished: Path) -> Non
     assert list((finished / "tensorboard").glob("events.*"))
 
 
-def test_the_final_checkpoint_is_the_average_and_not_the_last_weights(finished: Path) -> None:
+def test_the_final_checkpoint_holds_the_averaged_weights(finished: Path) -> None:
     last = torch.load(finished / "last.pt", weights_only=True)
     final = torch.load(finished / "final.pt", weights_only=True)
     name = "features.conv0.weight"
@@ -58,7 +58,7 @@ def test_the_final_checkpoint_is_the_average_and_not_the_last_weights(finished: 
 
 
 @pytest.mark.slow
-def test_a_run_killed_in_the_middle_of_an_epoch_and_run_again_is_the_same_to_the_bit(
+def test_a_run_killed_mid_epoch_resumes_with_identical_results(
     finished: Path, train: Command, mura: Path, recipe: Path, cache: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "killed"
@@ -137,7 +137,7 @@ def test_another_number_of_processes_does_not_continue_a_run(finished: Path, rec
         resumed(read_recipe(recipe), replace(identity, world=2), finished, CPU)
 
 
-def test_a_run_begun_before_its_first_weights_and_a_key_of_its_recipe_were_recorded_goes_on(
+def test_a_run_of_an_older_checkpoint_format_resumes(
     finished: Path, recipe: Path, identity: Identity, tmp_path: Path
 ) -> None:
     values = read_checkpoint(finished / "last.pt")
@@ -150,7 +150,7 @@ def test_a_run_begun_before_its_first_weights_and_a_key_of_its_recipe_were_recor
     assert state.step == 6
 
 
-def test_weights_to_start_from_are_known_by_what_is_in_the_file(tmp_path: Path) -> None:
+def test_initial_weights_are_identified_by_file_content(tmp_path: Path) -> None:
     for name, content in (("a.pt", b"one"), ("copy-of-a.pt", b"one"), ("b.pt", b"two")):
         (tmp_path / name).write_bytes(content)
     a, copy, b = (init_hash(tmp_path / name) for name in ("a.pt", "copy-of-a.pt", "b.pt"))
@@ -159,7 +159,7 @@ def test_weights_to_start_from_are_known_by_what_is_in_the_file(tmp_path: Path) 
         init_hash(tmp_path / "c.pt")
 
 
-def test_a_recipe_that_starts_from_other_weights_does_not_train_without_them(
+def test_a_recipe_needs_the_initial_weights_it_asks_for(
     here: Command, mura: Path, recipe_text: str, cache: Path, tmp_path: Path
 ) -> None:
     recipe = tmp_path / "started.toml"
@@ -228,7 +228,7 @@ def test_a_picture_that_cannot_be_read_is_named(
     assert str(bad) in done.stderr
 
 
-def test_an_unreadable_validation_picture_stops_the_run_before_its_first_epoch(
+def test_an_unreadable_validation_picture_stops_the_run_before_training(
     here: Command, make_tree: Callable[..., Path], recipe: Path, tmp_path: Path
 ) -> None:
     tree = make_tree(tmp_path)
@@ -410,7 +410,7 @@ def test_a_frozen_body_stands_still_but_for_its_batch_norms(staged: Path) -> Non
         assert not torch.equal(start[name], after[name]), name
 
 
-def test_a_stage_starts_from_the_carried_best_with_a_schedule_of_its_own(staged: Path) -> None:
+def test_a_stage_starts_from_carried_weights_with_its_own_schedule(staged: Path) -> None:
     carried = read_checkpoint(staged / "run/best-e000.pt")["ema"]
     after = read_checkpoint(staged / "run/final.pt")["ema"]
     weights = [name for name, _ in fresh(read_recipe(staged / "staged.toml"), None, CPU).net.named_parameters()]
@@ -419,19 +419,19 @@ def test_a_stage_starts_from_the_carried_best_with_a_schedule_of_its_own(staged:
     assert [rate / 3e-30 for rate in rates[6:]] == pytest.approx([rate / 3e-4 for rate in rates[:6]])
 
 
-def test_the_final_checkpoint_of_a_stage_that_carries_is_its_best_epoch(staged: Path) -> None:
+def test_a_carrying_stages_final_checkpoint_is_its_best_epoch(staged: Path) -> None:
     final, best = (read_checkpoint(staged / "run" / name) for name in ("final.pt", "best-e002.pt"))
     assert final["epoch"] == 2
     assert all(torch.equal(final["ema"][name], best["ema"][name]) for name in best["ema"])
 
 
-def test_the_best_checkpoints_are_kept_and_the_others_removed(staged: Path) -> None:
+def test_the_best_checkpoints_remain_and_the_others_are_removed(staged: Path) -> None:
     kept = read_checkpoint(staged / "run/last.pt")["best"]["kept"]
     assert [(row["file"], row["loss"]) for row in kept] == [("best-e000.pt", 0.3), ("best-e002.pt", 0.4)]
     assert {path.name for path in (staged / "run").glob("best-*")} == {"best-e000.pt", "best-e002.pt"}
 
 
-def test_a_criterion_that_is_never_defined_does_not_bring_an_earlier_stages_weights_back(
+def test_an_undefined_criterion_does_not_restore_earlier_weights(
     mura: Path, recipe_text: str, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     head, stage = recipe_text.replace("epochs = 2", "epochs = 1").split("[[stages]]")
@@ -447,7 +447,7 @@ def test_a_criterion_that_is_never_defined_does_not_bring_an_earlier_stages_weig
     assert "stage 1: picture_kappa of val was never defined; its last epoch is carried" in capsys.readouterr().err
 
 
-def test_the_smoke_recipe_makes_members_of_an_ensemble_in_a_minute(
+def test_the_smoke_recipe_trains_ensemble_members_in_a_minute(
     here: Command, mura: Path, cache: Path, tmp_path: Path
 ) -> None:
     recipe = ROOT / "train/recipes/smoke.toml"

@@ -61,7 +61,7 @@ def test_validation_is_weighted_by_the_training_counts() -> None:
         term_weights(LossPart("per_region"), WRIST, [example("shoulder", True)])
 
 
-def test_a_picture_of_two_regions_counts_for_both_and_weighs_as_their_mean() -> None:
+def test_a_picture_of_two_regions_has_their_mean_weight() -> None:
     """FracAtlas has hips with hands; one such pair in val need not be in the training split."""
     both = example("elbow+wrist", True)
     weights = region_weights([*WRIST, *ELBOW, both])

@@ -27,7 +27,7 @@ def stage(**how: object) -> Stage:
     return Stage(5, 3e-5, 16, ((0, 320),), **how)  # type: ignore[arg-type]
 
 
-def test_a_frozen_body_still_trains_its_batch_norms_and_the_head(net: MuraNet) -> None:
+def test_a_frozen_body_still_trains_batch_norms_and_head(net: MuraNet) -> None:
     """torchvision's densenet169 has 12,484,480 parameters in its features (14,149,480 less a 1664 x 1000 head and its
     bias); 158,400 of them are the scale and shift of its 169 batch norms."""
     freeze(net, frozen=True)

@@ -42,7 +42,7 @@ def test_a_missing_recipe_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
-def test_each_committed_recipe_can_be_read_and_gives_a_reason_for_its_values(path: Path) -> None:
+def test_committed_recipes_are_readable_and_justify_their_values(path: Path) -> None:
     assert read_recipe(path).epochs > 0
     assert path.read_text(encoding="utf-8").count("#") >= 5
 
@@ -53,7 +53,7 @@ def test_recipes_from_imagenet_weights_ask_for_them() -> None:
     assert asked["reference"] == asked["smoke"] == ""
 
 
-def test_what_a_recipe_asks_of_the_command_line_is_no_part_of_what_its_runs_are_known_by(recipe_text: str) -> None:
+def test_asking_for_initial_weights_does_not_change_recipe_identity(recipe_text: str) -> None:
     values = tomllib.loads(recipe_text)
     plain, asking = (recipe_from({"name": "one", **values, "init": words}, "").as_json() for words in ("", "weights"))
     assert plain == asking
@@ -88,7 +88,7 @@ def test_the_articles_recipe_has_its_nine_stages() -> None:
     assert [s.carry for s in stages] == ["loss"] * 4 + ["picture_kappa"] * 5
 
 
-def test_a_recipe_is_found_by_its_name() -> None:
+def test_a_recipe_is_located_by_its_name() -> None:
     assert read_recipe(Path("smoke")) == read_recipe(RECIPES / "smoke.toml")
     with pytest.raises(InputError, match=r"recipe smok is neither a file nor one of best, .*, smoke"):
         read_recipe(Path("smok"))

@@ -75,7 +75,7 @@ def test_an_events_file_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
         RunLog(tmp_path, 0, 0)
 
 
-def test_a_disk_that_is_full_when_a_run_goes_on_takes_no_row_from_it(tmp_path: Path) -> None:
+def test_a_full_disk_on_resume_loses_no_logged_row(tmp_path: Path) -> None:
     with closing(RunLog(tmp_path, 0, 0)) as log:
         log.steps(taken(0, 20))
     before = (tmp_path / "steps.csv").read_bytes()

@@ -49,7 +49,7 @@ def test_one_cycle_follows_torchs_one_cycle_within_a_step() -> None:
         theirs.step()
 
 
-def test_warmup_stable_decay_rises_stands_and_falls_as_one_minus_a_root() -> None:
+def test_warmup_stable_decay_falls_as_one_minus_a_root() -> None:
     wsd = stage("warmup_stable_decay", epochs=10, warmup=1, cooldown=4)
     assert [rate(wsd, step, 4, Plateau()) for step in range(4)] == [0.25, 0.5, 0.75, 1.0]
     assert rate(wsd, 23, 4, Plateau()) == 1.0

@@ -79,7 +79,7 @@ def test_decisions_are_counted_by_truth_and_call() -> None:
     assert studies["accuracy"]["value"] == pytest.approx(25 / 30, abs=1e-4)
 
 
-def test_a_study_is_decided_by_the_mean_and_its_pictures_each_by_themselves() -> None:
+def test_studies_are_decided_by_mean_and_pictures_individually() -> None:
     found = evaluated(MIXED)
     assert found.figures["studies"]["table"] == [[12, 3], [2, 14]]
     assert found.figures["pictures"]["table"] == [[12, 3], [4, 14]]
@@ -110,7 +110,7 @@ def whole_mura_val() -> list[Row]:
     return [(f"{r}{label}/{n // 3}", r, label, float(said[n])) for n, (r, label) in enumerate(labels)]
 
 
-def test_on_muras_validation_set_the_articles_kappas_are_said_to_be_of_the_same_pictures() -> None:
+def test_muras_validation_set_is_called_comparable_with_the_article() -> None:
     rows = whole_mura_val()
     assert len(rows) == ARTICLE_PICTURES
     html = page(evaluated(rows, kind="mura"))
@@ -120,13 +120,13 @@ def test_on_muras_validation_set_the_articles_kappas_are_said_to_be_of_the_same_
 
 
 @pytest.mark.parametrize(("kind", "split"), [("labels", VAL), ("dicom", VAL), ("mura", TRAIN)])
-def test_on_other_data_no_published_kappa_is_said_to_be_comparable(kind: str, split: str) -> None:
+def test_no_published_kappa_is_called_comparable_on_other_data(kind: str, split: str) -> None:
     html = page(evaluated(HANDS, kind, split))
     assert "None of them is measured on the data of this page" in html
     assert "same pictures" not in html
 
 
-def test_a_part_of_muras_validation_set_is_not_taken_for_the_articles() -> None:
+def test_part_of_the_validation_set_is_not_called_comparable() -> None:
     html = page(evaluated(HANDS, kind="mura"))
     assert "only 30 pictures of that validation set" in html
     assert "same pictures" not in html
@@ -176,9 +176,7 @@ def ends_of(path: ElementTree.Element) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(("studies", "method"), [(1, JEFFREYS), (3, JEFFREYS_CLUSTERED)])
-def test_the_interval_of_kappa_is_the_reports_by_patient_where_patients_have_several_studies(
-    studies: int, method: str
-) -> None:
+def test_the_kappa_interval_equals_the_clustered_one_of_reports(studies: int, method: str) -> None:
     labels = [n % 2 for n in range(120)]
     said = np.array([0.9 if label != (n % 7 == 0) else 0.1 for n, label in enumerate(labels)])
     patients = [f"p{n // studies}" for n in range(120)]
@@ -216,7 +214,7 @@ def test_a_figure_that_is_undefined_says_why() -> None:
     assert f"kappa of all: {ONE_CLASS}." in page(found)
 
 
-def test_a_region_of_few_studies_is_named_where_its_figures_would_be() -> None:
+def test_a_region_of_few_studies_is_named_without_figures() -> None:
     few = FEWEST - 1  # of each label; with three pictures each, pictures enough
     rare: list[Row] = [(f"w{k // 3}", "wrist", k // 3 % 2, 0.5) for k in range(2 * few * 3)]
     found = evaluated([*HANDS, *rare])
@@ -226,7 +224,7 @@ def test_a_region_of_few_studies_is_named_where_its_figures_would_be() -> None:
     assert page(found).count(f"wrist ({few} normal, {few} abnormal)") == 2
 
 
-def test_the_worst_predictions_are_furthest_from_their_label_first_on_the_page_and_in_the_json() -> None:
+def test_page_and_json_list_the_worst_predictions_first() -> None:
     rows: list[Row] = [(f"s{k}", "hand", k % 2, k / 20) for k in range(20)]
     found = evaluated(rows)
     # odd ones are abnormal: .05 was said of s1, .15 of s3, ...; even ones are normal: .90 was said of s18, ...
@@ -243,7 +241,7 @@ def test_the_worst_predictions_are_furthest_from_their_label_first_on_the_page_a
     assert [caption.split("; ")[1].split("/")[0] for caption in captions] == order
 
 
-def test_the_overlay_colours_the_picture_where_the_map_is_positive_and_nowhere_else() -> None:
+def test_the_overlay_colours_only_where_the_map_is_positive() -> None:
     cam = np.full((4, 4), -3, np.float32)
     cam[0, 3] = 6
     uri = overlay(np.full((64, 64), 120, np.uint8), cam)
@@ -270,7 +268,7 @@ def left_half(inputs: Pictures) -> Scored:
     return inputs[:, :, : SIDE // 2].mean(axis=(1, 2)) / 255, inputs.astype(np.float32)
 
 
-def test_flips_average_a_picture_and_its_mirror_image_and_mirror_the_map_back() -> None:
+def test_flips_average_both_images_and_mirror_the_map_back() -> None:
     inputs = np.zeros((2, SIDE, SIDE), np.uint8)
     inputs[0, :, : SIDE // 2] = 255
     inputs[1, 2, 6] = 100
@@ -309,7 +307,7 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
         write_evaluation(evaluated(HANDS), tmp_path / "file")
 
 
-def test_a_picture_whose_name_is_no_utf_8_is_written_spelled_out(tmp_path: Path) -> None:
+def test_a_picture_name_that_is_no_utf_8_is_escaped(tmp_path: Path) -> None:
     write_evaluation(evaluated([*HANDS, ("\udcff", "hand", 1, 0.0)]), tmp_path)
     assert json.loads((tmp_path / "evaluation.json").read_text())["worst"][0]["image"] == "\udcff/image30.png"
     assert "\\udcff/image30.png" in (tmp_path / "evaluation.html").read_text()
@@ -333,7 +331,7 @@ def test_evaluate_writes_a_page_and_figures(
     assert "0.778" in html, "the third radiologist's overall kappa in the MURA paper"
 
 
-def test_checkpoints_evaluate_as_the_model_folder_made_of_them_does(
+def test_checkpoints_evaluate_as_their_model_folder_does(
     here: Command, finished: Path, exported: Path, mura: Path, cache: Path, tmp_path: Path
 ) -> None:
     model = ["evaluate", "--data", mura, "--cache", cache]
@@ -365,7 +363,7 @@ def listed(root: Path, pictures: Sequence[tuple[str, int]], header: str = "") ->
 
 
 @pytest.mark.parametrize("header", ["", "image_path\n"], ids=["as released", "with header"])
-def test_predict_decides_by_the_mean_of_a_studys_pictures_and_writes_a_row_a_study(header: str, tmp_path: Path) -> None:
+def test_predict_writes_a_row_per_study_from_its_mean(header: str, tmp_path: Path) -> None:
     """The format is that of the competition: no header, `study_path/,label`. At .4, which is 102 of 255:"""
     mean_above, mean_below, level = (
         f"XR_{name}/study1_positive" for name in ("WRIST/patient2", "HAND/patient1", "ELBOW/patient3")
@@ -406,7 +404,7 @@ def test_predict_scores_each_batch_of_a_long_list(tmp_path: Path) -> None:
     assert labels == [int(k % 3 != 0) for k in range(70)]
 
 
-def test_predict_leaves_no_part_of_a_file_where_the_disk_is_full(tmp_path: Path) -> None:
+def test_predict_leaves_no_partial_file_on_a_full_disk(tmp_path: Path) -> None:
     paths = listed(tmp_path, [(f"XR_HAND/patient{k}/study1_negative/image1.png", 9) for k in range(8)])
     written = tmp_path / "out" / "predictions.csv"
     written.parent.mkdir()

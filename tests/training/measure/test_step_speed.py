@@ -33,7 +33,7 @@ def layouts(way: Any) -> set[tuple[bool, bool, bool]]:
     return seen
 
 
-def test_the_baseline_is_plain_eager_float32_and_the_tuned_way_is_channels_last() -> None:
+def test_the_baseline_is_eager_float32_and_tuning_uses_channels_last() -> None:
     assert layouts(EAGER) == {(True, False, True)}
     # the first convolution is given the picture as it comes, and gives channels last
     assert layouts(tuned(CPU)) == {(True, False, True), (False, True, True)}

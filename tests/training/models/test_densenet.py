@@ -61,7 +61,7 @@ def test_the_network_is_torchvisions_densenet_on_imagenet_statistics(images: tor
     assert torch.allclose(ours.body(images), expected, atol=1e-5)
 
 
-def test_torchvisions_file_in_the_old_key_style_and_with_module_prefixes_is_understood(tmp_path: Path) -> None:
+def test_old_and_prefixed_torchvision_weight_keys_are_understood(tmp_path: Path) -> None:
     """torchvision's densenet169-b2777c0a.pth of 2017 has 'denselayer1.norm.1.weight'; torchvision renames it on loading
     (torchvision.models.densenet._load_state_dict)."""
     theirs = torchvision.models.densenet169(weights=None)

@@ -19,7 +19,7 @@ def teacher() -> MuraNet:
     return MuraNet(aux=2, arch="efficientnet_lite0")
 
 
-def test_a_teacher_gives_a_logit_and_its_heads_at_any_size(teacher: MuraNet) -> None:
+def test_a_teacher_gives_logit_and_heads_at_any_size(teacher: MuraNet) -> None:
     for size in (64, 97):
         logit, extra = teacher.eval()(torch.zeros((2, 1, size, size), dtype=torch.uint8))
         assert (logit.shape, extra.shape) == ((2,), (2, 2))

@@ -228,7 +228,7 @@ def test_a_drawn_sample_gets_corrected_figures(make_run: MakeRun) -> None:
     assert "verification bias" not in text
 
 
-def test_kappa_by_month_is_shown_with_the_date_of_the_truth(make_run: MakeRun) -> None:
+def test_kappa_by_month_is_shown_with_the_truth_date(make_run: MakeRun) -> None:
     run = make_run(14)
     assert "Kappa by month" not in text_of(render_report_file(run.folder, run.truth))
     path = run.folder / "studies.csv"
@@ -394,7 +394,7 @@ def test_incomplete_card_figures_are_shown(report: Path) -> None:
     assert "hand undefined" in text
 
 
-def test_the_page_says_what_the_model_was_trained_and_accepted_on(report: Path) -> None:
+def test_the_page_names_the_training_and_acceptance_data(report: Path) -> None:
     text = text_of(report)
     assert "Trained on 2,807 images of 2,807 studies, 498 abnormal Drawings, 3,415 of them" in text
     assert "Validated on 608 images of 608 studies, 109 abnormal" in text
