@@ -33,7 +33,7 @@ def test_files_come_sorted_from_any_depth_whatever_their_names(studies: Path) ->
     assert source == SourceFile("a.dcm", 1, info.st_mtime_ns, info.st_ctime_ns)
 
 
-def test_a_name_that_is_no_text_is_found_all_the_same(studies: Path) -> None:
+def test_a_name_that_is_no_text_is_still_listed(studies: Path) -> None:
     name = os.fsdecode(b"HAND\xff.dcm")
     (studies / name).write_bytes(b"x")
     assert fates(studies) == [(name, "found")]
@@ -81,13 +81,13 @@ def test_a_service_folder_of_the_storage_is_left_out_whole(studies: Path, name: 
 
 
 @pytest.mark.parametrize("name", ["snapshots", "recycle", "trash", ".hidden", "tmp", "sync", "@home"])
-def test_a_folder_that_a_site_may_have_made_is_read(studies: Path, name: str) -> None:
+def test_a_folder_that_a_site_may_have_created_is_read(studies: Path, name: str) -> None:
     (studies / name).mkdir()
     (studies / name / "image").write_bytes(b"x")
     assert fates(studies, EVERYTHING) == [(f"{name}/image", "found")]
 
 
-def test_a_folder_whose_path_is_too_long_for_the_system_is_reported(studies: Path) -> None:
+def test_a_folder_with_a_too_long_path_is_reported(studies: Path) -> None:
     here = os.open(studies, os.O_RDONLY)  # PATH_MAX is 4096 bytes (linux/limits.h)
     for _ in range(20):
         os.mkdir("d" * 250, dir_fd=here)
@@ -107,7 +107,7 @@ def test_a_folder_whose_path_is_too_long_for_the_system_is_reported(studies: Pat
         (-CLOCK_SKEW - 60, "found"),  # a wrong date, not a young file
     ],
 )
-def test_files_within_the_settle_time_are_left_for_the_next_run(studies: Path, age: float, fate: str) -> None:
+def test_files_within_the_settle_time_wait_for_the_next_run(studies: Path, age: float, fate: str) -> None:
     (studies / "a").write_bytes(b"x")
     os.utime(studies / "a", (1_000_000, 1_000_000))
     assert fates(studies, IntakePolicy(settle_seconds=60), now=1_000_000 + age) == [("a", fate)]

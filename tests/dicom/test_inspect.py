@@ -53,7 +53,7 @@ def test_a_picture_that_shows_nothing_is_said_to_be_skipped(write: Write) -> Non
     assert ADVICE[Reason.BLANK_IMAGE] in text
 
 
-def test_a_skip_comes_with_its_reason_and_with_what_to_do(write: Write) -> None:
+def test_a_skip_comes_with_its_reason_and_fix(write: Write) -> None:
     text = told(write("a", BodyPartExamined="CHEST"))
     assert "skip it: other_region (body_part: CHEST)" in text
     assert ADVICE[Reason.OTHER_REGION] in text
@@ -68,7 +68,7 @@ def test_the_picture_is_what_the_model_sees(write: Write, tmp_path: Path) -> Non
         assert np.asarray(image).std() > 10
 
 
-def test_a_file_that_is_no_dicom_is_explained_without_a_picture(studies: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_no_dicom_is_explained(studies: Path, tmp_path: Path) -> None:
     (studies / "a").write_text("hello " * 100)
     text = told(studies / "a", tmp_path / "none.png")
     assert "not_dicom" in text
@@ -80,7 +80,7 @@ def test_a_picture_that_cannot_be_written_is_an_error(write: Write, tmp_path: Pa
         told(write("a"), tmp_path / "no folder" / "a.png")
 
 
-def test_a_folder_is_reported_a_line_a_file_and_summed_up(write: Write, studies: Path) -> None:
+def test_a_folder_is_listed_line_by_line_with_a_summary(write: Write, studies: Path) -> None:
     write("a")
     write("b/c", BodyPartExamined="CHEST")
     (studies / "d").write_bytes(b"")

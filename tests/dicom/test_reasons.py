@@ -22,7 +22,7 @@ def rows() -> dict[str, tuple[str, str]]:
     return {code: (three.strip(), advice.strip()) for code, _, three, advice in table}
 
 
-def test_the_page_has_a_row_for_each_reason_and_no_other(rows: dict[str, tuple[str, str]]) -> None:
+def test_the_page_has_exactly_one_row_for_each_reason(rows: dict[str, tuple[str, str]]) -> None:
     assert set(rows) == {reason.value for reason in Reason}
 
 

@@ -78,9 +78,7 @@ def test_a_changed_file_is_pending_again(tmp_path: Path, make_instance: MakeInst
         assert list(ledger.scores.pending(KEY)) == [new]
 
 
-def test_a_broken_file_is_reported_once_and_not_decoded_every_night(
-    tmp_path: Path, make_instance: MakeInstance
-) -> None:
+def test_a_broken_file_is_reported_once_and_not_decoded_again(tmp_path: Path, make_instance: MakeInstance) -> None:
     bad = make_instance("a")
     skip = skip_instance(bad, Stage.PIXELS, Reason.UNDECODABLE_PIXELS, "broken")
     with Ledger(tmp_path / "l") as ledger:
@@ -221,7 +219,7 @@ def test_what_was_committed_before_a_kill_is_there_after_it(tmp_path: Path) -> N
     assert kept == [b"picture %d" % n for n in range(announced + 1)]
 
 
-def test_a_second_run_on_the_same_folder_is_refused_and_names_who_holds_it(tmp_path: Path) -> None:
+def test_a_second_run_is_refused_and_names_the_lock_holder(tmp_path: Path) -> None:
     with (
         locked(tmp_path / "out"),
         pytest.raises(LockHeldError, match=f"process {os.getpid()}"),

@@ -152,11 +152,11 @@ def test_words_that_only_look_alike_name_nothing(text: str) -> None:
         ("STANDARD", None),
     ],
 )
-def test_body_part_examined_is_a_defined_term_or_words_or_not_understood(value: str, region: Region | None) -> None:
+def test_body_part_examined_is_read_as_term_or_words(value: str, region: Region | None) -> None:
     assert region_of_body_part(value) is region
 
 
-def test_codes_come_first_then_the_tag_then_procedure_protocol_study_and_series() -> None:
+def test_anatomy_codes_precede_the_tag_and_free_text() -> None:
     hand = (("85562004", "SCT", "Hand"),)
     assert finding(hand, "WRIST", procedure="elbow")[:3] == (R.HAND, "code", "low")
     assert finding((), "WRIST", procedure="elbow")[:3] == (R.WRIST, "body_part", "low")
@@ -308,7 +308,7 @@ def test_a_sites_own_terms_come_before_everything(tmp_path: Path) -> None:
         ("[terms]\nx = ['hand']\n", "the region is one of"),
     ],
 )
-def test_a_site_file_with_a_mistake_is_refused_with_the_line(tmp_path: Path, text: str, told: str) -> None:
+def test_an_error_names_the_wrong_line_of_site_terms(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "site.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=told.replace("[", r"\[")):

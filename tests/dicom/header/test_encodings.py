@@ -197,7 +197,7 @@ def test_private_fragments_before_the_pixels_are_stepped_over(write: Write, head
     ("modality", "flagged"),
     [("DR", True), ("XR", True), ("RG", True), ("dx", True), ("", True), (None, True), ("OT", True), ("CR", False)],
 )
-def test_a_modality_that_is_no_radiographs_is_decided_by_the_sop_class(
+def test_the_sop_class_decides_for_a_non_radiograph_modality(
     write: Write, header: Header, modality: str | None, flagged: bool
 ) -> None:
     found = header(write("a", Modality=modality))
@@ -205,7 +205,7 @@ def test_a_modality_that_is_no_radiographs_is_decided_by_the_sop_class(
     assert any("Modality (0008,0060)" in flag for flag in found.flags) is flagged
 
 
-def test_a_sop_class_only_in_the_file_meta_is_taken_and_flagged(write: Write, header: Header) -> None:
+def test_a_sop_class_only_in_file_meta_is_flagged(write: Write, header: Header) -> None:
     found = header(write("a", SOPClassUID=None))
     assert isinstance(found, Instance), found
     assert found.sop_class_uid == "1.2.840.10008.5.1.4.1.1.1"

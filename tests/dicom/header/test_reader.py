@@ -156,7 +156,7 @@ def cut_inside_a_private_element(path: Path) -> Path:
     return path
 
 
-def test_a_radiograph_cut_in_its_header_is_named_with_its_study(write: Write, header: Header) -> None:
+def test_a_radiograph_truncated_in_its_header_names_its_study(write: Write, header: Header) -> None:
     found = header(cut_inside_a_private_element(write("a", AccessionNumber="A7")))
     assert isinstance(found, Skipped)
     assert (found.reason, found.study_uid, found.accession) == (Reason.TRUNCATED, "1.2.3.4", "A7")
@@ -174,7 +174,7 @@ def test_another_object_cut_in_its_header_belongs_to_no_study(
     assert (found.reason, found.study_uid) == (Reason.TRUNCATED, "")
 
 
-def test_a_fault_of_our_own_is_not_blamed_on_the_file(
+def test_an_internal_error_is_not_blamed_on_the_file(
     write: Write, header: Header, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing(*_: object) -> None:
@@ -243,14 +243,14 @@ def test_descriptions_are_read_in_their_character_set(
     assert found.region.region is region
 
 
-def test_a_uid_that_is_none_is_flagged_and_kept_as_it_is(write: Write, header: Header) -> None:
+def test_an_invalid_uid_is_flagged_and_left_unchanged(write: Write, header: Header) -> None:
     found = header(write("a", StudyInstanceUID="../../../etc/x"))
     assert isinstance(found, Instance)
     assert found.study_uid == "../../../etc/x"
     assert found.flags == ("a UID holds more than digits and dots (PS3.5 9.1)",)
 
 
-def test_a_file_without_preamble_is_read_where_it_begins_like_a_data_set(write: Write, header: Header) -> None:
+def test_a_data_set_without_preamble_is_read(write: Write, header: Header) -> None:
     path = write("a")
     path.write_bytes(path.read_bytes()[132:])  # file meta without preamble
     assert isinstance(header(path), Instance)
@@ -261,7 +261,7 @@ def test_a_file_without_preamble_is_read_where_it_begins_like_a_data_set(write: 
     assert found.flags == ("no Transfer Syntax UID (0002,0010): taken from the data",)
 
 
-def test_a_data_set_that_is_not_written_as_its_transfer_syntax_says_is_read(write: Write, header: Header) -> None:
+def test_a_data_set_contradicting_its_transfer_syntax_is_read(write: Write, header: Header) -> None:
     path = write("a", syntax=syntaxes.IMPLICIT_LE)
     told, other = b"1.2.840.10008.1.2\0", b"1.2.840.10008.1.2.1\0"
     data = path.read_bytes().replace(
@@ -314,7 +314,7 @@ def test_a_file_cut_anywhere_is_reported_and_never_scored(
     }  # fmt: skip
 
 
-def test_a_damaged_file_whose_last_byte_is_there_is_not_truncated(
+def test_a_damaged_file_with_its_last_byte_is_not_truncated(
     write: Write, intake: Callable[..., dict[str, Any]]
 ) -> None:
     """A damaged length in the file meta, in the data set, and a damaged deflate stream."""
@@ -353,7 +353,7 @@ def test_a_file_that_became_a_pipe_is_refused_at_once(studies: Path) -> None:
     assert found.reason is Reason.UNREADABLE_FILE
 
 
-def test_a_file_that_went_away_is_unreadable_and_its_path_is_not_shown(studies: Path) -> None:
+def test_a_vanished_file_is_unreadable_and_its_path_hidden(studies: Path) -> None:
     found = read_header(studies, SourceFile("DOE^JOHN.dcm", 1000, 0, 0), IntakePolicy())
     assert isinstance(found, Skipped)
     assert (found.reason, found.detail) == (Reason.UNREADABLE_FILE, "No such file or directory")

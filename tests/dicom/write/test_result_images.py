@@ -86,7 +86,7 @@ def test_a_state_with_the_default_shape_would_be_the_negative(drawn_studies: Stu
     assert np.abs(_shown(program, tmp_path / "shown.pgm") - own).max() > 100
 
 
-def test_a_state_has_one_line_and_an_outline_of_its_image_alone(drawn_studies: Studies) -> None:
+def test_a_state_annotates_its_own_image_alone(drawn_studies: Studies) -> None:
     drawn = next(d for d in drawn_studies if len(d.files) > 1)
     first, second = drawn.states()[:2]
     (annotation,) = first.GraphicAnnotationSequence
@@ -110,7 +110,7 @@ def test_dcmtk_shows_a_capture_pixel_by_pixel(drawn_studies: Studies, tmp_path: 
     assert np.array_equal(shown, data.pixel_array)
 
 
-def test_a_capture_is_derived_burned_in_and_refers_to_its_source(drawn_studies: Studies) -> None:
+def test_a_capture_is_derived_burned_in_and_names_its_source(drawn_studies: Studies) -> None:
     drawn = drawn_studies[0]
     data = drawn.captures()[0]
     assert list(data.ImageType) == ["DERIVED", "SECONDARY"]

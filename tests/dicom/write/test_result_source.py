@@ -57,7 +57,7 @@ def test_a_missing_required_attribute_is_written_empty_and_noted(
 
 @pytest.mark.parametrize(("keyword", "value"), [("PatientSex", "W"), ("PatientBirthDate", "1.1.1970")])
 @pytest.mark.filterwarnings("ignore:.*value for VR:UserWarning")
-def test_a_value_that_no_object_may_have_is_left_empty_and_noted(
+def test_an_invalid_value_is_left_empty_and_noted(
     drawn_studies: Studies, tmp_path: Path, keyword: str, value: str, dciodvfy_errors: Callable[[Path], list[str]]
 ) -> None:
     result, _ = _changed(drawn_studies[0], tmp_path, lambda data: data.__setattr__(keyword, value))
@@ -81,7 +81,7 @@ def test_what_highdicom_drops_is_copied(drawn_studies: Studies, tmp_path: Path) 
     assert data.ContributingEquipmentSequence[0].ContributionDateTime == "20261126213203.456789"
 
 
-def test_character_sets_are_kept_byte_for_byte(
+def test_character_sets_are_copied_byte_for_byte(
     drawn_studies: Studies, tmp_path: Path, shared_dicom: Path, dciodvfy_errors: Callable[[Path], list[str]]
 ) -> None:
     files = sorted((shared_dicom / "charset").glob("*.dcm"))

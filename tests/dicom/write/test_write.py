@@ -79,7 +79,7 @@ def test_stored_values_come_back_bit_for_bit_in_every_syntax(name: str, tmp_path
 
 
 @pytest.mark.parametrize("name", ENCAPSULATED)
-def test_a_compressed_frame_is_encapsulated_as_ps3_5_a_4_asks(name: str, tmp_path: Path) -> None:
+def test_a_compressed_frame_is_encapsulated_per_ps3_5_a_4(name: str, tmp_path: Path) -> None:
     write_radiograph(tmp_path / "a", replace(PICTURE, bits_stored=_bits(name)), _values(_bits(name)), name)
 
     data = dcmread(tmp_path / "a")
@@ -104,7 +104,7 @@ def test_jpeg_lossless_is_first_order_prediction_with_the_stored_precision() -> 
     assert b"JFIF" not in code
 
 
-def test_a_jpeg_ls_stream_has_no_spiff_header_and_the_stored_precision() -> None:
+def test_jpeg_ls_streams_have_stored_precision_without_spiff_header() -> None:
     """ITU-T T.87 C.2.2: SOF55 is FFF7, its precision the fifth byte."""
     code = encode_frame(_values(16), syntax.JPEG_LS_LOSSLESS, 16)
 
@@ -119,7 +119,7 @@ def test_a_jpeg_2000_stream_says_its_precision() -> None:
     assert code[code.index(b"\xff\x51") + 40] == 11
 
 
-def test_run_length_segments_start_at_even_offsets_and_rows_are_packed_alone() -> None:
+def test_run_length_segments_start_even_and_pack_rows_separately() -> None:
     """PS3.5 G.3.1 and G.5: a row of one value is two bytes whatever the row before it was."""
     stored = np.full((5, 100), 0x0203, dtype=np.uint16)
 
@@ -130,7 +130,7 @@ def test_run_length_segments_start_at_even_offsets_and_rows_are_packed_alone() -
     assert code[74:] == b"\x9d\x03" * 5
 
 
-def test_odd_sized_eight_bit_pixel_data_is_padded_to_even_length(tmp_path: Path) -> None:
+def test_odd_sized_eight_bit_pixels_are_padded_to_even_length(tmp_path: Path) -> None:
     stored = np.arange(15, dtype=np.uint8).reshape(3, 5)
 
     write_radiograph(tmp_path / "a", replace(PICTURE, bits_stored=8), stored, syntax.EXPLICIT_LE)

@@ -188,7 +188,7 @@ def test_a_labels_file_is_utf_8_with_or_without_bom(tmp_path: Path) -> None:
         open_dataset(tmp_path)
 
 
-def test_a_folder_that_is_no_data_set_is_reported_what_was_looked_for(tmp_path: Path) -> None:
+def test_an_error_lists_what_a_data_set_must_contain(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"labels\.csv.*XR_.*truth\.csv"):
         open_dataset(tmp_path)
 

@@ -321,7 +321,7 @@ def test_a_change_that_no_recipe_takes_is_refused(
     assert words in done.stderr
 
 
-def test_a_full_disk_is_reported_in_one_line_that_names_the_file(
+def test_a_full_disk_error_names_the_file_in_one_line(
     here: Command, mura: Path, recipe: Path, tmp_path: Path, cache: Path
 ) -> None:
     """A limit on the size of a file fails a write as a full disk does: part of it is written, then an error."""

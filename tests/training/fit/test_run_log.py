@@ -69,7 +69,7 @@ def test_a_disk_that_fills_while_events_are_written_is_reported(tmp_path: Path) 
         log.close()  # what is still in memory is lost, and that is told too
 
 
-def test_an_events_file_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
+def test_an_events_file_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "tensorboard").write_text("a file where the folder should be")
     with pytest.raises(OutputError, match=r"tfevents.* cannot be written \(File exists\)"):
         RunLog(tmp_path, 0, 0)

@@ -64,7 +64,7 @@ def test_val_is_left_out_and_groups_stay_whole(mura: Path) -> None:
     assert not {e.group for e in part.split(TRAIN)} & {e.group for e in part.split(VAL)}
 
 
-def test_no_change_is_worth_nothing_and_a_second_call_trains_nothing_and_says_when_it_cannot_write(
+def test_a_second_ablation_call_reuses_runs_and_reports_unwritable_output(
     mura: Path, ablation: Path, cache: Path, tmp_path: Path, here: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     command = ("ablate", ablation, "--data", mura, "--out", tmp_path, "--cache", cache)

@@ -301,7 +301,7 @@ def test_a_full_disk_leaves_the_last_evaluation_as_it_was(tmp_path: Path) -> Non
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match=f"{tmp_path / 'file'} cannot be written.*--out"):
         write_evaluation(evaluated(HANDS), tmp_path / "file")
