@@ -26,7 +26,7 @@ from mura_batch.dicom.discover import discover
 from mura_batch.dicom.header.reader import read_header
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.write.radiograph import write_radiograph
-from mura_batch.model_card import load_model, write_card
+from mura_batch.model_card import CARD_NAME, ONNX_NAME, REFERENCE_INPUTS_NAME, load_model, sha256_of
 from mura_batch.phantom import PhantomOptions
 from mura_batch.phantom.drawing import draw
 from mura_batch.phantom.study_plan import plan_study
@@ -134,7 +134,10 @@ def make_model(reference: Path, folder: Path) -> Path:
     onnx.save(network, folder / "model.onnx")
     images = random.integers(0, 256, (4, 1, size, size), dtype=np.uint8)
     np.savez_compressed(folder / "reference_inputs.npz", images=images)
-    write_card(replace(card, name="two layers"), folder)
+    # The reference model's card as it is on the disk: an earlier commit reads it too, whatever fields a card has today.
+    values = json.loads((reference / CARD_NAME).read_text(encoding="utf-8"))
+    hashes = {name: sha256_of(folder / name) for name in (ONNX_NAME, REFERENCE_INPUTS_NAME)}
+    (folder / CARD_NAME).write_text(json.dumps({**values, "name": "two layers", "hashes": hashes}), encoding="utf-8")
     return folder
 
 
