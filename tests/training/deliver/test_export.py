@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,15 @@ def test_the_model_folder_is_one_that_scoring_accepts(exported: Path) -> None:
     assert card.figures["kappa"]["n"] == 30
     assert card.parity["n"] == 42 + 16
     assert card.parity["max_abs"] <= 5e-3
+
+
+def test_nvidia_builds_a_plan_of_an_exported_model(exported: Path, tmp_path: Path) -> None:
+    """TensorRT-RTX itself parses the graph, checks its types and builds it; no GPU is needed."""
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed (development group)")
+    command = [sys.executable, "-m", "mura_batch", "compile", str(exported), "--backend", "rtx", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(next(tmp_path.glob("*.plan")))
 
 
 def test_the_graph_keeps_the_contract(exported: Path) -> None:
