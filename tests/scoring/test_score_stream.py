@@ -179,7 +179,7 @@ def test_a_run_takes_the_larger_of_its_two_bounds(play: Callable[..., Any], ever
     assert bound <= device.spans[-1][1] <= bound + every + seconds
     took = timings.busy["inference"] + timings.waiting["inference"]
     assert took == pytest.approx(device.spans[-1][1], abs=1e-6)
-    assert timings.told()["inference"]["waiting"] == pytest.approx(took - 100 * seconds, abs=1e-3)
+    assert timings.as_seconds()["inference"]["waiting"] == pytest.approx(took - 100 * seconds, abs=1e-3)
 
 
 def test_a_batch_is_what_came_together(play: Callable[..., Any]) -> None:
