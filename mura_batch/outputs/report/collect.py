@@ -19,6 +19,7 @@ from mura_batch.outputs.tables import TABLES, Row, as_text, flags_of, skip_value
 from mura_batch.records import InstanceScore, Skipped, StudyScore
 
 SHOWN_STUDIES = 600  # that may have pictures; the page ends them at PICTURE_BYTES, after 200 to 400
+QUIET_STUDIES = 100  # of them neither new nor discordant: a night without news draws no more, each map takes 2 ms
 LISTED_ROWS = 1000  # study rows and skipped files listed by name: what a browser scrolls without effort
 
 
@@ -73,14 +74,17 @@ class ReportRows:
         return heapq.nsmallest(LISTED_ROWS, rows, key=in_table)
 
     def shown(self, labels: Mapping[str, int]) -> list[tuple[Listed, list[Picture]]]:
-        """The rows with a score that may be shown with pictures, in their order."""
+        """The rows with a score that may be shown with pictures, in their order: the quiet ones, which are neither
+        discordant nor new, come last and are QUIET_STUDIES at most."""
         self._forget_hidden()
         rows = (
             (Listed(row, labels.get(row.row_key)), pictures)
             for row, pictures in (*self._named, *self._others)
             if row.score is not None
         )
-        return heapq.nsmallest(SHOWN_STUDIES, rows, key=lambda shown: in_pictures(shown[0]))
+        shown = heapq.nsmallest(SHOWN_STUDIES, rows, key=lambda row: in_pictures(row[0]))
+        loud = sum(listed.is_discordant or listed.is_new for listed, _ in shown)
+        return shown[: loud + QUIET_STUDIES]
 
     def regions(self, trained: tuple[str, ...]) -> tuple[RegionLine, ...]:
         return self._regions.lines(trained)

@@ -77,7 +77,9 @@ def test_without_a_paths_file_labels_are_checked_against_folders(
     examples = open_dataset(tree).examples
     study = next(tree.glob("train/XR_HAND/*/study1_negative"))
     study.rename(study.with_name("study1_positive"))
-    with pytest.raises(InputError, match=r"labelled 0 and its folder says positive; correct the label in train_labeled_studies\.csv"):
+    with pytest.raises(
+        InputError, match=r"labelled 0 and its folder says positive; correct the label in train_labeled_studies\.csv"
+    ):
         open_dataset(tree)
     (tree / "train_labeled_studies.csv").unlink()
     assert sum(e.abnormal for e in open_dataset(tree).examples) > sum(e.abnormal for e in examples)

@@ -21,7 +21,7 @@ from mura_batch.outputs.report import collect, page
 from mura_batch.outputs.report.card_figures import training_counts
 from mura_batch.outputs.report.render import render_report_file
 from mura_batch.outputs.report.viewer_link import check_viewer_url, viewer_link
-from mura_batch.records import UNREADABLE
+from mura_batch.records import UNREADABLE, Laterality, Region, StudyScore, StudyStatus
 from mura_batch.resources import engines_folder, templates_folder
 
 MakeRun = Callable[..., Any]
@@ -310,6 +310,24 @@ def test_a_large_run_shows_the_first_and_counts_the_rest(make_run: MakeRun, monk
     assert "The first 6 are listed; 7 more stand there." in text  # of 13 skipped files
     abnormal = sum(bool(study.abnormal) for study in run.studies)
     assert re.search(rf"abnormal {abnormal} score above 0.500", text)  # of all rows, not of the listed ones
+
+
+def test_quiet_studies_draw_no_more_than_a_hundred_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that are neither new nor discordant: on a night without news they are all there is."""
+    monkeypatch.setattr(collect, "QUIET_STUDIES", 2)
+    rows = collect.ReportRows(None)
+    statuses = [StudyStatus.UNCHANGED] * 5 + [StudyStatus.SCORED] * 3
+    for n, status in enumerate(statuses):
+        rows.study(
+            StudyScore(
+                study_uid=f"1.2.{n}", accession="", patient_key="", study_date="", region=Region.HAND,
+                laterality=Laterality.LEFT, instances=1, scored=1, score=n / 10, abnormal=n > 5, threshold=0.5,
+                status=status,
+            ),
+            [],
+        )  # fmt: skip
+    shown = [listed.row.study_uid for listed, _ in rows.shown({})]
+    assert shown == ["1.2.7", "1.2.6", "1.2.5", "1.2.4", "1.2.3"]  # the new ones, then the most abnormal of the others
 
 
 @pytest.mark.parametrize("name", ["run.json", "studies.csv", "images.csv", "skipped.csv", "model.json"])
