@@ -4,10 +4,10 @@ were computed from, so that the report can be rendered again without the truth f
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from mura_batch.agreement.comparison import Comparison
 from mura_batch.agreement.sampling import Sampled
@@ -16,9 +16,9 @@ from mura_batch.agreement.truth import Contradiction, Truth
 from mura_batch.atomic_files import write_atomic
 from mura_batch.errors import InputError
 from mura_batch.outputs.csv_tables import write_csv
-from mura_batch.outputs.sink import RunEnd, RunInfo
+from mura_batch.outputs.sink import EndSink, RunEnd
 from mura_batch.outputs.tables import Values
-from mura_batch.records import SCHEMA_VERSION, InstanceScore, Skipped, StudyScore
+from mura_batch.records import SCHEMA_VERSION
 
 AGREEMENT_JSON, AGREEMENT_CSV, TRUTH_JSON = "agreement.json", "agreement.csv", "truth.json"
 COLUMNS = (
@@ -26,23 +26,8 @@ COLUMNS = (
 )  # fmt: skip
 
 
-class AgreementFiles:
+class AgreementFiles(EndSink):
     """Written when the run is finished, if it has a truth."""
-
-    def __init__(self, run: RunInfo) -> None:
-        self._run = run
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def study(self, row: StudyScore, images: Sequence[InstanceScore]) -> None:
-        pass
-
-    def skip(self, skip: Skipped) -> None:
-        pass
 
     def finish(self, end: RunEnd) -> None:
         if end.comparison is not None:

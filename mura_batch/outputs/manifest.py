@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from mura_batch.atomic_files import SURROGATES, write_atomic
 from mura_batch.errors import InputError, OutputError
 from mura_batch.outputs.agreement_files import manifest_values
-from mura_batch.outputs.sink import RunEnd, RunInfo
-from mura_batch.records import SCHEMA_VERSION, InstanceScore, Skipped, StudyScore
+from mura_batch.outputs.sink import EndSink, RunEnd, RunInfo
+from mura_batch.records import SCHEMA_VERSION
 from mura_batch.version import DISCLAIMER, __version__
 
 MANIFEST_NAME = "run.json"
@@ -42,23 +41,8 @@ class RunManifest:
     agreement: dict[str, Any] | None = None  # a run without truth has none
 
 
-class ManifestFile:
+class ManifestFile(EndSink):
     """run.json, written when the run is finished."""
-
-    def __init__(self, run: RunInfo) -> None:
-        self._run = run
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def study(self, row: StudyScore, images: Sequence[InstanceScore]) -> None:
-        pass
-
-    def skip(self, skip: Skipped) -> None:
-        pass
 
     def finish(self, end: RunEnd) -> None:
         write_manifest(self._run.folder, manifest_of(self._run, end))

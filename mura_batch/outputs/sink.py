@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from mura_batch.records import InstanceScore, Skipped, StudyScore
 
@@ -82,6 +82,25 @@ class Sink(Protocol):
     def finish(self, end: RunEnd) -> None:
         """Every row was given: write what is still open."""
         ...
+
+
+class EndSink:
+    """Base of an output that is written in `finish` alone and needs no row."""
+
+    def __init__(self, run: RunInfo) -> None:
+        self._run = run
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def study(self, row: StudyScore, images: Sequence[InstanceScore]) -> None:
+        pass
+
+    def skip(self, skip: Skipped) -> None:
+        pass
 
 
 # Opens an output for one run. Leaving its block by an exception leaves nothing of the output behind.
