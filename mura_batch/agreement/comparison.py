@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mura_batch.agreement.estimate import Estimate
+from mura_batch.agreement.readers import BetweenReaders, between_readers
 from mura_batch.agreement.summary import Agreement, Group, summarise
 from mura_batch.agreement.truth import Matched, Matching, Truth
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """agreement: None where no labelled study has a score."""
+    """agreement: None where no labelled study has a score. between: the readers against each other, None where fewer
+    than two were given."""
 
     truth: Truth
     matched: Matched
     agreement: Agreement | None
+    between: BetweenReaders | None = None
 
     @property
     def labels(self) -> dict[str, int]:
@@ -55,7 +58,7 @@ class Comparison:
                 (reader.name, "kappa_with_truth", reader.with_truth),
                 (reader.name, "kappa_with_model", reader.with_model),
             ]
-        return rows
+        return [*rows, *_of_readers(self.between)] if self.between is not None else rows
 
 
 def _of_group(group: Group) -> list[tuple[str, str, Estimate]]:
@@ -63,7 +66,18 @@ def _of_group(group: Group) -> list[tuple[str, str, Estimate]]:
     return [(group.name, name, getattr(group, name)) for name in names]
 
 
+def _of_readers(between: BetweenReaders) -> list[tuple[str, str, Estimate]]:
+    rows = [("all readers", "fleiss_kappa", between.fleiss)]
+    rows += [(f"{pair.first} and {pair.second}", "kappa", pair.kappa) for pair in between.pairs]
+    for other in between.others:
+        rows += [
+            (other.reader, "kappa_with_other_readers", other.reader_kappa),
+            (other.reader, "model_kappa_with_other_readers", other.model_kappa),
+        ]
+    return rows
+
+
 def compare(truth: Truth, matching: Matching) -> Comparison:
     """Raises TruthError when the truth names no study of the run."""
     matched = matching.matched()
-    return Comparison(truth, matched, summarise(matched))
+    return Comparison(truth, matched, summarise(matched), between_readers(matched.readers, matched.cases))
