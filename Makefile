@@ -38,7 +38,7 @@ demo: $(VENV)/.installed  ## makes DICOM studies, scores them on the CPU and pri
 	@echo "Report: $(OUT)/latest/report.html"
 
 test: $(VENV)/.developed programs  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.developed  ## lint, types, layers
 	$(BIN)/ruff check .
