@@ -34,6 +34,7 @@ TITLES = {
     Group.SKIPPED: "Nothing to score",
 }
 DISCORDANT = (Group.MISSED, Group.FALSE_ALARM)
+SERIOUS = (*DISCORDANT, Group.SET_ASIDE, Group.FAILED)  # a person should look at each of them
 _ORDER = {group: n for n, group in enumerate(Group)}
 _BY_STATUS = {
     StudyStatus.SET_ASIDE: Group.SET_ASIDE,
@@ -69,18 +70,23 @@ class Listed:
 
 
 def in_table(listed: Listed) -> Order:
-    """By group, in each the most abnormal first, but of the missed the most normal: the worst mistake first."""
+    """By group, in each what is new in this run first, then the most abnormal, but of the missed the most normal: the
+    worst mistake first."""
     score = listed.row.score or 0.0
-    return (_ORDER[listed.group], score if listed.group is Group.MISSED else -score, *_identity(listed.row))
+    worst = score if listed.group is Group.MISSED else -score
+    return (_ORDER[listed.group], not listed.is_new, worst, *_identity(listed.row))
 
 
 def in_pictures(listed: Listed) -> Order:
-    """Discordant rows first, the worst mistakes of all before the rest; then new rows, then the most abnormal."""
-    row = listed.row
-    score = row.score or 0.0
+    """Missed, false alarms, then what is new, then the most abnormal; within each as in the table."""
     if listed.is_discordant:
-        return (0, -abs(score - row.threshold), *_identity(row))
-    return (1 if listed.is_new else 2, -score, *_identity(row))
+        return in_table(listed)
+    return (len(_ORDER), not listed.is_new, -(listed.row.score or 0.0), *_identity(listed.row))
+
+
+def by_mistake(listed: Listed) -> Order:
+    """The score that is farthest on the wrong side of the threshold first, whichever side that is."""
+    return (-abs((listed.row.score or 0.0) - listed.row.threshold), *_identity(listed.row))
 
 
 def without_truth(row: StudyScore) -> Order:

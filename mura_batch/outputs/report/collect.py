@@ -12,14 +12,15 @@ from pathlib import Path
 from mura_batch.agreement.comparison import Comparison, compare
 from mura_batch.agreement.truth import Matching, Truth
 from mura_batch.outputs.read_tables import read_rows, read_studies
-from mura_batch.outputs.report.attention import Listed, in_pictures, in_table, without_truth
+from mura_batch.outputs.report.attention import Listed, by_mistake, in_pictures, in_table, without_truth
 from mura_batch.outputs.report.charts import BINS, bin_of
 from mura_batch.outputs.report.region_overview import RegionCounts, RegionLine
 from mura_batch.outputs.tables import TABLES, Row, as_text, flags_of, skip_values
 from mura_batch.records import InstanceScore, Skipped, StudyScore
 
-SHOWN_STUDIES = 600  # that may have pictures; the page ends them at PICTURE_BYTES, after 200 to 400
-QUIET_STUDIES = 100  # of them neither new nor discordant: a night without news draws no more, each map takes 2 ms
+SHOWN_STUDIES = 1000  # that may have pictures; the page ends them at PICTURE_BYTES, after 500 to 900
+QUIET_STUDIES = 100  # of them neither new nor discordant: a night without news draws no more
+WORST = 9  # mistakes that the page begins with
 LISTED_ROWS = 1000  # study rows and skipped files listed by name: what a browser scrolls without effort
 
 
@@ -74,15 +75,17 @@ class ReportRows:
         return heapq.nsmallest(LISTED_ROWS, rows, key=in_table)
 
     def shown(self, labels: Mapping[str, int]) -> list[tuple[Listed, list[Picture]]]:
-        """The rows with a score that may be shown with pictures, in their order: the quiet ones, which are neither
-        discordant nor new, come last and are QUIET_STUDIES at most."""
+        """The rows with a score that may be shown with pictures, in their order: the WORST mistakes, then as
+        `in_pictures`. The quiet ones, which are neither discordant nor new, come last and are QUIET_STUDIES at most."""
         self._forget_hidden()
-        rows = (
+        rows = [
             (Listed(row, labels.get(row.row_key)), pictures)
             for row, pictures in (*self._named, *self._others)
             if row.score is not None
-        )
-        shown = heapq.nsmallest(SHOWN_STUDIES, rows, key=lambda row: in_pictures(row[0]))
+        ]
+        mistakes = (listed for listed, _ in rows if listed.is_discordant)
+        worst = {one: n for n, one in enumerate(heapq.nsmallest(WORST, mistakes, key=by_mistake))}
+        shown = heapq.nsmallest(SHOWN_STUDIES, rows, key=lambda row: (worst.get(row[0], WORST), in_pictures(row[0])))
         loud = sum(listed.is_discordant or listed.is_new for listed, _ in shown)
         return shown[: loud + QUIET_STUDIES]
 

@@ -16,19 +16,21 @@ from mura_batch.model_card import ModelCard
 from mura_batch.outputs.html import UndefinedError, content_policy, html_environment
 from mura_batch.outputs.manifest import MANIFEST_NAME, RunManifest
 from mura_batch.outputs.report.agreement_view import AgreementView
-from mura_batch.outputs.report.attention import TITLES, Group, Listed
+from mura_batch.outputs.report.attention import SERIOUS, TITLES, Group, Listed
 from mura_batch.outputs.report.card_figures import card_figures, training_counts
-from mura_batch.outputs.report.collect import Picture
+from mura_batch.outputs.report.collect import WORST, Picture
 from mura_batch.outputs.report.drift_view import DriftView
 from mura_batch.outputs.report.file_flow import Step
 from mura_batch.outputs.report.numbers import estimate, number
 from mura_batch.outputs.report.region_overview import RegionLine
 from mura_batch.outputs.report.thumbnails import draw_map
 from mura_batch.outputs.report.viewer_link import check_viewer_url, viewer_link
+from mura_batch.records import StudyScore
 from mura_batch.resources import templates_folder
 from mura_batch.store.pictures import ReadPicture
 
 PICTURE_BYTES = 14_000_000  # with the tables the page has 15 MB at most
+LONGEST_OPEN = 40  # rows of a list that is not folded at first
 SIDES = {"L": "left", "R": "right", "B": "both sides", "U": "", "": ""}
 
 
@@ -74,6 +76,11 @@ class ReportData:
     drift: DriftView | None  # None where the run has no drift.json
 
     @property
+    def worst(self) -> tuple[StudyCard, ...]:
+        """The mistakes that the page begins with."""
+        return tuple(card for card in self.cards[:WORST] if card.listed.is_discordant)
+
+    @property
     def unreadable(self) -> int:
         """Skipped files that should have been readable."""
         return sum(step.files for step in self.steps if step.serious)
@@ -87,11 +94,14 @@ def render(data: ReportData, read: ReadPicture) -> Iterator[str]:
         count=_count, date=_date, estimate=estimate, number=number, side=SIDES.__getitem__, svg=Markup, time=_time,
     )  # fmt: skip
     style = (templates_folder() / "report.css").read_text(encoding="utf-8")
+    style += f":root {{ --full: {data.card.input.size}px; }}\n"  # what a picture is enlarged to
     try:
         yield from environment.get_template("report.html.j2").generate(
             d=data,
             pictures=Pictures(read),
             titles=TITLES,
+            serious_groups=SERIOUS,
+            longest_open=LONGEST_OPEN,
             viewer=partial(viewer_link, check_viewer_url(data.viewer_url)) if data.viewer_url else None,
             m=data.manifest,
             card=data.card,
@@ -121,28 +131,43 @@ def _time(text: str) -> str:
     return text.replace("T", " ").replace("+00:00", " UTC")
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Data URIs of a picture as the model saw it, and of the map to lay over it."""
+
+    seen: str
+    map: str
+
+
 class Pictures:
-    """Reads pictures until the page has PICTURE_BYTES of them."""
+    """Reads pictures until the page has PICTURE_BYTES of them. anchors: row_key -> identifier of its place on the page,
+    of the study rows so far."""
 
     def __init__(self, read: ReadPicture) -> None:
         self._read = read
         self._left = PICTURE_BYTES
+        self.anchors: dict[str, str] = {}
 
     @property
     def end_here(self) -> bool:
         return self._left <= 0
 
-    def pair(self, picture: Picture) -> tuple[str, str] | None:
-        """Data URIs of the picture as the model saw it and of the same under its map; None where the file is missing or
-        damaged."""
+    def anchor(self, row: StudyScore) -> str:
+        """The identifier of the place where the row is shown: the next one."""
+        return self.anchors.setdefault(row.row_key, f"study-{len(self.anchors) + 1}")
+
+    def draw(self, picture: Picture) -> Drawn | None:
+        """None where the file is missing or damaged."""
         try:
             seen = self._read(picture.content_hash)
-            pair = (_data_uri(seen), _data_uri(draw_map(seen, picture.probability))) if seen is not None else None
+            if seen is None:
+                return None
+            drawn = Drawn(_data_uri(seen, "jpeg"), _data_uri(draw_map(seen, picture.probability), "png"))
         except (OSError, ValueError):
             return None
-        self._left -= sum(map(len, pair or ()))
-        return pair
+        self._left -= len(drawn.seen) + len(drawn.map)
+        return drawn
 
 
-def _data_uri(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+def _data_uri(picture: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(picture).decode()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mura_batch.outputs.report.thumbnails import draw_map, encode_thumbnail
+from mura_batch.outputs.report.thumbnails import blend_map, draw_map, encode_thumbnail
 
 
 @pytest.fixture
@@ -32,8 +32,22 @@ def pixels(jpeg: bytes) -> np.ndarray:
 
 
 def drawn(picture: np.ndarray, cam: np.ndarray, probability: float) -> np.ndarray:
-    """The picture under its map, by way of the JPEG."""
-    return pixels(draw_map(encode_thumbnail(picture, cam), probability))
+    """The picture under its map, as a browser lays the one over the other."""
+    thumbnail = encode_thumbnail(picture, cam)
+    with Image.open(io.BytesIO(thumbnail)) as seen, Image.open(io.BytesIO(draw_map(thumbnail, probability))) as layer:
+        assert layer.format == "PNG"
+        over = layer.convert("RGBA").resize(seen.size, Image.Resampling.BILINEAR)
+        return np.asarray(Image.alpha_composite(seen.convert("RGBA"), over).convert("RGB"), dtype=np.int16)
+
+
+def test_the_layer_looks_like_the_map_in_result_objects(picture: np.ndarray) -> None:
+    whole = np.asarray(blend_map(encode_thumbnail(picture, hot_corner()), 0.8), dtype=np.int16)
+    assert np.abs(drawn(picture, hot_corner(), 0.8) - whole).mean() < 2
+
+
+def test_a_map_takes_a_kilobyte(picture: np.ndarray) -> None:
+    cam = np.random.default_rng(0).normal(0, 2, (10, 10)).astype(np.float32)
+    assert len(draw_map(encode_thumbnail(picture, cam), 0.8)) < 1600
 
 
 def warmth(shown: np.ndarray) -> np.ndarray:
@@ -84,5 +98,8 @@ def test_a_file_that_a_power_cut_broke_is_no_picture(picture: np.ndarray) -> Non
     plain = io.BytesIO()
     Image.fromarray(picture).save(plain, "JPEG")
     for broken in (b"", bytes(4096), whole[:40], whole[:2000], plain.getvalue()):
+        with pytest.raises((OSError, ValueError)):
+            blend_map(broken, 0.5)
+    for broken in (b"", bytes(4096), whole[:40], plain.getvalue()):
         with pytest.raises((OSError, ValueError)):
             draw_map(broken, 0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from mura_batch.outputs.report.render import render_report_file
 
-DESKTOP, TABLET, PHONE = ({"width": w, "height": h} for w, h in ((1280, 900), (768, 1024), (390, 844)))
+DESKTOP, TABLET, PHONE = ({"width": w, "height": h} for w, h in ((1440, 900), (768, 1024), (360, 740)))
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 CLIPPED = """() => [...document.querySelectorAll('main *, header *, footer *, .disclaimer')]
   .filter(e => !e.closest('.scroll') && !e.closest('svg') && !e.closest('.unseen'))
@@ -105,9 +106,11 @@ def test_every_picture_loads_and_has_alternative_text(browser: Any, report: Path
     pictures = opened.page.evaluate(
         "Promise.all([...document.images].map(i => i.decode().then(() => [i.naturalWidth, i.alt])))"
     )
-    assert len(pictures) == 7 * 2 * 2
-    assert {width for width, _ in pictures} == {64}  # of the model inputs that conftest draws
-    assert all(alt for _, alt in pictures)
+    worst = opened.page.locator(".worst img").count()
+    assert worst == 1
+    assert len(pictures) == worst + 7 * 2 * 2
+    assert {width for width, _ in pictures} == {40, 64}  # of maps, and of the model inputs that conftest draws
+    assert all(alt for _, alt in pictures[worst:])
     opened.page.close()
 
 
@@ -123,23 +126,50 @@ def test_a_filter_shows_only_its_studies_and_rows(browser: Any, report: Path, bo
     opened.page.close()
 
 
-def test_a_picture_enlarges_without_script(browser: Any, report: Path) -> None:
-    opened = Opened(browser, report, viewport=DESKTOP)
-    picture = opened.page.locator(".twins img").first
-    before = picture.bounding_box()["width"]
-    opened.page.locator(".zoom input").first.check()
-    assert picture.bounding_box()["width"] > max(before, 320)
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_a_picture_enlarges_with_and_without_its_map(browser: Any, report: Path, viewport: dict[str, int]) -> None:
+    """Without script: 320 pixels, what the model saw."""
+    opened = Opened(browser, report, viewport=viewport, java_script_enabled=False)
+    figure = opened.page.locator(".pictures figure").first
+    seen, drawn = figure.locator("img").all()
+    assert seen.bounding_box()["width"] < 320
+    figure.locator(".layers").click()  # as good as its check box
+    assert seen.bounding_box() == drawn.bounding_box()
+    assert [seen.bounding_box()[side] for side in ("width", "height")] == [320, 320]
+    assert seen.bounding_box()["x"] + 320 <= viewport["width"]
+    figure.locator(".with-map input").uncheck()
+    assert not drawn.is_visible()
+    figure.locator(".with-map input").check()
+    opened.page.check("#no-maps")
+    assert not drawn.is_visible()
     opened.page.close()
 
 
 def test_three_hundred_studies_are_folded(browser: Any, make_run: Callable[..., Any]) -> None:
     run = make_run(300)
-    opened = Opened(browser, render_report_file(run.folder, run.truth), viewport=DESKTOP)
-    assert opened.page.locator(".study > details[open]").count() == 9
-    assert opened.page.locator("#studies").bounding_box()["height"] < 20_000
-    opened.page.emulate_media(media="print")
-    opened.page.set_viewport_size({"width": 794, "height": 1123})
-    assert opened.page.locator(".study .body:visible").count() == 9
+    report = render_report_file(run.folder, run.truth)
+    for viewport, most in ((DESKTOP, 16_000), (PHONE, 24_000)):
+        opened = Opened(browser, report, viewport=viewport)
+        assert opened.page.locator(".study > details[open]").count() == 9
+        assert opened.page.locator("html").bounding_box()["height"] < most
+        opened.page.close()
+    opened = Opened(browser, report, viewport={"width": 794, "height": 1123})
+    pages = len(re.findall(rb"/Type /Page\b", opened.page.pdf(format="A4")))
+    assert 5 < pages < 20
+    opened.page.close()
+
+
+def test_a_link_opens_the_list_or_study_it_leads_to(browser: Any, make_run: Callable[..., Any]) -> None:
+    run = make_run(120)
+    opened = Opened(browser, render_report_file(run.folder, run.truth), viewport=DESKTOP, java_script_enabled=False)
+    group = opened.page.locator("#rows-agree-normal")
+    assert not group.is_visible()
+    opened.page.click("td.good a >> nth=0")
+    assert group.is_visible()
+    group.locator("tr th a").last.click()
+    assert opened.page.locator(".body:target").is_visible()
+    opened.page.click("#first .worst a >> nth=0")
+    assert opened.page.locator(".body:target .layers").first.is_visible()
     opened.page.close()
 
 

@@ -87,7 +87,7 @@ def test_the_page_is_well_formed_and_links_have_targets(report: Path) -> None:
 
 
 def test_the_page_loads_nothing(report: Path) -> None:
-    assert all(url.startswith(("#", "data:image/jpeg;base64,")) for url in parsed(report).urls)
+    assert all(url.startswith(("#", "data:image/jpeg;base64,", "data:image/png;base64,")) for url in parsed(report).urls)
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', report.read_text())
     assert policy is not None
     assert policy[1].startswith("default-src 'none'; img-src data:; style-src 'sha256-")
@@ -137,17 +137,42 @@ def test_without_truth_new_studies_come_first_then_the_most_abnormal(make_run: M
     assert all(card.count("<img ") == 4 for card in cards)
 
 
-def test_the_worst_mistake_comes_first(make_run: MakeRun) -> None:
+def test_the_worst_mistakes_come_first(make_run: MakeRun) -> None:
     run = make_run(14)
     labels = {study: label for (study, _), label in run.truth.labels}
     wrong = [abs(s.score - s.threshold) for s in run.studies if labels[s.study_uid] != s.abnormal]
-    cards = cards_of(render_report_file(run.folder, run.truth).read_text())
+    text = render_report_file(run.folder, run.truth).read_text()
+    cards = cards_of(text)
     first = cards[: len(wrong)]
+    assert re.findall('<li><a href="#(study-[0-9]+)">', text) == ["study-1", "study-2"]
     assert len(wrong) == 2
     distances = [abs(score - 0.5) for score in scores_of(first)]
     assert distances == pytest.approx(sorted(wrong, reverse=True), abs=0.001)
     assert all(re.search('truth: (ab)?normal, <strong class="serious">(missed|false alarm)<', card) for card in first)
     assert not any("is-discordant" in card for card in cards[len(wrong) :])
+
+
+def test_pictures_come_missed_first_then_false_alarms_then_new() -> None:
+    """Of the mistakes the nine worst are before all; within a group what is new in this run is first."""
+    rows = collect.ReportRows(None)
+    labels: dict[str, int] = {}
+    for n in range(48):
+        study = StudyScore(
+            study_uid=f"1.2.{n}", accession="", patient_key="", study_date="", region=Region.HAND,
+            laterality=Laterality.LEFT, instances=1, scored=1, score=(n % 24) / 24, abnormal=n % 24 > 12, threshold=0.5,
+            status=StudyStatus.UNCHANGED if n % 5 == 0 else StudyStatus.SCORED,
+        )  # fmt: skip
+        rows.study(study, [])
+        if n < 36:
+            labels[study.row_key] = n // 24
+    shown = [listed for listed, _ in rows.shown(labels)]
+    assert len(shown) == 48
+    assert all(one.is_discordant for one in shown[:9])
+    distance = min(abs(one.row.score - 0.5) for one in shown[:9] if one.row.score is not None)
+    assert all(abs((one.row.score or 0) - 0.5) <= distance for one in shown[9:] if one.is_discordant)
+    kinds = [(one.group if one.is_discordant else "", not one.is_new) for one in shown[9:]]
+    order = [("missed", False), ("missed", True), ("false-alarm", False), ("false-alarm", True), ("", False), ("", True)]
+    assert list(dict.fromkeys(kinds)) == order
 
 
 def test_each_cell_of_the_matrix_links_to_its_studies(report: Path) -> None:
@@ -164,7 +189,7 @@ def test_each_cell_of_the_matrix_links_to_its_studies(report: Path) -> None:
 def test_pictures_end_when_the_page_is_full(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(14)
     whole = render_report_file(run.folder, None).read_text()
-    size = sum(map(len, re.findall(r"data:image/jpeg;base64,[^\"]*", whole)))
+    size = sum(map(len, re.findall(r"data:image/[a-z]+;base64,[^\"]*", whole)))
     monkeypatch.setattr(page, "PICTURE_BYTES", size // 2)
     text = render_report_file(run.folder, None).read_text()
     shown = len(cards_of(text))
@@ -383,7 +408,7 @@ def test_the_page_equals_the_golden_page(make_run: MakeRun) -> None:
     run = make_run(3)
     text = render_report_file(run.folder, run.truth).read_text(encoding="utf-8")
     text = re.sub(r"<style>.*?</style>", "<style></style>", text, flags=re.S)
-    text = re.sub(r"sha256-[^']*|data:image/jpeg;base64,[^\"]*", "...", text)
+    text = re.sub(r"sha256-[^']*|data:image/[a-z]+;base64,[^\"]*", "...", text)
     if os.environ.get("MURA_BATCH_GOLDEN") == "write":
         GOLDEN.write_text(text, encoding="utf-8")
     assert text == GOLDEN.read_text(encoding="utf-8")
