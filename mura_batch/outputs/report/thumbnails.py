@@ -26,8 +26,8 @@ def encode_thumbnail(image: NDArray[np.uint8], cam: NDArray[np.float32]) -> byte
 
 
 def draw_map(thumbnail: bytes, probability: float) -> bytes:
-    """The map alone, a PNG to be stretched over the picture: it shows as `blend_map` does, and it can be taken off. It is
-    a tenth of a JPEG of both. Raises ValueError or OSError as `blend_map`."""
+    """The map alone, a PNG to be stretched over the picture: it shows as `blend_map` does, and can be taken off. It has
+    a tenth of the bytes of a JPEG of both. Raises ValueError or OSError as `blend_map`."""
     levels = Image.fromarray(map_levels(thumbnail)).resize((_MAP_SIDE, _MAP_SIDE), Image.Resampling.BICUBIC)
     steps = levels.point([level * (_STEPS - 1) // 255 for level in range(256)])
     steps.putpalette(b"".join(_PALETTE[3 * level : 3 * level + 3] for level in _LEVELS))
