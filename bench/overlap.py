@@ -20,7 +20,8 @@ from bench.result import Figure
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker.pool import DecodePool
 from mura_batch.preprocess import InputSpec
-from mura_batch.runtime.inference_stream import Meter, stream
+from mura_batch.runtime.inference_stream import stream
+from mura_batch.runtime.meter import Meter
 from mura_batch.runtime.runner import Outputs, Runner, RunnerInfo
 from mura_batch.scoring.intake import scan, settle_identity
 from mura_batch.scoring.score_stream import Stream

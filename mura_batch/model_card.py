@@ -51,7 +51,7 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A verified model folder."""
+    """A model folder: `load_model` has verified its files, `read_model` has not."""
 
     folder: Path
     card: ModelCard
@@ -82,6 +82,14 @@ class Model:
 
 def load_model(folder: Path) -> Model:
     """Reads the card and checks every hash in it. Raises ModelError that says what is wrong and how to fix it."""
+    model = read_model(folder)
+    verify_model(model)
+    return model
+
+
+def read_model(folder: Path) -> Model:
+    """Reads the card alone; `verify_model` holds the other files to it before one of them is used. Raises
+    ModelError."""
     path = folder / CARD_NAME
     if not path.is_file():
         raise ModelError(
@@ -91,9 +99,13 @@ def load_model(folder: Path) -> Model:
     for required in (ONNX_NAME, REFERENCE_INPUTS_NAME):
         if required not in card.hashes:
             raise ModelError(f"{path} has no hash for {required}; export the model again")
-    for name, expected in card.hashes.items():
-        _verify(folder, name, expected)
     return Model(folder=folder, card=card)
+
+
+def verify_model(model: Model) -> None:
+    """Raises ModelError where a file is not the one that the card describes."""
+    for name, expected in model.card.hashes.items():
+        _verify(model.folder, name, expected)
 
 
 def write_card(card: ModelCard, folder: Path, files: tuple[str, ...] = (ONNX_NAME, REFERENCE_INPUTS_NAME)) -> ModelCard:

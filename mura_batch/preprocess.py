@@ -7,12 +7,13 @@ function. Nothing else in the project resizes a picture for the model.
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from mura_batch.errors import PreprocessError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MAX_INPUT_SIZE = 1024  # a card that asks for more is a typing error: DenseNet169 needs 140 GFLOP an image there
 
@@ -50,6 +51,9 @@ def preprocess(display: NDArray[np.uint8], spec: InputSpec, pixel_aspect: float 
     display: [H, W] uint8, bone bright. Returns [size, size] uint8. Nothing is cropped: a fracture at the end of a
     long bone is still in the picture. Raises PreprocessError on an empty or wrongly typed picture.
     """
+    import numpy as np
+    from PIL import Image
+
     if display.ndim != 2 or display.dtype != np.uint8 or 0 in display.shape:
         raise PreprocessError(f"a display image is [H, W] uint8 and not empty, not {display.shape} {display.dtype}")
     rows, columns = fitted_size(display.shape[0], display.shape[1], spec.size, pixel_aspect)

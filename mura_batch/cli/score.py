@@ -172,14 +172,14 @@ def score(options: ScoreOptions) -> int:
 
 
 def _request(options: ScoreOptions) -> ScoreRequest:
-    from mura_batch.model_card import load_model
+    from mura_batch.model_card import read_model
     from mura_batch.runtime.runner import RunnerOptions
     from mura_batch.scoring.pipeline import ScoreRequest
 
     return ScoreRequest(
         studies=options.studies,
         out=options.out,
-        model=load_model(options.model or reference_model()),
+        model=read_model(options.model or reference_model()),
         policy=_policy(options),
         runner=RunnerOptions(
             device=options.device,
@@ -189,6 +189,7 @@ def _request(options: ScoreOptions) -> ScoreRequest:
             backend=options.backend,
             backend_options=options.backend_option or (),
             cache_dir=options.out / "cache",
+            late=True,
             report=say if sys.stderr.isatty() else None,
         ),
         workers=options.workers,

@@ -16,7 +16,8 @@ from mura_batch.errors import MuraBatchError
 from mura_batch.model_card import Model
 from mura_batch.runtime import registry
 from mura_batch.runtime.choose import open_runner
-from mura_batch.runtime.parity import FP16_GATE, answers, compare_outputs, load_reference_inputs
+from mura_batch.runtime.gates import FP16_GATE
+from mura_batch.runtime.parity import answers, compare_outputs, load_reference_inputs
 from mura_batch.runtime.runner import Outputs, Runner, RunnerOptions
 
 SECONDS = 3.0  # of each measurement

@@ -7,11 +7,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mura_batch.agreement.comparison import Comparison
 from mura_batch.agreement.sampling import Sampled
-from mura_batch.agreement.summary import Group
 from mura_batch.agreement.truth import Contradiction, Truth
 from mura_batch.atomic_files import write_atomic
 from mura_batch.errors import InputError
@@ -19,6 +17,10 @@ from mura_batch.outputs.csv_tables import write_csv
 from mura_batch.outputs.sink import EndSink, RunEnd
 from mura_batch.outputs.tables import Values
 from mura_batch.records import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from mura_batch.agreement.comparison import Comparison
+    from mura_batch.agreement.summary import Group
 
 AGREEMENT_JSON, AGREEMENT_CSV, TRUTH_JSON = "agreement.json", "agreement.csv", "truth.json"
 COLUMNS = (

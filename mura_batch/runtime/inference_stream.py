@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mura_batch.errors import RunnerError
+from mura_batch.runtime.meter import Meter
 from mura_batch.runtime.parity import concatenate, split
 from mura_batch.runtime.runner import Outputs
 
@@ -34,19 +35,6 @@ class Lane(Protocol):
     def abandon(self) -> None:
         """Waits until the device no longer uses the lane's memory and drops the result. Raises nothing."""
         ...
-
-
-class Meter:
-    """busy: seconds during which a device had at least one piece of work."""
-
-    def __init__(self) -> None:
-        self.busy = 0.0
-        self._until = 0.0
-
-    def add(self, started: float, ended: float) -> None:
-        """Pieces come in the order in which they were started."""
-        self.busy += max(0.0, ended - max(started, self._until))
-        self._until = max(self._until, ended)
 
 
 def stream(

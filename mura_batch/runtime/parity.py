@@ -1,4 +1,4 @@
-"""Parity with float32 on the model's reference inputs: how it is measured, and the gates that a precision must pass.
+"""Parity with float32 on the model's reference inputs: how it is measured. `gates` has the limits.
 
 The one place for both: runners and plans are held to these gates when they start, and `train` when it exports.
 """
@@ -6,7 +6,7 @@ The one place for both: runners and plans are held to these gates when they star
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,53 +14,8 @@ from numpy.typing import NDArray
 
 from mura_batch.errors import ModelError
 from mura_batch.model_card import Model
+from mura_batch.runtime.gates import Gate, Parity
 from mura_batch.runtime.runner import Outputs, Runner
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """Limits of a precision, in units of probability. Past any of them it is not used."""
-
-    max_abs: float
-    mean_abs: float
-    flip_margin: float  # a decision may change only for an image this near to the threshold
-
-
-# FP16 keeps 11 significant bits. Measured on DenseNet169 with a half body and a float32 head: max 2e-4 to 3e-4; the
-# gate is 20 times that, and still a tenth of the smallest difference between two studies that a reader would act on.
-FP16_GATE = Gate(max_abs=5e-3, mean_abs=5e-4, flip_margin=5e-3)
-
-# What the CPU runner's bf16 and int8 are held to. bfloat16 keeps 8 significant bits, 8 times fewer than FP16, and 8-bit
-# integers as many of the largest value: the gate is looser by about that.
-CPU_GATE = Gate(max_abs=2e-2, mean_abs=5e-3, flip_margin=1e-2)
-
-
-@dataclass(frozen=True, slots=True)
-class Parity:
-    """Differences of probability from float32 over n images. flips: decisions that changed although float32 was further
-    than the gate's flip_margin from the threshold. finite: every output of both was a number."""
-
-    n: int
-    max_abs: float
-    mean_abs: float
-    flips: int
-    finite: bool
-
-    def failures(self, gate: Gate) -> tuple[str, ...]:
-        """What is past the gate, in words; empty where it holds."""
-        failures = []
-        if not self.finite:
-            failures.append("an output is not a finite number")
-        if not self.max_abs <= gate.max_abs:
-            failures.append(f"max |dp| {self.max_abs:.2g} is over {gate.max_abs:g}")
-        if not self.mean_abs <= gate.mean_abs:
-            failures.append(f"mean |dp| {self.mean_abs:.2g} is over {gate.mean_abs:g}")
-        if self.flips:
-            failures.append(f"{self.flips} decisions changed further than {gate.flip_margin:g} from the threshold")
-        return tuple(failures)
-
-    def __str__(self) -> str:
-        return f"max |dp| {self.max_abs:.2g}, mean {self.mean_abs:.2g}, {self.flips} flips on {self.n} reference images"
 
 
 def compare(expected: NDArray[np.float32], actual: NDArray[np.float32], threshold: float, gate: Gate) -> Parity:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class RunnerInfo:
 
 
 class Runner(Protocol):
-    """A context manager; nothing touches the device before `__enter__`."""
+    """A context manager; nothing touches the device before `__enter__`, and with RunnerOptions.late perhaps not before
+    `run`."""
 
     @property
     def info(self) -> RunnerInfo: ...
@@ -76,4 +78,5 @@ class RunnerOptions:
     backend: str = "auto"  # 'auto' or a name of registry.BACKENDS
     backend_options: tuple[str, ...] = ()  # 'name=value', of the backend's registry entry
     features: bool = False  # fetch Outputs.features from the device as well
+    late: bool = False  # load nothing before the first batch, where an earlier start recorded what `info` says
     report: Callable[[str], None] | None = None  # gets a line now and then while a start takes long

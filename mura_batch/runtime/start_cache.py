@@ -16,7 +16,8 @@ from typing import Any
 
 from mura_batch.atomic_files import atomic_file, make_folder
 from mura_batch.errors import OutputError
-from mura_batch.runtime.parity import Parity
+from mura_batch.runtime.gates import Parity
+from mura_batch.runtime.runner import RunnerInfo
 
 _DIGEST = hashlib.sha256().digest_size
 
@@ -88,6 +89,26 @@ class HashedFile:
 
     def write(self, data: bytes) -> None:
         self._file.write(hashlib.sha256(data).digest(), data)
+
+
+class StartRecord(HashedFile):
+    """What a runner was once it was entered: with the same basis it will be that again, so that nothing need be entered
+    to know it."""
+
+    MOST = 8  # of 400 bytes each
+
+    def __init__(self, folder: Path | None, basis: Sequence[Any]) -> None:
+        super().__init__(folder, "start", basis, self.MOST)
+
+    def info(self) -> RunnerInfo | None:
+        try:
+            return RunnerInfo(**json.loads(self.read() or b""))
+        except (ValueError, TypeError):
+            return None
+
+    def put(self, info: RunnerInfo) -> None:
+        if self.info() != info:
+            self.write(json.dumps(asdict(info)).encode())
 
 
 class NetworkCache(HashedFile):

@@ -16,10 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mura_batch.agreement.comparison import compare
-from mura_batch.agreement.truth import Truth
+from mura_batch.agreement.truth import Matching, Truth
 from mura_batch.dicom.policy import IntakePolicy
-from mura_batch.dicom.worker.pool import DecodePool
 from mura_batch.errors import ExitCode, InputError
 from mura_batch.model_card import CARD_NAME, Model
 from mura_batch.outputs.drift_file import read_alarms
@@ -32,7 +30,6 @@ from mura_batch.runtime.choose import open_runner
 from mura_batch.runtime.runner import Runner, RunnerOptions
 from mura_batch.scoring.intake import check_truth, refuse_unreadable, scan, score_key, settle_identity
 from mura_batch.scoring.results import Tally, feed
-from mura_batch.scoring.score_stream import Stream
 from mura_batch.scoring.timings import Timings
 from mura_batch.store.database import LEDGER_NAME
 from mura_batch.store.key import Key
@@ -41,6 +38,7 @@ from mura_batch.store.lock import locked
 from mura_batch.store.run_folder import RunFolder, is_published
 
 if TYPE_CHECKING:
+    from mura_batch.agreement.comparison import Comparison
     from mura_batch.outputs.dicom.dicom_sink import DicomChoice
 
 
@@ -133,6 +131,10 @@ class _Run:
         return found
 
     def _stream(self, pending: int) -> None:
+        """Imports what only a run with news needs."""
+        from mura_batch.dicom.worker.pool import DecodePool
+        from mura_batch.scoring.score_stream import Stream
+
         request = self.request
         workers = min(request.workers or len(os.sched_getaffinity(0)), pending)
         with DecodePool(request.studies, request.policy, request.model.card.input, workers) as pool:
@@ -192,10 +194,18 @@ class _Run:
             studies_by_status=dict(sorted(tally.studies.items())),
             seconds=self.timings.as_seconds(),
             exit_code=int(ExitCode.INPUT_UNREADABLE if tally.new_unreadable else ExitCode.OK),
-            comparison=compare(self.request.truth, tally.matching) if tally.matching and self.request.truth else None,
+            comparison=_compared(self.request.truth, tally.matching),
             missing=missing,
             new_skipped=dict(tally.new_skipped),
         )
+
+
+def _compared(truth: Truth | None, matching: Matching | None) -> Comparison | None:
+    if truth is None or matching is None:
+        return None
+    from mura_batch.agreement.comparison import compare
+
+    return compare(truth, matching)
 
 
 def _summary(tally: Tally, missing: int, final: Path) -> str:

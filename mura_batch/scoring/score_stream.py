@@ -62,14 +62,14 @@ class Stream:
         self._scored: list[Scored] = []  # not committed yet
         self._failed: list[Skipped] = []  # likewise
         self._alternatives: dict[str, list[tuple[str, float]]] = {}  # of pictures still under way: (voi, score)
-        self._committed = time.perf_counter()
+        self._begun = self._committed = time.perf_counter()
         self._strict = False
 
     def run(self, timings: Timings, *, strict: bool) -> None:
         """Raises RunnerError when the device fails and StrictError on a bad input under strict; what was scored before
         stays."""
         self._strict = strict
-        begun, before = time.perf_counter(), self._runner.busy_seconds
+        before = self._runner.busy_seconds
         try:
             for out in self._runner.run(self._batches()):
                 with timings.measuring("store"):
@@ -77,13 +77,14 @@ class Stream:
         finally:
             with timings.measuring("store"):
                 self._commit()
-        took = time.perf_counter() - begun
+        took = time.perf_counter() - self._begun
         timings.put("decode", self._decoder.busy_seconds, self._decoder.workers * took)
         timings.put("inference", self._runner.busy_seconds - before, took)
         timings.put("store", timings.busy["store"], took)
 
     def _batches(self) -> Iterator[Pixels]:
-        """Taken when the runner has room."""
+        """Taken when the runner has room; the first one when it has loaded what it needs."""
+        self._begun = time.perf_counter()
         for arrived in self._decoder.arrivals(self._scores.pending(self._key), self._runner.batch_size):
             batch = [item for item in arrived if not isinstance(item, Skipped)]
             for item in arrived:

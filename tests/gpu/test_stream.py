@@ -17,7 +17,8 @@ import pytest
 from numpy.typing import NDArray
 
 from mura_batch.phantom import PhantomOptions, make_phantoms
-from mura_batch.runtime.inference_stream import Meter, stream
+from mura_batch.runtime.inference_stream import stream
+from mura_batch.runtime.meter import Meter
 from mura_batch.runtime.runner import Outputs, RunnerInfo
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(240)]

@@ -25,7 +25,7 @@ from mura_batch.model_card import (
     write_card,
 )
 from mura_batch.preprocess import InputSpec
-from mura_batch.runtime.parity import FP16_GATE
+from mura_batch.runtime.gates import FP16_GATE
 from train.data.examples import TRAIN, VAL, Dataset, labels_of, studies_of
 from train.deliver.card_text import CardText
 from train.deliver.feature_statistics import FeatureStatistics, feature_statistics, save_feature_statistics

@@ -21,7 +21,8 @@ from mura_batch.atomic_files import edited_folder
 from mura_batch.errors import ModelError
 from mura_batch.model_card import CARD_NAME, INT8_NAME, Model, ModelCard, load_model, write_card
 from mura_batch.runtime.cpu_answers import cpu_answers
-from mura_batch.runtime.parity import CPU_GATE, compare_outputs
+from mura_batch.runtime.gates import CPU_GATE
+from mura_batch.runtime.parity import compare_outputs
 from train.data.examples import VAL, Dataset, studies_of
 from train.models.float16_rounding import emulated, run_onnx
 

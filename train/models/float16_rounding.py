@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mura_batch.errors import InputError, ModelError
 from mura_batch.progress import progress_bar
 from mura_batch.runtime import parity
-from mura_batch.runtime.parity import FP16_GATE, Parity
+from mura_batch.runtime.gates import FP16_GATE, Parity
 
 SELECTING = frozenset(
     {"Relu", "Concat", "MaxPool", "Identity", "Squeeze", "Reshape"}

@@ -18,15 +18,16 @@ import sys
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal
 
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.refused import Refused
 from mura_batch.preprocess import InputSpec, preprocess
 from mura_batch.records import Instance, PixelDecisions, Reason, SourceFile
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 REUSED = 64 << 20  # bytes of the buffer that is reused: radiographs have 5 to 40 MB; larger ones get their own
 READY = b"ready"

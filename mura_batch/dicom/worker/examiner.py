@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from mura_batch.dicom.header.byte_sources import MemoryBytes
 from mura_batch.dicom.policy import IntakePolicy
-from mura_batch.dicom.worker.child import Question
-from mura_batch.dicom.worker.pool import Child
 from mura_batch.preprocess import InputSpec
 from mura_batch.records import Instance, SourceFile
+
+if TYPE_CHECKING:
+    from mura_batch.dicom.header.byte_sources import MemoryBytes
+    from mura_batch.dicom.worker.pool import Child
 
 
 class Examiner:
@@ -20,7 +21,8 @@ class Examiner:
 
     def __init__(self, root: Path, policy: IntakePolicy) -> None:
         self._closing = threading.Event()
-        self._child = Child((root, policy, InputSpec(size=64)), self._closing)
+        self._settings = (root, policy, InputSpec(size=64))
+        self._child: Child | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -29,15 +31,26 @@ class Examiner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing.set()
-        self._child.end()
+        if self._child is not None:
+            self._child.end()
 
     def header(self, source: SourceFile) -> MemoryBytes | None:
         """The file written anew as pydicom reads it, without most of its pixels; None where pydicom cannot read it."""
-        answer = self._child.ask(Question("header", source))
+        from mura_batch.dicom.header.byte_sources import MemoryBytes
+
+        answer = self._ask("header", source)
         return None if answer is None else MemoryBytes(answer[1], int(answer[0]["size"]))
 
     def picture(self, instance: Instance) -> str:
         """Equal for files that show a reader the same picture, whatever their transfer syntax; '' where the pixels
         cannot be read."""
-        answer = self._child.ask(Question("picture", instance.source))
+        answer = self._ask("picture", instance.source)
         return "" if answer is None else str(answer[0]["picture"])
+
+    def _ask(self, about: Literal["header", "picture"], source: SourceFile) -> tuple[dict[str, Any], bytes] | None:
+        from mura_batch.dicom.worker.child import Question
+        from mura_batch.dicom.worker.pool import Child
+
+        if self._child is None:
+            self._child = Child(self._settings, self._closing)
+        return self._child.ask(Question(about, source))

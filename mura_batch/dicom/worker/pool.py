@@ -24,10 +24,7 @@ from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker.child import READY, Question, Settings
@@ -35,7 +32,11 @@ from mura_batch.errors import MuraBatchError
 from mura_batch.preprocess import InputSpec
 from mura_batch.records import Decoded, Instance, PixelDecisions, Reason, Skipped, Stage, skip_instance
 
-Item = tuple[Decoded, NDArray[np.uint8]] | Skipped
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Item: TypeAlias = "tuple[Decoded, NDArray[np.uint8]] | Skipped"
 FIRST = 2  # processes that a pool begins with
 AHEAD = 8  # files in flight a worker: enough that none waits while the parent stores a batch
 _STARTS = 3  # tries: a process may be killed while it starts, when the machine is short of memory for a moment
@@ -123,6 +124,7 @@ class DecodePool:
         """Runs in a thread: sends its process one file after another."""
         child = Child(self._settings, self._closing)
         try:
+            child.start()  # while the model is loaded
             while (instance := self._inbox.get()) is not None and not self._closing.is_set():
                 begun = time.perf_counter()
                 items = child.decode(instance)
@@ -143,6 +145,10 @@ class Child:
         self._timeout = settings[1].decode_timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
+
+    def start(self) -> None:
+        """Starts the process before it is needed."""
+        self._ready()
 
     def decode(self, instance: Instance) -> list[Item]:
         """The picture or its refusal, its alternatives before it."""
@@ -255,6 +261,8 @@ def child_environment() -> dict[str, str]:
 
 
 def _decoded(instance: Instance, reply: dict[str, Any], pictures: list[bytes]) -> list[Item]:
+    import numpy as np
+
     items: list[Item] = []
     for number, (values, pixels) in enumerate(zip(reply["decisions"], pictures, strict=True)):
         decisions = PixelDecisions(**{**values, "flags": tuple(values["flags"]), "voi_scores": ()})

@@ -12,16 +12,11 @@ from numpy.typing import NDArray
 from mura_batch.errors import PlanError
 from mura_batch.model_card import REFERENCE_INPUTS_NAME, Model
 from mura_batch.runtime.cpu_answers import cpu_answers
+from mura_batch.runtime.gates import FP16_GATE, Parity
 from mura_batch.runtime.nvidia.devices import Gpu
 from mura_batch.runtime.nvidia.library import Variant
 from mura_batch.runtime.nvidia.plans import Plan
-from mura_batch.runtime.parity import (
-    FP16_GATE,
-    Parity,
-    compare_outputs,
-    load_reference_answers,
-    load_reference_inputs,
-)
+from mura_batch.runtime.parity import compare_outputs, load_reference_answers, load_reference_inputs
 from mura_batch.runtime.runner import Outputs, RunnerOptions
 from mura_batch.runtime.start_cache import ParityCache
 

@@ -19,7 +19,7 @@ from typing import Any
 from mura_batch.atomic_files import output_errors, write_atomic
 from mura_batch.errors import PlanError
 from mura_batch.model_card import Model
-from mura_batch.runtime.parity import Parity
+from mura_batch.runtime.gates import Parity
 
 SIDECAR_FORMAT = 2
 PLAN_SUFFIX = ".plan"

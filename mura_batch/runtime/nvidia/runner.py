@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mura_batch.errors import RunnerError
-from mura_batch.model_card import Model
-from mura_batch.runtime.inference_stream import Meter, stream
+from mura_batch.model_card import Model, verify_model
+from mura_batch.runtime.inference_stream import stream
+from mura_batch.runtime.meter import Meter
 from mura_batch.runtime.nvidia.acceptance import Acceptance, accept
 from mura_batch.runtime.nvidia.devices import Gpu
 from mura_batch.runtime.nvidia.library import Variant
@@ -62,6 +63,8 @@ class PlanRunner:
         return self._meter.busy
 
     def __enter__(self) -> Self:
+        if self._options.late:  # the model was only read
+            verify_model(self._model)
         data = read_plan(self._plan)
         self._thread = GpuThread()
         self._session = session = Session(self._variant, self._gpu, self._plan, self._options)

@@ -6,8 +6,9 @@ from dataclasses import astuple
 
 from mura_batch.errors import RunnerError
 from mura_batch.model_card import Model
+from mura_batch.runtime.gates import CPU_GATE, Parity
 from mura_batch.runtime.openvino.processor import Processor
-from mura_batch.runtime.parity import CPU_GATE, Parity, compare_outputs, load_reference_answers, load_reference_inputs
+from mura_batch.runtime.parity import compare_outputs, load_reference_answers, load_reference_inputs
 from mura_batch.runtime.runner import RunnerOptions
 from mura_batch.runtime.start_cache import ParityCache
 

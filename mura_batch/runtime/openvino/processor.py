@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from mura_batch.errors import ModelError, RunnerError
 from mura_batch.model_card import Model
-from mura_batch.runtime.inference_stream import Meter, stream
+from mura_batch.runtime.inference_stream import stream
+from mura_batch.runtime.meter import Meter
 from mura_batch.runtime.onnx_file import read_graph
 from mura_batch.runtime.openvino.int8 import load_ranges, quantize
+from mura_batch.runtime.openvino.start_basis import BATCH
 from mura_batch.runtime.parity import concatenate
 from mura_batch.runtime.runner import Outputs, RunnerOptions
 from mura_batch.runtime.start_cache import NetworkCache
 
-# Images a request. On two cores 1, 2, 4 and 8 gave 59, 61, 56 and 50 img/s in bf16, 31, 30, 25 and 23 in float32.
-BATCH = 1
 REQUESTS_PER_STREAM = 2  # one runs and one waits: the stream never asks Python for work. 60 MB each at 320 px
 VNNI = frozenset({"avx512_vnni", "avx_vnni"})  # as Linux names them
 OUTPUT_NAMES = ("probability", "cam", "features")

@@ -16,10 +16,10 @@ import pytest
 from mura_batch.errors import InputError, OutputError, PlanError
 from mura_batch.model_card import Model
 from mura_batch.runtime.choose import open_runner
+from mura_batch.runtime.gates import Parity
 from mura_batch.runtime.nvidia import plans
 from mura_batch.runtime.nvidia.build import check_plan_options
 from mura_batch.runtime.nvidia.plans import Plan, PlanOptions, Sidecar, Target
-from mura_batch.runtime.parity import Parity
 from mura_batch.runtime.runner import RunnerOptions
 from mura_batch.runtime.tensorrt.compile import BuildOptions, compile_plan
 

@@ -15,7 +15,7 @@ from onnxruntime import InferenceSession
 
 from mura_batch.errors import ModelError, RunnerError
 from mura_batch.model_card import INT8_NAME, Model, load_model, write_card
-from mura_batch.runtime import parity
+from mura_batch.runtime import gates
 from mura_batch.runtime.choose import open_runner
 from mura_batch.runtime.openvino import int8, precision
 from mura_batch.runtime.openvino import processor as cpu
@@ -60,7 +60,7 @@ def test_auto_takes_int8_within_the_gate_and_records_parity(quantized: Model, pi
     exact, _ = run(quantized, pictures, precision="float32")
     assert info.precision == "int8"
     assert info.parity_max_abs_error is not None
-    assert 0 < info.parity_max_abs_error <= parity.CPU_GATE.max_abs
+    assert 0 < info.parity_max_abs_error <= gates.CPU_GATE.max_abs
     assert 0 < np.abs(outputs.probability - exact.probability).max() < 0.02
 
 
@@ -87,7 +87,7 @@ def test_int8_that_misses_the_gate_is_not_used(
     assert "int8 misses the parity gate" in info.reason
     with pytest.raises(RunnerError, match="int8 cannot be used: int8 misses the parity gate"):
         run(clipped, pictures, precision="int8")
-    monkeypatch.setattr(precision, "CPU_GATE", parity.Gate(max_abs=1e-9, mean_abs=1e-9, flip_margin=0.01))
+    monkeypatch.setattr(precision, "CPU_GATE", gates.Gate(max_abs=1e-9, mean_abs=1e-9, flip_margin=0.01))
     assert run(clipped, pictures)[1].precision == "float32"
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from mura_batch.errors import ModelError, RunnerError
 from mura_batch.model_card import Model, load_model, write_card
-from mura_batch.runtime import parity
+from mura_batch.runtime import gates, parity
 from mura_batch.runtime.choose import open_runner
 from mura_batch.runtime.openvino import precision
 from mura_batch.runtime.openvino import processor as cpu
@@ -62,7 +62,7 @@ def test_auto_takes_bf16_within_the_gate_and_records_parity(tiny_model: Model, p
     exact, _ = run(tiny_model, pictures, precision="float32")
     assert info.precision == "bf16"
     assert info.parity_max_abs_error is not None
-    assert 0 < info.parity_max_abs_error <= parity.CPU_GATE.max_abs
+    assert 0 < info.parity_max_abs_error <= gates.CPU_GATE.max_abs
     assert "12 reference images" in info.reason
     assert 0 < np.abs(outputs.probability - exact.probability).max() < 0.02  # bf16 runs, and is near
 
@@ -71,7 +71,7 @@ def test_auto_takes_bf16_within_the_gate_and_records_parity(tiny_model: Model, p
 def test_bf16_that_misses_the_gate_is_not_used(
     tiny_model: Model, pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "CPU_GATE", parity.Gate(max_abs=1e-9, mean_abs=1e-9, flip_margin=0.01))
+    monkeypatch.setattr(precision, "CPU_GATE", gates.Gate(max_abs=1e-9, mean_abs=1e-9, flip_margin=0.01))
     _, info = run(tiny_model, pictures)
     assert info.precision == "float32"
     assert "misses the parity gate" in info.reason
@@ -148,7 +148,7 @@ def test_a_damaged_network_is_compiled_again(
 def test_the_cache_never_grows_beyond_its_bound(tmp_path: Path) -> None:
     (tmp_path / ".compiled-0123.77.tmp").write_bytes(b"half a network of a run that was killed")
     for number in range(ParityCache.MOST + 10):
-        ParityCache(tmp_path, (number,)).write(parity.Parity(1, 0.0, 0.0, 0, True))
+        ParityCache(tmp_path, (number,)).write(gates.Parity(1, 0.0, 0.0, 0, True))
         NetworkCache(tmp_path, (number,)).write(b"network")
     assert len(list(tmp_path.iterdir())) == ParityCache.MOST + NetworkCache.MOST
     assert NetworkCache(tmp_path, (ParityCache.MOST + 9,)).read() == b"network", "the newest stays"
@@ -246,13 +246,13 @@ def test_a_decision_may_flip_only_next_to_the_threshold() -> None:
         values = np.array(probabilities, np.float32)
         return Outputs(values, np.zeros((len(values), 1, 1), np.float32), np.zeros((len(values), 1), np.float32))
 
-    near = parity.compare_outputs(outputs(0.499, 0.9).probability, outputs(0.501, 0.9), 0.5, parity.FP16_GATE)
-    far = parity.compare_outputs(outputs(0.494, 0.9).probability, outputs(0.501, 0.9), 0.5, parity.FP16_GATE)
-    broken = parity.compare_outputs(outputs(0.4).probability, outputs(float("nan")), 0.5, parity.FP16_GATE)
+    near = parity.compare_outputs(outputs(0.499, 0.9).probability, outputs(0.501, 0.9), 0.5, gates.FP16_GATE)
+    far = parity.compare_outputs(outputs(0.494, 0.9).probability, outputs(0.501, 0.9), 0.5, gates.FP16_GATE)
+    broken = parity.compare_outputs(outputs(0.4).probability, outputs(float("nan")), 0.5, gates.FP16_GATE)
     assert (near.flips, far.flips) == (0, 1)
     assert near.max_abs == pytest.approx(0.002, abs=1e-6)
-    assert "not a finite number" in broken.failures(parity.FP16_GATE)[0]
-    assert len(broken.failures(parity.FP16_GATE)) >= 3, "NaN is past every gate"
+    assert "not a finite number" in broken.failures(gates.FP16_GATE)[0]
+    assert len(broken.failures(gates.FP16_GATE)) >= 3, "NaN is past every gate"
 
 
 def test_opening_the_contract_loads_no_heavy_library() -> None:

@@ -16,9 +16,9 @@ from mura_batch.errors import ModelError
 from mura_batch.model_card import load_model
 from mura_batch.preprocess import InputSpec
 from mura_batch.runtime.choose import open_runner
+from mura_batch.runtime.gates import Gate
 from mura_batch.runtime.openvino import precision
 from mura_batch.runtime.openvino import processor as cpu
-from mura_batch.runtime.parity import Gate
 from mura_batch.runtime.runner import RunnerOptions
 from train.data.examples import TRAIN, VAL
 from train.data.input_cache import model_inputs

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mura_batch.errors import ModelError
-from mura_batch.runtime.parity import Parity
+from mura_batch.runtime.gates import Parity
 from train.cli.main import parser
 from train.models.float16_rounding import compare, emulated, require_parity, run_onnx
 
