@@ -27,12 +27,16 @@ from mura_batch.store.key import Key
 from mura_batch.store.seen_files import Recall, SeenFiles
 from mura_batch.version import __version__
 
+# What `dicom.header` reads of the policy.
+JUDGED_BY = ("regions", "score_unknown_region", "site_terms", "max_pixels", "max_file_bytes")
 HEADERS_PER_COMMIT = 1000  # a commit costs a disk flush; a crash costs at most this many headers read again
 
 
 def intake_key(policy: IntakePolicy) -> str:
-    """Names the settings under which headers are judged; another version judges again."""
-    return _digest({"policy": asdict(policy), "version": __version__, "headers": HEADERS_VERSION})
+    """Names what the judgement of a header depends on; another version judges again. How long files must have settled
+    and how their pixels are decoded are no part of it."""
+    judged_by = {name: getattr(policy, name) for name in JUDGED_BY}
+    return _digest({"policy": judged_by, "version": __version__, "headers": HEADERS_VERSION})
 
 
 def score_key(model: Model, policy: IntakePolicy, precision: str) -> Key:
@@ -91,8 +95,10 @@ def _judge(
     root: Path, item: SourceFile | Skipped, policy: IntakePolicy, intake: str, files: SeenFiles, examiner: Examiner
 ) -> None:
     if isinstance(item, Skipped):
-        files.put_header(item, "")  # what discovery skips, it judges anew every time
-        return
+        if item.reason is not Reason.TOO_YOUNG or not files.is_as_read(item.source):
+            files.put_header(item, "")  # what discovery skips, it judges anew every time
+            return
+        item = item.source  # the settle time is for files that are still being written, not for those read before
     known = files.recall(item, intake)
     if known is Recall.TOUCHED and _has_same_content(root, item, files):
         files.put_touched(item)

@@ -153,7 +153,7 @@ class _Run:
             end = self._end(found, tally, missing)
             check_identity(end)
             sink.finish(end)
-        self.ledger.runs.claim(self.key)
+        self.ledger.claim(self.key)
         final = self.folder.publish()
         self.ledger.runs.finish(end.finished)
         return ScoreResult(manifest_of(info, end), ExitCode(end.exit_code), _summary(tally, missing, final))

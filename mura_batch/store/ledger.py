@@ -4,11 +4,12 @@
     scores    what is to be scored, scores and failures               scores.py
     outcomes  what became of every file of the run                    outcomes.py
     runs      which runs are published, and what they reported first  runs.py
+    unreadable  which unreadable files were reported                  unreadable.py
     pictures  what the model saw, in packs beside the ledger          pictures.py
     results   what result objects need to be the same again           dicom_results.py
     sends     what was sent where, and what became of it              sends.py
 
-Its tables are described in schema_3.py and schema_4.py; migrations.py brings an older ledger to them.
+Its tables are described in schema_3.py to schema_5.py; migrations.py brings an older ledger to them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from mura_batch.store.runs import Runs
 from mura_batch.store.scores import Scores
 from mura_batch.store.seen_files import SeenFiles
 from mura_batch.store.sends import Sends
+from mura_batch.store.unreadable import Unreadable
 
 
 class Ledger:
@@ -40,7 +42,8 @@ class Ledger:
         self.pictures = PictureStore(self._db, path.parent / FOLDER)
         self.files = SeenFiles(self._db, self.runs)
         self.scores = Scores(self._db, self.runs, self.pictures)
-        self.outcomes = Outcomes(self._db, self.runs)
+        self.unreadable = Unreadable(self._db, self.runs)
+        self.outcomes = Outcomes(self._db, self.runs, self.unreadable)
 
     def __enter__(self) -> Self:
         """Raises LedgerError where the file is no ledger of this version; it is then as it was."""
@@ -52,6 +55,12 @@ class Ledger:
             self._db.close()
             raise
         return self
+
+    def claim(self, key: Key) -> None:
+        """What this run reports and no published run has reported is this run's from now on. Raises LedgerError."""
+        with self._db.writing():
+            self.runs.claim(key)
+            self.unreadable.claim(key)
 
     def results(self, key: Key) -> DicomResults:
         return DicomResults(self._db, key)

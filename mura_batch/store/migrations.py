@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mura_batch.atomic_files import sync_file, sync_folder
 from mura_batch.errors import LedgerError
-from mura_batch.store import schema_3, schema_4
+from mura_batch.store import schema_3, schema_4, schema_5
 from mura_batch.store.database import Database, explained, read_only
 
 APPLICATION_ID = 0x4D555241  # "MURA": `file ledger.sqlite` shows it, and another program's file has another
@@ -23,6 +23,7 @@ BASE = 3  # the schema that a new ledger is made of; later steps follow
 STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {  # schema -> from the one before
     3: schema_3.from_schema_2,
     4: schema_4.from_schema_3,
+    5: schema_5.from_schema_4,
 }
 SCHEMA = max(STEPS)
 

@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 from mura_batch.records import (
+    UNREADABLE,
     Decoded,
     Instance,
     InstanceScore,
@@ -31,13 +32,14 @@ from mura_batch.store.records_json import (
     load_skipped,
 )
 from mura_batch.store.runs import Runs
+from mura_batch.store.unreadable import Unreadable
 
 Outcome = InstanceScore | Skipped | tuple[Instance, Skipped]  # of a file: scored, no radiograph, or a lost radiograph
 
 
 class Outcomes:
-    def __init__(self, database: Database, runs: Runs) -> None:
-        self._db, self._runs = database, runs
+    def __init__(self, database: Database, runs: Runs, unreadable: Unreadable) -> None:
+        self._db, self._runs, self._unreadable = database, runs, unreadable
 
     def studies(self, key: Key) -> Iterator[StudyFiles]:
         """Every study of this run with the outcome of each of its files, ordered by study UID and path. Raises
@@ -54,6 +56,8 @@ class Outcomes:
 
     def is_new(self, skip: Skipped) -> bool:
         """Whether no published run has reported the file as it is: what cron should mail about."""
+        if skip.reason in UNREADABLE:
+            return self._unreadable.is_new(skip)
         row = self._db.first(
             "SELECT f.run, coalesce(x.run, f.run) FROM files f LEFT JOIN failures x ON x.path = f.path"
             " WHERE f.path = ?",

@@ -42,6 +42,7 @@ class Runs:
                     continue
                 for table in ("files", "scores", "failures"):
                     self._db.execute(f"UPDATE {table} SET run = 0 WHERE run = ?", (number,))
+                self._db.execute("DELETE FROM reported_unreadable WHERE run = ?", (number,))
                 self._db.execute("DELETE FROM runs WHERE id = ?", (number,))
 
     def claim(self, key: Key) -> None:

@@ -74,6 +74,14 @@ class SeenFiles:
         self._db.execute(_PRESENT, (study_uid, path, file))
         return Recall.KNOWN
 
+    def is_as_read(self, source: SourceFile) -> bool:
+        """Whether an earlier run read the file with this size and these times, under whatever settings."""
+        row = self._db.execute(
+            "SELECT 1 FROM files WHERE path = ? AND size = ? AND mtime_ns = ? AND ctime_ns = ? AND intake != ''",
+            (os.fsencode(source.path), source.size, source.mtime_ns, source.ctime_ns),
+        ).fetchone()
+        return row is not None
+
     def put_touched(self, source: SourceFile) -> None:
         """The file has the content that it had: only its change time is another."""
         path = os.fsencode(source.path)

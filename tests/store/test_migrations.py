@@ -66,6 +66,13 @@ def test_a_ledger_of_schema_2_migrates_and_every_score_stays(old_ledger: Path) -
     assert query(old_ledger, "PRAGMA integrity_check") == [("ok",)]
 
 
+def test_unreadable_files_of_an_old_ledger_are_no_news(old_ledger: Path) -> None:
+    with Ledger(old_ledger):
+        pass
+    reported = query(old_ledger, "SELECT reason, count(*) FROM reported_unreadable GROUP BY reason")
+    assert reported == [("truncated", 1)]
+
+
 def test_the_backup_before_a_migration_is_the_old_ledger(old_ledger: Path) -> None:
     with closing(sqlite3.connect(old_ledger)) as writer:  # what is still in the WAL belongs to the copy
         writer.execute("UPDATE scores SET probability = 0.125")

@@ -35,7 +35,7 @@ def run(tmp_path: Path, make_score: Callable[..., InstanceScore]) -> Run:
             ledger.scores.commit([(make_score(i, 0.25), b"") for i in ledger.scores.pending(KEY)], [], KEY)
             told = {s.instance.source.path: s.reused for st in ledger.outcomes.studies(KEY) for s in st.scored}
             if end != "killed":
-                ledger.runs.claim(KEY)
+                ledger.claim(KEY)
             if end == "finished":
                 ledger.runs.finish("2026-01-01T00:00:00+00:00")
             return told
@@ -101,7 +101,7 @@ def test_a_broken_file_is_new_until_a_run_publishes_it(tmp_path: Path, make_inst
                 ledger.scores.commit([], [skip], KEY)
             is_new = ledger.outcomes.is_new(skip)
             if is_published:
-                ledger.runs.claim(KEY)
+                ledger.claim(KEY)
                 ledger.runs.finish("2026-01-01T00:00:00+00:00")
             return is_new
 

@@ -75,7 +75,8 @@ def test_a_touched_file_that_fails_as_before_is_no_news(tmp_path: Path, make_ins
     with Ledger(tmp_path / "l") as ledger:
         begin(ledger, bad)
         ledger.scores.commit([], [skip], KEY)
-        ledger.runs.claim(KEY)
+        assert ledger.outcomes.is_new(skip)
+        ledger.claim(KEY)
         ledger.runs.finish("2026-01-01T00:00:00+00:00")
         begin(ledger, touched(bad))
         assert ledger.scores.count_pending(KEY) == 1

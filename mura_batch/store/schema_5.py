@@ -1,0 +1,44 @@
+"""Schema 5: which unreadable files were reported, what each run was scored with and how fast, and scores that stay.
+
+reported_unreadable  one row a file or folder that a run reported as unreadable: that is news once
+runs                 also the model, settings and precision of a finished run, how many images it scored in how many
+                     seconds; NULL for runs of before
+models               name, version and threshold of each model that gave scores
+kept                 studies of the run that was begun last that keep the score of an earlier model or settings
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from mura_batch.records import UNREADABLE
+
+_CODES = ", ".join(f"'{reason.value}'" for reason in sorted(UNREADABLE))
+STATEMENTS = (
+    """CREATE TABLE reported_unreadable (
+      path BLOB PRIMARY KEY, root INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+      reason TEXT NOT NULL, run INTEGER NOT NULL) WITHOUT ROWID""",
+    f"""INSERT OR REPLACE INTO reported_unreadable
+      SELECT path, root, size, mtime_ns, reason, run FROM (
+        SELECT path, root, size, mtime_ns, run, json_extract(record, '$.reason') AS reason FROM files
+        WHERE NOT is_instance
+        UNION ALL SELECT path, root, size, mtime_ns, run, json_extract(set_aside, '$.reason') FROM files
+        WHERE set_aside IS NOT NULL
+        UNION ALL SELECT f.path, f.root, f.size, f.mtime_ns, x.run, x.reason FROM failures x
+        JOIN files f ON f.path = x.path)
+      WHERE run != 0 AND reason IN ({_CODES})""",
+    "ALTER TABLE runs ADD COLUMN model TEXT",
+    "ALTER TABLE runs ADD COLUMN settings TEXT",
+    "ALTER TABLE runs ADD COLUMN precision TEXT",
+    "ALTER TABLE runs ADD COLUMN images INTEGER",
+    "ALTER TABLE runs ADD COLUMN seconds REAL",
+    """CREATE TABLE models (
+      hash TEXT PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL, threshold REAL NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE kept (
+      study_uid TEXT PRIMARY KEY, model TEXT NOT NULL, settings TEXT NOT NULL) WITHOUT ROWID""",
+)
+
+
+def from_schema_4(db: sqlite3.Connection) -> None:
+    for statement in STATEMENTS:
+        db.execute(statement)
