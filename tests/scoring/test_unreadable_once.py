@@ -1,7 +1,7 @@
 """A file that cannot be read is news to one run, and to no later one.
 
-`python tests/scoring/test_unreadable_once.py STUDIES` runs a night whose model is never asked, and prints whether it has
-news: as another process, which root may run without the right to read everything."""
+`python tests/scoring/test_unreadable_once.py STUDIES` runs a night without scoring, and prints whether it has news:
+as another process, which root may run without the right to read everything."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEY = Key("model", "settings")
 POLICY = IntakePolicy(settle_seconds=0)
 
 # Root reads what it likes: without these two capabilities it is refused as any user is.
-REFUSED = "setpriv --inh-caps=-dac_override,-dac_read_search --bounding-set=-dac_override,-dac_read_search".split()
+REFUSED = ["setpriv", "--inh-caps=-dac_override,-dac_read_search", "--bounding-set=-dac_override,-dac_read_search"]
 
 
 @pytest.fixture(scope="module")
@@ -118,4 +118,4 @@ def test_new_content_that_cannot_be_read_is_reported_again(studies: Path) -> Non
 
 
 if __name__ == "__main__":
-    print(night(Path(sys.argv[1])))
+    sys.stdout.write(f"{night(Path(sys.argv[1]))}\n")

@@ -70,7 +70,7 @@ def test_unreadable_files_of_an_old_ledger_are_no_news(old_ledger: Path) -> None
     with Ledger(old_ledger):
         pass
     reported = query(old_ledger, "SELECT reason, count(*) FROM reported_unreadable GROUP BY reason")
-    assert reported == [("truncated", 2)]  # one in each of its two folders
+    assert reported == [("truncated", 2)]  # one met by each of its runs
 
 
 def test_the_backup_before_a_migration_is_the_old_ledger(old_ledger: Path) -> None:
