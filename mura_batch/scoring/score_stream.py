@@ -12,24 +12,21 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mura_batch.errors import StrictError
-from mura_batch.outputs.report.thumbnails import encode_thumbnail
 from mura_batch.progress import Observer
-from mura_batch.records import UNREADABLE, Decoded, Instance, InstanceScore, Reason, Skipped, Stage, skip_instance
+from mura_batch.records import Decoded, Instance, Skipped
 from mura_batch.runtime.runner import Outputs, Runner
+from mura_batch.scoring.score_commits import Answers, Committer
 from mura_batch.scoring.timings import Timings
 from mura_batch.store.key import Key
-from mura_batch.store.scores import Scored, Scores
+from mura_batch.store.scores import Scores
 
 Pixels = NDArray[np.uint8]  # [S, S], one model input
 Prepared = tuple[Decoded, Pixels]
-COMMIT_SECONDS = 0.25  # a commit waits for the disk, some milliseconds; a crash costs what was scored since
 
 
 class Decoder(Protocol):
@@ -57,18 +54,14 @@ class Stream:
     def __init__(self, scores: Scores, key: Key, decoder: Decoder, runner: Runner, observer: Observer) -> None:
         self._scores, self._key = scores, key
         self._decoder, self._runner = decoder, runner
-        self._observer = observer
         self._in_flight: deque[list[Prepared]] = deque()
-        self._scored: list[Scored] = []  # not committed yet
-        self._failed: list[Skipped] = []  # likewise
-        self._alternatives: dict[str, list[tuple[str, float]]] = {}  # of pictures still under way: (voi, score)
-        self._begun = self._committed = time.perf_counter()
-        self._strict = False
+        self._answers, self._committer = Answers(), Committer(scores, key, observer)
+        self._begun = time.perf_counter()
 
     def run(self, timings: Timings, *, strict: bool) -> None:
         """Raises RunnerError when the device fails and StrictError on a bad input under strict; what was scored before
         stays."""
-        self._strict = strict
+        self._committer.strict = strict
         before = self._runner.busy_seconds
         try:
             for out in self._runner.run(self._batches()):
@@ -76,7 +69,7 @@ class Stream:
                     self._store(self._in_flight.popleft(), out)
         finally:
             with timings.measuring("store"):
-                self._commit()
+                self._committer.commit()
         took = time.perf_counter() - self._begun
         timings.put("decode", self._decoder.busy_seconds, self._decoder.workers * took)
         timings.put("inference", self._runner.busy_seconds - before, took)
@@ -89,50 +82,13 @@ class Stream:
             batch = [item for item in arrived if not isinstance(item, Skipped)]
             for item in arrived:
                 if isinstance(item, Skipped):
-                    self._fail(item)
+                    self._committer.put(item)
             if batch:
                 self._in_flight.append(batch)
                 yield np.stack([pixels for _, pixels in batch])[:, np.newaxis]  # [N, 1, S, S]
 
     def _store(self, batch: list[Prepared], out: Outputs) -> None:
-        finite = np.isfinite(out.probability)
         for n, (decoded, pixels) in enumerate(batch):
-            path = decoded.instance.source.path
-            if decoded.is_alternative:  # comes before the picture itself
-                if finite[n]:
-                    self._alternatives.setdefault(path, []).append((decoded.decisions.voi, float(out.probability[n])))
-                continue
-            others = self._alternatives.pop(path, [])
-            if not finite[n]:
-                detail = "the model's output is not a finite number"
-                self._fail(skip_instance(decoded.instance, Stage.SCORE, Reason.NOT_FINITE, detail))
-                continue
-            score = _with_voi_scores(InstanceScore(decoded, float(out.probability[n])), others)
-            self._scored.append((score, encode_thumbnail(pixels, out.cam[n])))
-            self._advance()
-
-    def _fail(self, skip: Skipped) -> None:
-        self._failed.append(skip)
-        self._advance()
-        if self._strict and skip.reason in UNREADABLE:
-            raise StrictError(f"file {skip.source.key}: {skip.reason}: {skip.detail} (--strict)")
-
-    def _advance(self) -> None:
-        self._observer.advance()
-        if time.perf_counter() - self._committed > COMMIT_SECONDS:
-            self._commit()
-
-    def _commit(self) -> None:
-        scored, failed = self._scored, self._failed
-        self._scored, self._failed = [], []
-        self._scores.commit(scored, failed, self._key)
-        self._committed = time.perf_counter()
-
-
-def _with_voi_scores(score: InstanceScore, others: list[tuple[str, float]]) -> InstanceScore:
-    """others: of the picture by other VOI transforms; none without --voi-check."""
-    if not others:
-        return score
-    decisions = score.decoded.decisions
-    scores = ((decisions.voi, score.probability), *others)
-    return replace(score, decoded=replace(score.decoded, decisions=replace(decisions, voi_scores=scores)))
+            result = self._answers.take(decoded, pixels, float(out.probability[n]), out.cam[n])
+            if result is not None:
+                self._committer.put(result)

@@ -36,7 +36,7 @@ from mura_batch.progress import Silent
 from mura_batch.records import Decoded, Instance, Stage, skip_instance
 from mura_batch.resources import engines_folder
 from mura_batch.runtime.runner import Outputs, RunnerInfo, RunnerOptions
-from mura_batch.scoring import intake, pipeline, score_stream
+from mura_batch.scoring import intake, pipeline, score_commits
 from mura_batch.store.database import Database
 
 TABLES = ("studies.csv", "images.csv", "skipped.csv", "missing.csv")
@@ -101,7 +101,7 @@ class Harness:
         self._faults.faults_count.restype = ctypes.c_long
         pipeline.open_runner = lambda *_: PlayedRunner()  # type: ignore[assignment, return-value]
         pipeline.DecodePool = DecoderHere  # type: ignore[assignment, misc]
-        score_stream.COMMIT_SECONDS = 0.0
+        score_commits.COMMIT_SECONDS = 0.0
         intake.HEADERS_PER_COMMIT = 4
 
     def score(self, out: Path, point: Point | None = None) -> dict[str, int]:

@@ -15,6 +15,7 @@ from mura_batch.errors import RunnerError, StrictError
 from mura_batch.records import Decoded, Instance, Reason, Stage, skip_instance
 from mura_batch.runtime import inference_stream as device_stream
 from mura_batch.runtime.runner import Outputs
+from mura_batch.scoring import score_commits
 from mura_batch.scoring import score_stream as scoring_stream
 from mura_batch.scoring.score_stream import Stream
 from mura_batch.scoring.timings import Timings
@@ -117,7 +118,7 @@ def play(tmp_path: Path, make_instance: MakeInstance, monkeypatch: pytest.Monkey
         bad: frozenset[int] = frozenset(), strict: bool = False,
     ) -> tuple[Pool, Device, Timings]:  # fmt: skip
         clock = Clock()
-        for module in (device_stream, scoring_stream):
+        for module in (device_stream, scoring_stream, score_commits):
             monkeypatch.setattr(module, "time", clock)
         monkeypatch.setattr("mura_batch.scoring.timings.time", clock)
 
@@ -125,7 +126,7 @@ def play(tmp_path: Path, make_instance: MakeInstance, monkeypatch: pytest.Monkey
             clock.now += store
             return b""
 
-        monkeypatch.setattr(scoring_stream, "encode_thumbnail", draw)
+        monkeypatch.setattr(score_commits, "encode_thumbnail", draw)
         pool, device = Pool(clock, times, bad), Device(clock, seconds, fails_at)
         (tmp_path / "ledger").unlink(missing_ok=True)
         with Ledger(tmp_path / "ledger") as ledger:
