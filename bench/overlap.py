@@ -116,7 +116,7 @@ def stream_through(runner: Runner, studies: Path, size: int) -> tuple[int, float
     ):
         ledger.runs.begin("bench", studies)
         scan(studies, policy, ledger.files, _Silent())
-        settle_identity(studies, policy, ledger.files, key)
+        settle_identity(studies, policy, ledger, key)
         pictures = ledger.scores.count_pending(key)
         for _ in pool.decode(list(ledger.scores.pending(key))[:workers]):  # the processes start and import
             pass

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
 
@@ -23,7 +23,9 @@ from mura_batch.model_card import Model, sha256_of
 from mura_batch.progress import Observer
 from mura_batch.records import UNREADABLE, Instance, Reason, Skipped, SourceFile, Stage, skip_instance
 from mura_batch.scoring.studies import settle_patients, settle_same_sop
+from mura_batch.store.copy_digests import CopyDigests
 from mura_batch.store.key import Key
+from mura_batch.store.ledger import Ledger
 from mura_batch.store.seen_files import Recall, SeenFiles
 from mura_batch.version import __version__
 
@@ -123,41 +125,51 @@ def refuse_unreadable(files: SeenFiles) -> None:
             raise StrictError(f"file {skip.source.key}: {skip.reason}: {skip.detail} (--strict)")
 
 
-def settle_identity(root: Path, policy: IntakePolicy, files: SeenFiles, key: Key) -> None:
+def settle_identity(root: Path, policy: IntakePolicy, ledger: Ledger, key: Key) -> None:
     """Duplicates, conflicts, and files that were only moved or written again since they were scored."""
+    files = ledger.files
     with Examiner(root, policy) as examiner:
+        digests = _Digests(root, policy, examiner, ledger.copies)
         for copies in files.same_sop():
             hashed = _hashed(root, copies, files)
             scored = frozenset(i.source.path for i, content in hashed if files.is_scored(content, key))
-            files.set_aside(settle_same_sop(_by_picture(root, hashed, policy, examiner), scored))
+            files.set_aside(settle_same_sop(_compared(hashed, digests), scored))
     for instances in files.studies_of_two_patients():
         files.set_aside(settle_patients(instances))
     for instance in files.not_hashed_but_scored(key):
         _hashed(root, [instance], files)
 
 
-def _by_picture(
-    root: Path, copies: list[tuple[Instance, str]], policy: IntakePolicy, examiner: Examiner
-) -> list[tuple[Instance, str]]:
+@dataclass(frozen=True, slots=True)
+class _Digests:
+    """What copies are compared by. A file is read for it once: the ledger remembers."""
+
+    root: Path
+    policy: IntakePolicy
+    examiner: Examiner
+    known: CopyDigests
+
+    def data_set(self, instance: Instance, content: str) -> str:
+        return self.known.of(content, "data set", lambda: hash_data_set(self.root, instance.source, self.policy))
+
+    def picture(self, instance: Instance, content: str) -> str:
+        """Of a copy, with the identity that it names."""
+        kind = f"picture {PIXELS_VERSION} {self.policy.voi}"
+        picture = self.known.of(content, kind, lambda: self.examiner.picture(instance.source))
+        i = instance
+        identity = (i.study_uid, i.series_uid, i.patient_key, i.region.region, i.laterality)
+        return f"{picture} {identity}" if picture else ""
+
+
+def _compared(copies: list[tuple[Instance, str]], digests: _Digests) -> list[tuple[Instance, str]]:
     """copies: of one SOP Instance UID, with the hashes of their files. Where these differ, equal texts for copies of
     equal data sets, else for those that name the same identity and show the same picture."""
-    if len({content for _, content in copies}) > 1:
-        copies = [(i, hash_data_set(root, i.source, policy) or content) for i, content in copies]
-    if len({content for _, content in copies}) > 1:
-        copies = [(i, _picture(i, examiner) or content) for i, content in copies]
-    return copies
-
-
-def _picture(instance: Instance, examiner: Examiner) -> str:
-    picture = examiner.picture(instance)
-    identity = (
-        instance.study_uid,
-        instance.series_uid,
-        instance.patient_key,
-        instance.region.region,
-        instance.laterality,
-    )
-    return f"{picture} {identity}" if picture else ""
+    compared = copies
+    for digest in (digests.data_set, digests.picture):
+        if len({text for _, text in compared}) > 1:
+            read = [digest(i, content) for i, content in copies]
+            compared = [(i, new or old) for new, (i, old) in zip(read, compared, strict=True)]
+    return compared
 
 
 def _hashed(root: Path, instances: list[Instance], files: SeenFiles) -> list[tuple[Instance, str]]:

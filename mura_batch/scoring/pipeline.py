@@ -120,7 +120,7 @@ class _Run:
         ledger.scores.forget_transient()
         with self.timings.measuring("headers"):
             found = scan(request.studies, request.policy, ledger.files, self.observer)
-            settle_identity(request.studies, request.policy, ledger.files, self.key)
+            settle_identity(request.studies, request.policy, ledger, self.key)
         if request.strict:
             refuse_unreadable(ledger.files)
         if request.truth is not None:

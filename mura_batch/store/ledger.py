@@ -6,6 +6,7 @@
     runs      which runs are published, and what they reported first  runs.py
     unreadable  which unreadable files were reported                  unreadable.py
     pictures  what the model saw, in packs beside the ledger          pictures.py
+    copies    digests by which copies of an instance are compared     copy_digests.py
     results   what result objects need to be the same again           dicom_results.py
     sends     what was sent where, and what became of it              sends.py
 
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mura_batch.store.copy_digests import CopyDigests
 from mura_batch.store.database import Database
 from mura_batch.store.dicom_results import DicomResults
 from mura_batch.store.key import Key
@@ -41,6 +43,7 @@ class Ledger:
         self.runs = Runs(self._db)
         self.pictures = PictureStore(self._db, path.parent / FOLDER)
         self.files = SeenFiles(self._db, self.runs)
+        self.copies = CopyDigests(self._db)
         self.scores = Scores(self._db, self.runs, self.pictures)
         self.unreadable = Unreadable(self._db, self.runs)
         self.outcomes = Outcomes(self._db, self.runs, self.unreadable)

@@ -5,6 +5,7 @@ runs                 also the model, settings and precision of a finished run, h
                      seconds; NULL for runs of before
 models               name, version and threshold of each model that gave scores
 kept                 studies of the run that was begun last that keep the score of an earlier model or settings
+copy_digests         one row a content and kind of digest: copies of one instance are read once, not in every run
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ STATEMENTS = (
       hash TEXT PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL, threshold REAL NOT NULL) WITHOUT ROWID""",
     """CREATE TABLE kept (
       study_uid TEXT PRIMARY KEY, model TEXT NOT NULL, settings TEXT NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE copy_digests (
+      content_hash TEXT NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL,
+      PRIMARY KEY (content_hash, kind)) WITHOUT ROWID""",
 )
 
 

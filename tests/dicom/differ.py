@@ -1,7 +1,7 @@
 """Our reader beside pydicom, DCMTK and GDCM: `python tests/dicom/differ.py --variants 5000` (make differ).
 
 Each input is a radiograph written in another way (VRs, lengths, order, sequences, VR UN, private blocks, icons,
-encapsulation, padding), or a real file of the shared folder. Where two of the three others read the same stored pixels,
+encapsulation, padding), or a real file or a case of the shared folder. Where two of the three others read the same stored pixels,
 we must show the picture that these pixels give by our own rules, or skip the file for what it is. Exit
 code 1 where a disagreement is not argued in ARGUED and docs/intake.md.
 """
@@ -37,7 +37,7 @@ from mura_batch.dicom.refused import Refused
 from mura_batch.dicom.write.radiograph import encode_frame
 from mura_batch.records import UNREADABLE, Instance, Reason, SourceFile
 
-SHARED = Path(os.environ.get("MURA_BATCH_SHARED", Path(__file__).resolve().parents[3] / "shared")) / "dicom"
+SHARED = Path(os.environ.get("MURA_BATCH_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 POLICY = IntakePolicy(settle_seconds=0, score_unknown_region=True)
 LARGEST = 2_000_000  # bytes of a shared file
 SYNTAXES = (
@@ -320,9 +320,20 @@ def judged(name: str, path: Path, scratch: Path) -> tuple[str, str]:
     return name, "the same picture" if same else "DISAGREE: another picture"
 
 
+def case_files(folder: Path) -> list[Path]:
+    """What the scripts of shared/cases write into their working folder; the program that they start is `true`."""
+    for script in sorted((SHARED / "cases").glob("[A-Z]_*.py")):
+        environment = {**os.environ, "MB": "true"}
+        subprocess.run([sys.executable, script], cwd=folder, env=environment, capture_output=True, check=False)
+    return sorted(p for p in folder.rglob("*") if p.is_file())
+
+
 def inputs(variants: int, seed: int) -> Iterator[Variant]:
-    for path in sorted(p for p in SHARED.rglob("*") if p.is_file() and p.stat().st_size <= LARGEST):
+    for path in sorted(p for p in (SHARED / "dicom").rglob("*") if p.is_file() and p.stat().st_size <= LARGEST):
         yield Variant(f"shared {path.name}", path.read_bytes(), None)
+    with tempfile.TemporaryDirectory(prefix="mura-cases-") as folder:
+        for path in case_files(Path(folder)):
+            yield Variant(f"case {path.relative_to(folder)}", path.read_bytes(), None)
     rng = random.Random(seed)
     for _ in range(variants):
         yield variant(rng)

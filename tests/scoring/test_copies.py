@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +40,11 @@ def image(
 
 
 def fates(root: Path, tmp_path: Path) -> dict[str, Reason]:
+    """What a run over root decides of its files, with the ledger of the runs before."""
     with Ledger(tmp_path / "l") as ledger:
         ledger.runs.begin("one", root)
         scan(root, POLICY, ledger.files, Silent())
-        settle_identity(root, POLICY, ledger.files, KEY)
+        settle_identity(root, POLICY, ledger, KEY)
         return {skip.source.path: skip.reason for skip in ledger.files.skipped_before_decoding()}
 
 
@@ -66,3 +72,57 @@ def test_other_pixels_under_one_uid_are_a_conflict(tmp_path: Path) -> None:
     changed[40:50, 30:40] ^= 0x800
     image(tmp_path / "s" / "b", syntaxes.RLE, changed)
     assert fates(tmp_path / "s", tmp_path) == dict.fromkeys("ab", Reason.CONFLICTING_DUPLICATE)
+
+
+IN_OPEN, IN_ISDIR = 0x20, 0x40000000  # inotify(7)
+
+
+@contextmanager
+def opened_in(folder: Path) -> Iterator[set[str]]:
+    """The names of the files in the folder that any process opens meanwhile."""
+    libc, names = ctypes.CDLL(None), set[str]()
+    watch = libc.inotify_init1(os.O_NONBLOCK)
+    try:
+        assert libc.inotify_add_watch(watch, os.fsencode(folder), IN_OPEN) > 0
+        yield names
+        events = b""
+        with suppress(BlockingIOError):
+            events = os.read(watch, 1 << 16)
+        while events:
+            _, mask, _, size = struct.unpack_from("iIII", events)
+            if not mask & IN_ISDIR:
+                names.add(events[16 : 16 + size].rstrip(b"\0").decode())
+            events = events[16 + size :]
+    finally:
+        os.close(watch)
+
+
+@pytest.mark.parametrize("changed", [0, 0x800])
+def test_the_next_run_opens_no_copy_again(tmp_path: Path, changed: int) -> None:
+    image(tmp_path / "s" / "a")
+    image(tmp_path / "s" / "b", syntaxes.RLE, PICTURE ^ changed)
+    with opened_in(tmp_path / "s") as first:
+        before = fates(tmp_path / "s", tmp_path)
+    with opened_in(tmp_path / "s") as second:
+        assert fates(tmp_path / "s", tmp_path) == before
+    assert (first, second) == ({"a", "b"}, set())
+
+
+def test_a_copy_that_changes_is_compared_again(tmp_path: Path) -> None:
+    image(tmp_path / "s" / "a")
+    image(tmp_path / "s" / "b", syntaxes.RLE, PICTURE ^ 0x800)
+    assert fates(tmp_path / "s", tmp_path) == dict.fromkeys("ab", Reason.CONFLICTING_DUPLICATE)
+    image(tmp_path / "s" / "b", syntaxes.RLE)
+    with opened_in(tmp_path / "s") as opened:
+        assert fates(tmp_path / "s", tmp_path) == {"b": Reason.DUPLICATE}
+    assert opened == {"b"}
+
+
+def test_a_copy_whose_pixels_cannot_be_read_is_tried_once(tmp_path: Path) -> None:
+    image(tmp_path / "s" / "a")
+    data = image(tmp_path / "s" / "b", syntaxes.JPEG_2000_LOSSLESS).read_bytes()
+    (tmp_path / "s" / "b").write_bytes(data[:-600] + bytes(590) + data[-10:])
+    before = fates(tmp_path / "s", tmp_path)
+    with opened_in(tmp_path / "s") as opened:
+        assert fates(tmp_path / "s", tmp_path) == before == dict.fromkeys("ab", Reason.CONFLICTING_DUPLICATE)
+    assert opened == set()

@@ -56,7 +56,7 @@ def test_of_identical_copies_only_one_is_scored(studies: Path, tmp_path: Path) -
         ledger.runs.begin("one", studies)
         scan(studies, POLICY, ledger.files, Silent())
         before = ledger.scores.count_pending(KEY)
-        settle_identity(studies, POLICY, ledger.files, KEY)
+        settle_identity(studies, POLICY, ledger, KEY)
         assert list(skipped(ledger).values()).count(Reason.DUPLICATE) == 1
         assert ledger.scores.count_pending(KEY) == before - 1
 

@@ -16,8 +16,8 @@ from mura_batch.records import SourceFile
 _STEP = 1 << 20  # bytes at once
 
 
-def hash_data_set(root: Path, source: SourceFile, policy: IntakePolicy) -> str:
-    """SHA-256 in hex of what follows the File Meta Information; '' where the file cannot be read."""
+def hash_data_set(root: Path, source: SourceFile, policy: IntakePolicy) -> str | None:
+    """SHA-256 in hex of what follows the File Meta Information; None where the file cannot be read."""
     try:
         file = FileBytes(os.path.join(root, source.path))
         try:
@@ -28,4 +28,4 @@ def hash_data_set(root: Path, source: SourceFile, policy: IntakePolicy) -> str:
         finally:
             file.close()
     except Refused:
-        return ""
+        return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.preprocess import InputSpec
-from mura_batch.records import Instance, SourceFile
+from mura_batch.records import Reason, SourceFile
 
 if TYPE_CHECKING:
     from mura_batch.dicom.header.byte_sources import MemoryBytes
@@ -39,13 +39,15 @@ class Examiner:
         from mura_batch.dicom.header.byte_sources import MemoryBytes
 
         answer = self._ask("header", source)
-        return None if answer is None else MemoryBytes(answer[1], int(answer[0]["size"]))
+        return None if answer is None or "reason" in answer[0] else MemoryBytes(answer[1], int(answer[0]["size"]))
 
-    def picture(self, instance: Instance) -> str:
+    def picture(self, source: SourceFile) -> str | None:
         """Equal for files that show a reader the same picture, whatever their transfer syntax; '' where the pixels
-        cannot be read."""
-        answer = self._ask("picture", instance.source)
-        return "" if answer is None else str(answer[0]["picture"])
+        cannot be read, None where that may be otherwise in the next run."""
+        answer = self._ask("picture", source)
+        if answer is None or answer[0].get("reason") in _PASSING:
+            return None
+        return str(answer[0].get("picture", ""))
 
     def _ask(self, about: Literal["header", "picture"], source: SourceFile) -> tuple[dict[str, Any], bytes] | None:
         from mura_batch.dicom.worker.child import Question
@@ -54,3 +56,6 @@ class Examiner:
         if self._child is None:
             self._child = Child(self._settings, self._closing)
         return self._child.ask(Question(about, source))
+
+
+_PASSING = frozenset({Reason.UNREADABLE_FILE, Reason.CHANGED_WHILE_READ})

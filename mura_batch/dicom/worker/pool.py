@@ -169,7 +169,8 @@ class Child:
         return _decoded(instance, reply, pictures)
 
     def ask(self, question: Question) -> tuple[dict[str, Any], bytes] | None:
-        """The answer and the bytes that follow it; None where the file is refused or the process is lost with it."""
+        """The answer and the bytes that follow it; the `reason` and none where the file is refused; None where the
+        process is lost with it."""
         pipe = self._ready()
         try:
             pipe.send(question)
@@ -178,7 +179,7 @@ class Child:
                 if "reason" not in answer:
                     return answer, pipe.recv_bytes()
                 if answer["reason"] != Reason.WORKER_MEMORY:
-                    return None
+                    return answer, b""
         except (EOFError, OSError):
             pass  # ended below
         self.end()
