@@ -54,7 +54,8 @@ _SEARCHED = 1 << 20  # bytes at once
 @dataclass(slots=True)
 class Elements:
     """values: tag -> (VR or b'' in implicit form, bytes). end: where the scan stopped: behind the header of Pixel Data
-    where there is one, and then pixel_tag and pixel_bytes say which, of which VR, and how long it claims to be."""
+    where there is one, and then pixel_tag and pixel_bytes say which, of which VR, and how long it claims to be. flags:
+    what is odd about its sequences, in words."""
 
     form: Form
     values: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
@@ -62,6 +63,7 @@ class Elements:
     pixel_tag: int = 0
     pixel_vr: bytes = b""
     pixel_bytes: int | None = None
+    flags: set[str] = field(default_factory=set)
 
 
 class Incomplete(Refused):
@@ -115,7 +117,7 @@ def _scan(source: Bytes, at: int, elements: Elements, wanted: Container[int], la
             elements.pixel_tag, elements.pixel_vr, elements.pixel_bytes, here = tag, vr, length, start
             break
         if length > 8 * MAX_DEPTH and vr not in short:
-            length = _measured(source, base + start, length, vr, form)
+            length = _measured(source, base + start, length, vr, elements)
         end = start + length
         if end > size and base + end > source.size:
             raise ends_inside(source, base + start, f"element {words(tag)}")
@@ -137,7 +139,7 @@ def items(value: bytes, form: Form) -> Iterator[Elements]:
             return
         start = at + skip
         own = _form_of_item(source, start, form)
-        at = _walk(source, start, own, _ITEM_LEVEL) if length == UNDEFINED else start + length
+        at = _walk(source, start, _Level(own, is_item=True), set()) if length == UNDEFINED else start + length
         yield scan(MemoryBytes(value[start:at]), 0, own, _EVERY)
 
 
@@ -245,11 +247,12 @@ def _second(source: Bytes, at: int, form: Form) -> tuple[int, int]:
     return _order(source, at + skip + length, tag, form)
 
 
-def _measured(source: Bytes, start: int, length: int, vr: bytes, form: Form) -> int:
+def _measured(source: Bytes, start: int, length: int, vr: bytes, elements: Elements) -> int:
     """The length of a value that may be a sequence, and of one whose length is undefined. Raises Refused where it is
     nested too deep: a value of known length is walked only where it has as many items as such a nest needs."""
+    form = elements.form
     if length == UNDEFINED:
-        return _walk(source, start, IMPLICIT if vr == b"UN" else form, _SEQUENCE_LEVEL) - start
+        return _walk(source, start, _Level(IMPLICIT if vr == b"UN" else form, is_item=False), elements.flags) - start
     if length <= MAX_VALUE and vr in {b"", b"SQ", b"UN"}:  # a longer one is kept by nobody and stepped over
         mark = _HEADS[form.big].pack(ITEM >> 16, ITEM & 0xFFFF, b"", 0)[:4]
         if source.read(start, 4) == mark and source.read(start, length).count(mark) > MAX_DEPTH:
@@ -295,15 +298,27 @@ def _head(source: Bytes, at: int, form: Form) -> tuple[int, bytes, int, int]:
     return tag, *_long(source, at, tag, vr, form)
 
 
-_ITEM_LEVEL, _SEQUENCE_LEVEL = True, False
+_OPEN_ITEM = "an item of a sequence ends without its Item Delimitation Item (FFFE,E00D)"
+_OPEN_SEQUENCE = "a sequence ends without its Sequence Delimitation Item (FFFE,E0DD)"
 
 
-def _walk(source: Bytes, at: int, form: Form, kind: bool) -> int:
+@dataclass(slots=True)
+class _Level:
+    """An item or a sequence of undefined length that is open. delimited: of a sequence, whether its last item had a
+    delimiter of its own: the next one then belongs to the item around it."""
+
+    form: Form
+    is_item: bool
+    delimited: bool = False
+
+
+def _walk(source: Bytes, at: int, outer: _Level, flags: set[str]) -> int:
     """Steps over the rest of an item or of a sequence of undefined length, without recursion; returns the position
-    behind its delimiter. Raises Refused where the nesting is deeper than MAX_DEPTH or never ends."""
-    stack: list[tuple[bool, Form]] = [(kind, form)]
+    behind its delimiter. flags: gets what is odd. Raises Refused where the nesting is deeper than MAX_DEPTH or never
+    ends."""
+    stack = [outer]
     for _ in range(MAX_ELEMENTS):
-        at = _step(source, at, stack)
+        at = _step(source, at, stack, flags)
         if not stack:
             return at
         if at > source.size:
@@ -313,30 +328,49 @@ def _walk(source: Bytes, at: int, form: Form, kind: bool) -> int:
     raise out_of_bounds(f"more than {MAX_ELEMENTS} elements in a sequence")
 
 
-def _step(source: Bytes, at: int, stack: list[tuple[bool, Form]]) -> int:
+def _step(source: Bytes, at: int, stack: list[_Level], flags: set[str]) -> int:
     """Behind the element at `at`, or inside it where its length is undefined; stack: the levels that are open.
 
-    What has a length is stepped over by it: the fragments of an icon (PS3.5 A.4) are no elements. An item whose own
-    delimiter is missing ends where its sequence does, and a sequence before an element that is no item."""
-    level, form = stack[-1]
-    tag, vr, skip, length = _head(source, at, form)
+    What has a length is stepped over by it: the fragments of an icon (PS3.5 A.4) are no elements."""
+    level = stack[-1]
+    tag, vr, skip, length = _head(source, at, level.form)
     if tag == SEQUENCE_END:
-        while stack:
-            if stack.pop()[0] is _SEQUENCE_LEVEL:
-                return at + skip
-        return at  # of the sequence that holds the caller's item
-    if tag == ITEM_END:
-        if level is _ITEM_LEVEL:
-            stack.pop()
+        _close_sequence(stack, flags)
         return at + skip
-    if level is _SEQUENCE_LEVEL and tag != ITEM:
+    if tag == ITEM_END:
+        _close_item(stack, flags)
+        return at + skip
+    if not level.is_item and tag != ITEM:
+        flags.add(_OPEN_SEQUENCE)
         stack.pop()
         return at
     if length != UNDEFINED:
+        level.delimited = False
         return at + skip + length
     inside = at + skip
     if tag == ITEM:
-        stack.append((_ITEM_LEVEL, _form_of_item(source, inside, form)))
+        stack.append(_Level(_form_of_item(source, inside, level.form), is_item=True))
     else:
-        stack.append((_SEQUENCE_LEVEL, IMPLICIT if vr == b"UN" else form))
+        stack.append(_Level(IMPLICIT if vr == b"UN" else level.form, is_item=False))
     return inside
+
+
+def _close_sequence(stack: list[_Level], flags: set[str]) -> None:
+    """With its last item, where that has no delimiter of its own."""
+    while stack and stack[-1].is_item:
+        flags.add(_OPEN_ITEM)
+        stack.pop()
+    if stack:  # else it is that of the sequence that holds the caller's item
+        stack.pop()
+
+
+def _close_item(stack: list[_Level], flags: set[str]) -> None:
+    """With its last sequence, where that has no delimiter of its own. Behind an item of known length a delimiter says
+    nothing."""
+    if not stack[-1].is_item and stack[-1].delimited:
+        flags.add(_OPEN_SEQUENCE)
+        stack.pop()
+    if stack and stack[-1].is_item:  # else it is that of the caller's item
+        stack.pop()
+        if stack:
+            stack[-1].delimited = True

@@ -51,7 +51,7 @@ def parse_header(file: Bytes, policy: IntakePolicy, whole: bool) -> Header:
     if not elements.values.get(_SOP_CLASS, _NOTHING)[1] and meta.values.get(_META_CLASS, _NOTHING)[1]:
         elements.values[_SOP_CLASS] = b"UI", meta.values[_META_CLASS][1]
         flags = (*flags, "no SOP Class UID (0008,0016): taken from the File Meta Information (0002,0002)")
-    return Header(elements, body, syntax or _NAMES[form], flags)
+    return Header(elements, body, syntax or _NAMES[form], (*flags, *sorted(elements.flags)))
 
 
 def data_set_start(file: Bytes, policy: IntakePolicy) -> int:

@@ -62,6 +62,7 @@ def code(value: bytes, meaning: bytes) -> tuple[bytes, bytes]:
 
 
 WRIST, WRIST_IMPLICIT = code(b"74670003", b"Wrist joint ")
+LEFT, _ = code(b"7771000 ", b"Left")
 
 
 @pytest.mark.parametrize(
@@ -237,3 +238,26 @@ def test_an_issuer_that_is_not_named_contradicts_none(
     instances = [image for image in images if isinstance(image, Instance)]
     assert len(instances) == 2
     assert (settle_patients(instances) == ()) is same
+
+
+@pytest.mark.parametrize(
+    ("sequence", "missing"),
+    [
+        (undefined(REGION, b"SQ", open_item(WRIST)), ""),
+        (explicit(REGION, b"SQ", item(WRIST)), ""),
+        (undefined(REGION, b"SQ", open_item(WRIST))[:-8], "Sequence Delimitation Item (FFFE,E0DD)"),
+        (undefined(REGION, b"SQ", item(WRIST))[:-8], "Sequence Delimitation Item (FFFE,E0DD)"),
+        (undefined(REGION, b"SQ", open_item(WRIST, end=b"")), "Item Delimitation Item (FFFE,E00D)"),
+        (
+            undefined(REGION, b"SQ", open_item(WRIST + undefined(0x00082220, b"SQ", open_item(LEFT))[:-8])),
+            "Sequence Delimitation Item (FFFE,E0DD)",
+        ),
+    ],
+)
+def test_a_missing_delimiter_of_a_sequence_is_flagged(
+    write: Write, header: Header, sequence: bytes, missing: str
+) -> None:
+    found = header(insert(write("a", BodyPartExamined=None), sequence, 0x00100020))
+    assert isinstance(found, Instance), found
+    assert (found.region.region, found.region.source) == ("wrist", "code")
+    assert [flag.partition("without its ")[2] for flag in found.flags] == [missing] * bool(missing)
