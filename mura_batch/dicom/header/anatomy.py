@@ -118,11 +118,18 @@ def _vocabulary() -> tuple[dict[str, Region | None], list[tuple[re.Pattern[str],
 
 
 def _guarded(term: str) -> str:
-    """A sign alone may be part of another word: that of hand in those for operation, manual and portable."""
-    if len(term) > 1:
+    """A sign alone may be part of another word: that of hand in those for operation, manual and portable. So may the
+    name of a finger, whose second sign also is that of pointing (術中指示, 表示指定), and a word in hiragana."""
+    if len(term) > 1 and not term.endswith(_POINTING) and not re.fullmatch(f"[{_HIRAGANA}]+", term):
         return term
     before, after = guards()
-    return rf"(?:(?<![\u4E00-\u9FFF])|(?<=[{before}])){term}(?:(?![\u4E00-\u9FFF])|(?=[{after}]))"
+    start = rf"(?:(?<![{_SIGNS}{_HIRAGANA}])|(?<=[{before}]))"
+    return rf"{start}{term}(?:(?![{_SIGNS}{_HIRAGANA}])|(?=[{after}]))"
+
+
+_SIGNS = r"\u4E00-\u9FFF"
+_HIRAGANA = r"\u3041-\u3096"  # 手ぶれ is camera shake; the particles that end a noun stand in terms.toml
+_POINTING = "指"
 
 
 def _term(word: str) -> str:

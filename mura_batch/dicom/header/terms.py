@@ -94,6 +94,12 @@ def guards() -> tuple[str, str]:
 
 
 @cache
+def two_of() -> str:
+    """The signs that may stand after a sign for two where it means two sides."""
+    return _tables()["signs"]["two_of"]
+
+
+@cache
 def side_words() -> dict[Laterality, tuple[str, ...]]:
     """Words of descriptions by side."""
     names = {"side_left": Laterality.LEFT, "side_right": Laterality.RIGHT, "side_both": Laterality.BOTH}

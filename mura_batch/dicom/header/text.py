@@ -12,8 +12,13 @@ _SEPARATORS = re.compile(r"[^\w]+|_|(?<=[^\W\d])(?=\d)|(?<=\d)(?=[^\W\d])")
 def plain(value: str) -> str:
     """Upper case without accents."""
     if not value.isascii():
-        value = "".join(c for c in unicodedata.normalize("NFKD", value) if not unicodedata.combining(c))
+        apart = unicodedata.normalize("NFKD", value)
+        value = "".join(c for c in apart if c in _VOICED or not unicodedata.combining(c))
+        value = unicodedata.normalize("NFC", value)
     return value.upper()
+
+
+_VOICED = "\u3099\u309a"  # marks of kana that make another letter: ゆび is a finger
 
 
 @lru_cache(maxsize=4096)  # an export repeats its descriptions

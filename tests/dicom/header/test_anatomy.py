@@ -217,7 +217,9 @@ def test_our_codes_mean_what_dicom_says_they_mean() -> None:
         "手足口病", "手機",  # a disease, a telephone
         "手術後", "手動撮影", "術中指示", "助手",  # after surgery, manual exposure, orders in surgery, an assistant
         "MAIN ER", "MAIN OR PORTABLE", "XR PORTABLE ER MAIN", "MAIN LOBBY",
-        "HAND HELD", "HAND-HELD", "BY HAND", "ARM OUT", "ARMS UP", "ROBOTIC ARM",
+        "HAND HELD", "HAND-HELD", "BY HAND", "ARM OUT", "ARMS UP", "ROBOTIC ARM", "HAND HYGIENE",
+        "手ぶれ補正", "手推车", "表示指定", "集中指导", "手指消毒", "ひじょう口",  # camera shake, a cart, settings, hygiene, exit
+        "A mano alzada", "mano de obra", "mani libere", "MAIN CAMPUS", "FRANKFURT AM MAIN",
     ],
 )  # fmt: skip
 def test_a_word_inside_another_one_is_no_region(text: str) -> None:
@@ -242,6 +244,21 @@ def test_a_word_inside_another_one_is_no_region(text: str) -> None:
 )
 def test_the_same_word_by_itself_is_a_region(text: str) -> None:
     assert region_of_text(text) is R.HAND
+
+
+@pytest.mark.parametrize(
+    ("text", "region"),
+    [
+        ("HUMERAL HEAD", R.SHOULDER), ("SHOULDER HUMERAL HEAD FX", R.SHOULDER), ("HUMERUS NECK FX", R.HUMERUS),
+        ("SUPRACONDYLAR HUMERAL FX ELBOW", R.ELBOW), ("5TH METACARPAL HEAD", R.HAND), ("RADIAL NECK", R.ELBOW),
+        ("SPINE OF SCAPULA", R.SHOULDER), ("ULNAR HEAD", R.WRIST),  # parts of bones are named as others of the body
+        ("OMBRO EM PE", R.SHOULDER), ("HOMBRO EN PIE", R.SHOULDER), ("SPALLA IN PIEDI", R.SHOULDER),  # standing
+        ("EPAULE DES DEUX COTES", R.SHOULDER), ("THORAX BRAS LEVES", R.OTHER), ("TORAX BRAZOS ARRIBA", R.OTHER),
+        ("RIGHT HAND DOMINANT WRIST", R.WRIST), ("LEFT HANDED, ELBOW", R.ELBOW), ("右手小指", R.FINGER),
+    ],
+)  # fmt: skip
+def test_words_of_other_parts_around_a_region_are_understood(text: str, region: Region) -> None:
+    assert region_of_text(text) is region
 
 
 def test_every_region_has_words_in_all_ten_languages() -> None:
