@@ -1,8 +1,8 @@
 """Our reader beside pydicom, DCMTK and GDCM: `python tests/dicom/differ.py --variants 5000` (make differ).
 
 Each input is a radiograph written in another way (VRs, lengths, order, sequences, VR UN, private blocks, icons,
-encapsulation, padding), or a real file or a case of the shared folder. Where two of the three others read the same stored pixels,
-we must show the picture that these pixels give by our own rules, or skip the file for what it is. Exit
+encapsulation, padding), or a real file or a case of the shared folder. Where two of the three others read the same
+stored pixels, we must show the picture that these pixels give by our own rules, or skip the file for what it is. Exit
 code 1 where a disagreement is not argued in ARGUED and docs/intake.md.
 """
 
