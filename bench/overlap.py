@@ -120,7 +120,7 @@ def stream_through(runner: Runner, studies: Path, size: int) -> tuple[int, float
         pictures = ledger.scores.count_pending(key)
         for _ in pool.decode(list(ledger.scores.pending(key))[:workers]):  # the processes start and import
             pass
-        Stream(ledger.scores, key, pool, runner, _Silent()).run(timings, strict=False)
+        Stream(ledger.scores, key, pool, runner, _Silent()).run(timings)
     return pictures, timings.busy["store"] + timings.waiting["store"], timings.waiting["inference"]
 
 

@@ -139,11 +139,6 @@ class SourceFile:
     mtime_ns: int
     ctime_ns: int  # no program can set it: content that changes under an old mtime changes it
 
-    @property
-    def key(self) -> str:
-        """What logs may call it: paths carry patient data."""
-        return short_key(self.path)
-
 
 @dataclass(frozen=True, slots=True)
 class RegionFinding:
@@ -167,7 +162,9 @@ class Instance:
     sop_class_uid: str
     study_uid: str
     series_uid: str
-    patient_key: str  # short hash of Patient ID, and "-" and that of its issuer if named; "" where no patient is named
+    # Short hash of Patient ID, and "-" and that of its issuer if named; "" where no patient is named. Anybody can
+    # compute it: it is for the ledger, outputs have a key of it (pseudonyms.Pseudonyms.patient).
+    patient_key: str
     accession: str
     study_date: str  # DICOM DA, YYYYMMDD, or ""
     modality: str
@@ -283,10 +280,6 @@ class StudyScore:
     reason: str = ""  # Reason values, ';' between them, and flags
 
     @property
-    def key(self) -> str:
-        return short_key(self.study_uid)
-
-    @property
     def row_key(self) -> str:
         return row_key(self.study_uid, self.region, self.laterality)
 
@@ -297,5 +290,6 @@ def row_key(study_uid: str, region: str, laterality: str) -> str:
 
 
 def short_key(text: str) -> str:
-    """Ten hexadecimal digits that name a study, a patient or a path in logs without telling it."""
+    """Ten hexadecimal digits that name a patient in the ledger. Whoever knows all Patient IDs can find it out: for
+    outputs and messages there are `pseudonyms`."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:10]

@@ -26,6 +26,7 @@ from mura_batch.cli.options import (
 )
 from mura_batch.cli.process import keep_crashes_in, say, show
 from mura_batch.errors import ExitCode, InputError
+from mura_batch.pseudonyms import Identifiers, require_identifiers
 from mura_batch.records import MURA_REGIONS, Region
 from mura_batch.runtime.registry import BACKENDS, names
 
@@ -63,6 +64,7 @@ class ScoreOptions:
     dry_run: bool
     strict: bool
     single_writer: bool
+    identifiers: str
     json: bool
     timings: bool
 
@@ -151,6 +153,12 @@ def _formats() -> tuple[str, ...]:
 @option("--dry-run", is_flag=True, help="Print what would be scored and skipped; decode nothing.")
 @option("--strict", is_flag=True, help="End with exit code 1 at the first input that cannot be read.")
 @option("--single-writer", is_flag=True, help="Allow an OUT that cannot be locked: no other run ever writes to it.")
+@option(
+    "--identifiers",
+    type=click.Choice([each.value for each in Identifiers]),
+    default=Identifiers.ACCESSION.value,
+    help="What results hold of UIDs, accession numbers, paths and texts of headers; key: none of them, keys instead.",
+)
 @option("--json", is_flag=True, help="Print the run's manifest to standard output.")
 @option("--timings", is_flag=True, help="Print how long each part of the run worked and waited.")
 @config_option
@@ -158,6 +166,7 @@ def _formats() -> tuple[str, ...]:
 def score(options: ScoreOptions) -> int:
     """Scores every upper-limb radiograph under STUDIES and writes OUT/latest/: studies.csv, images.csv, skipped.csv,
     run.json and report.html. What an earlier run scored is not decoded again."""
+    _refuse_identifying_outputs(options)
     if options.dry_run:
         return _describe(options)
     from mura_batch.progress import observer
@@ -199,7 +208,15 @@ def _request(options: ScoreOptions) -> ScoreRequest:
         formats=options.format,
         single_writer=options.single_writer,
         dicom=_dicom(options),
+        identifiers=Identifiers(options.identifiers),
     )
+
+
+def _refuse_identifying_outputs(options: ScoreOptions) -> None:
+    if options.viewer_url is not None:
+        require_identifiers(options.identifiers, "--viewer-url")
+    if options.dicom is not None or options.dicom_unscored:
+        require_identifiers(options.identifiers, "--dicom")
 
 
 def _dicom(options: ScoreOptions) -> DicomChoice | None:

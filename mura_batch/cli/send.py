@@ -16,6 +16,7 @@ from mura_batch.cli.dicom import require_extra
 from mura_batch.cli.options import FILE, FOLDER, as_record, example, option
 from mura_batch.cli.process import say
 from mura_batch.errors import ExitCode, InputError
+from mura_batch.pseudonyms import require_identifiers
 
 if TYPE_CHECKING:
     from mura_batch.outputs.send.archive import Archive, Sendable
@@ -63,6 +64,7 @@ def send(options: SendOptions) -> int:
     arrived is not sent again. Exit code 0: all objects are there; 3: some are not, they are listed; 1: the archive
     cannot be reached."""
     from mura_batch.outputs.dicom.dicom_sink import FOLDER as OBJECTS
+    from mura_batch.outputs.manifest import read_manifest
     from mura_batch.outputs.send.deliver import deliver, pending, sendables
     from mura_batch.store.database import LEDGER_NAME
     from mura_batch.store.ledger import Ledger
@@ -74,6 +76,7 @@ def send(options: SendOptions) -> int:
     warnings.simplefilter("ignore")
     run = options.run.resolve()
     out = run.parent.parent
+    require_identifiers(read_manifest(run).identifiers, "mura-batch send")
     items = sendables(run / OBJECTS)
     archive = _archive(options)
     if not (out / LEDGER_NAME).is_file():

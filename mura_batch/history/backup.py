@@ -8,11 +8,12 @@ from mura_batch.errors import InputError
 from mura_batch.history.past_runs import check_out
 from mura_batch.store.database import LEDGER_NAME, Database
 from mura_batch.store.migrations import copy_ledger, schema_of
+from mura_batch.store.secret import for_backup
 
 
 def backup(out: Path, file: Path) -> None:
-    """Writes OUT's ledger to file, whole or not at all; an older file of that name is replaced. The folders runs/ and
-    pictures/ are plain files that only grow: any program copies them.
+    """Writes OUT's ledger to file, with the secret of its keys, whole or not at all; an older file of that name is
+    replaced. The folders runs/ and pictures/ are plain files that only grow: any program copies them.
 
     Raises InputError where out is no output folder or file cannot be the copy, LedgerError where the ledger cannot be
     read or the copy cannot be written.
@@ -26,6 +27,6 @@ def backup(out: Path, file: Path) -> None:
     schema_of(database.path)  # refuses what is no ledger
     database.open_to_read()
     try:
-        copy_ledger(database, file)
+        copy_ledger(database, file, for_backup(database))
     finally:
         database.close()

@@ -36,7 +36,7 @@ class CsvTables:
 
     def __init__(self, run: RunInfo) -> None:
         self._folder = run.folder
-        self._model = run.model.card.name
+        self._model, self._keys = run.model.card.name, run.disclosure
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -54,17 +54,17 @@ class CsvTables:
         self._stack.__exit__(kind, error, trace)
 
     def study(self, row: StudyScore, images: Sequence[InstanceScore]) -> None:
-        self._writers["studies"].writerow(map(_cell, study_values(row, self._model)))
+        self._writers["studies"].writerow(map(_cell, study_values(row, self._model, self._keys)))
         write = self._writers["images"].writerow
         for image in images:
-            identity, *of_device, result = image_values(image, row)
+            identity, *of_device, result = image_values(image, row, self._keys)
             cells = [*map(_cell, identity)]
             for group in of_device:
                 cells.extend(_cells(*group))
             write([*cells, *map(_cell, result)])
 
     def skip(self, skip: Skipped) -> None:
-        self._writers["skipped"].writerow(map(_cell, skip_values(skip)))
+        self._writers["skipped"].writerow(map(_cell, skip_values(skip, self._keys)))
 
     def finish(self, end: RunEnd) -> None:
         self._stack.close()

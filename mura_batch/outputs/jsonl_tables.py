@@ -26,7 +26,7 @@ class JsonlTables:
 
     def __init__(self, run: RunInfo) -> None:
         self._folder = run.folder
-        self._model = run.model.card.name
+        self._model, self._keys = run.model.card.name, run.disclosure
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -42,12 +42,12 @@ class JsonlTables:
         self._stack.__exit__(kind, error, trace)
 
     def study(self, row: StudyScore, images: Sequence[InstanceScore]) -> None:
-        self._write("studies", study_values(row, self._model))
+        self._write("studies", study_values(row, self._model, self._keys))
         for image in images:
-            self._write("images", chain.from_iterable(image_values(image, row)))
+            self._write("images", chain.from_iterable(image_values(image, row, self._keys)))
 
     def skip(self, skip: Skipped) -> None:
-        self._write("skipped", skip_values(skip))
+        self._write("skipped", skip_values(skip, self._keys))
 
     def finish(self, end: RunEnd) -> None:
         self._stack.close()

@@ -11,6 +11,7 @@ from mura_batch.atomic_files import SURROGATES, write_atomic
 from mura_batch.errors import InputError, OutputError
 from mura_batch.outputs.agreement_files import manifest_values
 from mura_batch.outputs.sink import EndSink, RunEnd, RunInfo
+from mura_batch.pseudonyms import Identifiers
 from mura_batch.records import SCHEMA_VERSION
 from mura_batch.version import DISCLAIMER, __version__
 
@@ -39,6 +40,7 @@ class RunManifest:
     exit_code: int
     disclaimer: str
     agreement: dict[str, Any] | None = None  # a run without truth has none
+    identifiers: str = Identifiers.FULL  # runs of before had no choice
 
 
 class ManifestFile(EndSink):
@@ -57,8 +59,8 @@ def manifest_of(run: RunInfo, end: RunEnd) -> RunManifest:
         run=run.name,
         started=run.started.isoformat(timespec="seconds"),
         finished=end.finished,
-        studies_folder=str(run.studies),
-        options=run.options,
+        studies_folder=run.disclosure.folder(str(run.studies)),
+        options=run.disclosure.options(run.options),
         settings_hash=run.settings_hash,
         model={
             "name": card.name,
@@ -76,6 +78,7 @@ def manifest_of(run: RunInfo, end: RunEnd) -> RunManifest:
         exit_code=end.exit_code,
         disclaimer=DISCLAIMER,
         agreement=manifest_values(end.comparison) if end.comparison is not None else None,
+        identifiers=run.disclosure.identifiers.value,
     )
 
 

@@ -18,7 +18,9 @@ from mura_batch.agreement.sampling import Stratum, allocate, draw, label_of
 from mura_batch.atomic_files import atomic_writer, output_errors
 from mura_batch.errors import InputError
 from mura_batch.outputs.csv_tables import write_csv
+from mura_batch.outputs.manifest import read_manifest
 from mura_batch.outputs.read_tables import read_studies
+from mura_batch.pseudonyms import require_identifiers
 from mura_batch.records import StudyScore
 from mura_batch.store.run_folder import newest_run
 
@@ -53,6 +55,7 @@ def write_sample(out: Path, wanted: Wanted) -> Sample:
     run = newest_run(out)
     if run is None:
         raise InputError(f"{out} has no run to draw from: run `mura-batch score` first")
+    require_identifiers(read_manifest(run).identifiers, "a sheet for readers")
     rows = _scored_rows(run)
     needed = _needed(rows, wanted, run)
     members = [_stratum_of(row, wanted.strata) for row in rows]

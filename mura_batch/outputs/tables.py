@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.reasons import ADVICE
 from mura_batch.records import (
     SCHEMA_VERSION,
@@ -62,22 +63,22 @@ Values = tuple[Value, ...]
 Row = dict[str, str]  # column -> value as text, '' where there is none
 
 
-def study_values(s: StudyScore, model: str) -> Values:
+def study_values(s: StudyScore, model: str, keys: Disclosure) -> Values:
     """A row of `studies`. model: its name."""
     return (
         SCHEMA_VERSION, s.study_uid, s.accession, s.patient_key, s.study_date, s.region, s.laterality, s.instances,
-        s.scored, s.score, s.abnormal, s.threshold, s.status, s.reason, model, s.key, s.row_key,
+        s.scored, s.score, s.abnormal, s.threshold, s.status, s.reason, model, keys.study_key(s.study_uid), s.row_key,
     )  # fmt: skip
 
 
-def image_values(score: InstanceScore, row: StudyScore) -> tuple[Values, ...]:
+def image_values(score: InstanceScore, row: StudyScore, keys: Disclosure) -> tuple[Values, ...]:
     """A row of `images` in five groups. The three in the middle differ little among the images of one device: a format
     may cache their text. row: of the study, into which the image is averaged."""
     i, d, r = score.instance, score.decoded.decisions, score.instance.region
-    source = i.source
+    path = i.source.path
     return (
-        (SCHEMA_VERSION, i.study_uid, i.accession, i.series_uid, i.sop_instance_uid, source.path, source.key),
-        (r.region, r.source, r.evidence, r.confidence, r.disagreement),
+        (SCHEMA_VERSION, i.study_uid, i.accession, i.series_uid, i.sop_instance_uid, path, keys.file_key(path)),
+        (r.region, r.source, keys.evidence(r), r.confidence, r.disagreement),
         (i.laterality, i.view_position, i.modality, i.photometric, i.rows, i.columns, i.bits_stored, i.transfer_syntax),
         (
             d.decoder, d.reduction, d.modality_transform, d.voi, d.window_center, d.window_width, d.polarity,
@@ -100,11 +101,11 @@ def flags_of(score: InstanceScore) -> str:
     return "; ".join((*score.instance.flags, *score.decoded.decisions.flags))
 
 
-def skip_values(s: Skipped) -> Values:
+def skip_values(s: Skipped, keys: Disclosure) -> Values:
     """A row of `skipped`."""
     return (
-        SCHEMA_VERSION, s.source.path, s.source.key, s.stage, s.reason, s.detail, ADVICE[s.reason], s.study_uid,
-        s.sop_instance_uid, s.accession, s.region,
+        SCHEMA_VERSION, s.source.path, keys.file_key(s.source.path), s.stage, s.reason, s.detail, ADVICE[s.reason],
+        s.study_uid, s.sop_instance_uid, s.accession, s.region,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from mura_batch.dicom.worker.examiner import Examiner
 from mura_batch.errors import InputError, StrictError, TruthError
 from mura_batch.model_card import Model, sha256_of
 from mura_batch.progress import Observer
+from mura_batch.pseudonyms import Pseudonyms
 from mura_batch.records import UNREADABLE, Instance, Reason, Skipped, SourceFile, Stage, skip_instance
 from mura_batch.scoring.studies import settle_patients, settle_same_sop
 from mura_batch.store.copy_digests import CopyDigests
@@ -117,12 +118,17 @@ def _has_same_content(root: Path, source: SourceFile, files: SeenFiles) -> bool:
     return content is not None and _hash_file(root / source.path) == content
 
 
-def refuse_unreadable(files: SeenFiles) -> None:
+def strict_error(skip: Skipped, names: Pseudonyms) -> StrictError:
+    """--strict: the error of an input that should have been readable; names makes the key of its file."""
+    return StrictError(f"file {names.file(skip.source.path)}: {skip.reason}: {skip.detail} (--strict)")
+
+
+def refuse_unreadable(files: SeenFiles, names: Pseudonyms) -> None:
     """--strict: raises StrictError at the first input that should have been readable, before time is spent on
     decoding."""
     for skip in files.skipped_before_decoding():
         if skip.reason in UNREADABLE:
-            raise StrictError(f"file {skip.source.key}: {skip.reason}: {skip.detail} (--strict)")
+            raise strict_error(skip, names)
 
 
 def settle_identity(root: Path, policy: IntakePolicy, ledger: Ledger, key: Key) -> None:
@@ -133,7 +139,7 @@ def settle_identity(root: Path, policy: IntakePolicy, ledger: Ledger, key: Key) 
         for copies in files.same_sop():
             hashed = _hashed(root, copies, files)
             scored = frozenset(i.source.path for i, content in hashed if files.is_scored(content, key))
-            files.set_aside(settle_same_sop(_compared(hashed, digests), scored))
+            files.set_aside(settle_same_sop(_compared(hashed, digests), ledger.names, scored))
     for instances in files.studies_of_two_patients():
         files.set_aside(settle_patients(instances))
     for instance in files.not_hashed_but_scored(key):

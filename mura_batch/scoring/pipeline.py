@@ -20,15 +20,24 @@ from mura_batch.agreement.truth import Matching, Truth
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.errors import ExitCode, InputError
 from mura_batch.model_card import CARD_NAME, Model
+from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.outputs.drift_file import read_alarms
 from mura_batch.outputs.formats import open_sinks
 from mura_batch.outputs.manifest import RunManifest, check_identity, manifest_of
 from mura_batch.outputs.missing_studies import write_missing
 from mura_batch.outputs.sink import OpenSink, RunEnd, RunInfo
 from mura_batch.progress import Observer
+from mura_batch.pseudonyms import Identifiers
 from mura_batch.runtime.choose import open_runner
 from mura_batch.runtime.runner import Runner, RunnerOptions
-from mura_batch.scoring.intake import check_truth, refuse_unreadable, scan, score_key, settle_identity
+from mura_batch.scoring.intake import (
+    check_truth,
+    refuse_unreadable,
+    scan,
+    score_key,
+    settle_identity,
+    strict_error,
+)
 from mura_batch.scoring.results import Tally, feed
 from mura_batch.scoring.timings import Timings
 from mura_batch.store.database import LEDGER_NAME
@@ -46,7 +55,8 @@ if TYPE_CHECKING:
 class ScoreRequest:
     """What `mura-batch score` was asked. workers: None for one a core. options: as given, for the manifest. formats: of
     the tables, names in outputs.formats.FORMATS. dicom: which result objects to write, None for none.
-    single_writer: OUT may lie on a file system without locks."""
+    single_writer: OUT may lie on a file system without locks. identifiers: how much of the source's identity the
+    outputs hold; with KEY there is no dicom."""
 
     studies: Path
     out: Path
@@ -60,6 +70,7 @@ class ScoreRequest:
     formats: tuple[str, ...] = ("csv",)
     dicom: DicomChoice | None = None
     single_writer: bool = False
+    identifiers: Identifiers = Identifiers.ACCESSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +133,7 @@ class _Run:
             found = scan(request.studies, request.policy, ledger.files, self.observer)
             settle_identity(request.studies, request.policy, ledger, self.key)
         if request.strict:
-            refuse_unreadable(ledger.files)
+            refuse_unreadable(ledger.files, ledger.names)
         if request.truth is not None:
             check_truth(request.truth, ledger.files)
         if pending := ledger.scores.count_pending(self.key):
@@ -139,18 +150,17 @@ class _Run:
         workers = min(request.workers or len(os.sched_getaffinity(0)), pending)
         with DecodePool(request.studies, request.policy, request.model.card.input, workers) as pool:
             stream = Stream(self.ledger.scores, self.key, pool, self.runner, self.observer)
-            stream.run(self.timings, strict=request.strict)
+            stream.run(self.timings, partial(strict_error, names=self.ledger.names) if request.strict else None)
 
     def write(self, found: int) -> ScoreResult:
         info = self._info()
         with open_sinks(info, self.request.formats, self._dicom()) as sink:
             with self.timings.measuring("tables"):
-                missing = write_missing(self.folder.path, self.ledger.files.missing_studies())
-                tally = feed(
-                    sink, self.ledger.outcomes, self.key, self.request.model.card.threshold, self.request.truth
-                )
+                missing = write_missing(self.folder.path, self.ledger.files.missing_studies(), info.disclosure)
+                threshold = self.request.model.card.threshold
+                tally = feed(sink, self.ledger.outcomes, self.key, threshold, info.truth, info.disclosure)
                 shutil.copyfile(self.request.model.folder / CARD_NAME, self.folder.path / CARD_NAME)
-            end = self._end(found, tally, missing)
+            end = self._end(found, tally, missing, info.truth)
             check_identity(end)
             sink.finish(end)
         self.ledger.claim(self.key)
@@ -168,6 +178,7 @@ class _Run:
 
     def _info(self) -> RunInfo:
         request = self.request
+        disclosure = Disclosure(request.identifiers, self.ledger.names)
         return RunInfo(
             folder=self.folder.path,
             name=self.folder.name,
@@ -177,11 +188,13 @@ class _Run:
             settings_hash=self.key.settings,
             model=request.model,
             runner=asdict(self.runner.info),
-            truth=request.truth,
+            truth=disclosure.truth(request.truth) if request.truth is not None else None,
             read_picture=self.ledger.pictures.of(self.key),
+            disclosure=disclosure,
         )
 
-    def _end(self, found: int, tally: Tally, missing: int) -> RunEnd:
+    def _end(self, found: int, tally: Tally, missing: int, truth: Truth | None) -> RunEnd:
+        """truth: as disclosed."""
         return RunEnd(
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             counts={
@@ -194,7 +207,7 @@ class _Run:
             studies_by_status=dict(sorted(tally.studies.items())),
             seconds=self.timings.as_seconds(),
             exit_code=int(ExitCode.INPUT_UNREADABLE if tally.new_unreadable else ExitCode.OK),
-            comparison=_compared(self.request.truth, tally.matching),
+            comparison=_compared(truth, tally.matching),
             missing=missing,
             new_skipped=dict(tally.new_skipped),
         )

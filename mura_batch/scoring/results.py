@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mura_batch.agreement.truth import Matching, Truth
+from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.outputs.sink import Sink
 from mura_batch.records import UNREADABLE, InstanceScore, Skipped, StudyScore
 from mura_batch.scoring.studies import aggregate
@@ -43,21 +44,26 @@ class Tally:
             self.matching.add(row)
 
 
-def feed(sink: Sink, outcomes: Outcomes, key: Key, threshold: float, truth: Truth | None) -> Tally:
-    """Gives sink every study row and every skip of the run; every file of it is in exactly one of them."""
+def feed(
+    sink: Sink, outcomes: Outcomes, key: Key, threshold: float, truth: Truth | None, disclosure: Disclosure
+) -> Tally:
+    """Gives sink every study row and every skip of the run, as disclosed; every file of it is in exactly one of them.
+    truth: as disclosed, for it is matched with the rows that are."""
     tally = Tally(matching=Matching(truth) if truth is not None else None)
     for study in outcomes.studies(key):
         for row, images in aggregate(study, threshold):
-            sink.study(row, images)
-            tally.study(row)
+            shown = disclosure.row(row)
+            sink.study(shown, disclosure.images(images))
+            tally.study(shown)
             for image in images:
                 tally.image(image)
-        _feed_skips([*(skip for _, skip in study.failed), *study.skipped], sink, tally, outcomes)
-    _feed_skips(outcomes.skipped_without_study(key), sink, tally, outcomes)
+        skips = [*(skip for _, skip in study.failed), *study.skipped]
+        _feed_skips(skips, sink, tally, outcomes, disclosure)
+    _feed_skips(outcomes.skipped_without_study(key), sink, tally, outcomes, disclosure)
     return tally
 
 
-def _feed_skips(skips: Iterable[Skipped], sink: Sink, tally: Tally, outcomes: Outcomes) -> None:
+def _feed_skips(skips: Iterable[Skipped], sink: Sink, tally: Tally, outcomes: Outcomes, disclosure: Disclosure) -> None:
     for skip in skips:
-        sink.skip(skip)
+        sink.skip(disclosure.skip(skip))
         tally.skip(skip, is_new=outcomes.is_new(skip))

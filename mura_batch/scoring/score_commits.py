@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from mura_batch.records import UNREADABLE, Decoded, InstanceScore, Reason, Skipp
 from mura_batch.store.key import Key
 from mura_batch.store.scores import Scored, Scores
 
+Refuse = Callable[[Skipped], StrictError]
 COMMIT_SECONDS = 0.25  # a commit waits for the disk, some milliseconds; a crash costs what was scored since
 
 
@@ -43,25 +45,26 @@ class Answers:
 
 
 class Committer:
-    """Collects scores and failures, and commits them four times a second. strict: a bad input ends the run."""
+    """Collects scores and failures, and commits them four times a second. refuse: makes the error of an input that
+    should have been readable, which ends the run; None without --strict."""
 
     def __init__(self, scores: Scores, key: Key, observer: Observer) -> None:
         self._scores, self._key, self._observer = scores, key, observer
         self._scored: list[Scored] = []  # not committed yet
         self._failed: list[Skipped] = []  # likewise
         self._committed = time.perf_counter()
-        self.strict = False
+        self.refuse: Refuse | None = None
 
     def put(self, result: Scored | Skipped) -> None:
-        """Raises StrictError on a bad input under strict."""
+        """Raises StrictError on a bad input where there is `refuse`."""
         if not isinstance(result, Skipped):
             self._scored.append(result)
             self._advance()
             return
         self._failed.append(result)
         self._advance()
-        if self.strict and result.reason in UNREADABLE:
-            raise StrictError(f"file {result.source.key}: {result.reason}: {result.detail} (--strict)")
+        if self.refuse is not None and result.reason in UNREADABLE:
+            raise self.refuse(result)
 
     def _advance(self) -> None:
         self._observer.advance()

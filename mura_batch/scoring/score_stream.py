@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mura_batch.progress import Observer
 from mura_batch.records import Decoded, Instance, Skipped
 from mura_batch.runtime.runner import Outputs, Runner
-from mura_batch.scoring.score_commits import Answers, Committer
+from mura_batch.scoring.score_commits import Answers, Committer, Refuse
 from mura_batch.scoring.timings import Timings
 from mura_batch.store.key import Key
 from mura_batch.store.scores import Scores
@@ -58,10 +58,10 @@ class Stream:
         self._answers, self._committer = Answers(), Committer(scores, key, observer)
         self._begun = time.perf_counter()
 
-    def run(self, timings: Timings, *, strict: bool) -> None:
-        """Raises RunnerError when the device fails and StrictError on a bad input under strict; what was scored before
-        stays."""
-        self._committer.strict = strict
+    def run(self, timings: Timings, refuse: Refuse | None = None) -> None:
+        """refuse: makes the error of an input that should have been readable, under --strict. Raises it, and
+        RunnerError when the device fails; what was scored before stays."""
+        self._committer.refuse = refuse
         before = self._runner.busy_seconds
         try:
             for out in self._runner.run(self._batches()):

@@ -15,6 +15,7 @@ from collections.abc import Container, Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 
+from mura_batch.pseudonyms import Pseudonyms
 from mura_batch.records import (
     UNREADABLE,
     Instance,
@@ -36,10 +37,12 @@ NO_ORIGINAL = "no original image in the study"
 _SET_ASIDE = frozenset({Reason.CONFLICTING_DUPLICATE, Reason.CONFLICTING_PATIENT})
 
 
-def settle_same_sop(copies: Sequence[tuple[Instance, str]], scored: Container[str] = ()) -> tuple[Skipped, ...]:
+def settle_same_sop(
+    copies: Sequence[tuple[Instance, str]], names: Pseudonyms, scored: Container[str] = ()
+) -> tuple[Skipped, ...]:
     """copies: instances of one SOP Instance UID, with equal texts for equal copies. scored: paths of those that an
-    earlier run scored: one that was scored is kept, so that a second export costs no study its score. Returns the ones
-    not to score."""
+    earlier run scored: one that was scored is kept, so that a second export costs no study its score. names: makes the
+    key of the file that is kept. Returns the ones not to score."""
     ordered = sorted(copies, key=lambda copy: (copy[0].source.path not in scored, copy[0].source.path))
     contents = {content for _, content in ordered}
     known = {content for i, content in ordered if i.source.path in scored}
@@ -47,13 +50,15 @@ def settle_same_sop(copies: Sequence[tuple[Instance, str]], scored: Container[st
         detail = f"{len(ordered)} files with {len(contents)} different contents share SOP Instance UID (0008,0018)"
         return tuple(skip_instance(i, Stage.STUDY, Reason.CONFLICTING_DUPLICATE, detail) for i, _ in ordered)
     first, content = ordered[0]
-    return tuple(_copy(i, of=first, same=other == content) for i, other in ordered[1:])
+    kept = names.file(first.source.path)
+    return tuple(_copy(i, of=kept, same=other == content) for i, other in ordered[1:])
 
 
-def _copy(instance: Instance, of: Instance, *, same: bool) -> Skipped:
+def _copy(instance: Instance, of: str, *, same: bool) -> Skipped:
+    """of: key of the file that is kept."""
     if same:
-        return skip_instance(instance, Stage.STUDY, Reason.DUPLICATE, f"the same instance as file {of.source.key}")
-    detail = f"another content than file {of.source.key}, which was scored under this SOP Instance UID (0008,0018)"
+        return skip_instance(instance, Stage.STUDY, Reason.DUPLICATE, f"the same instance as file {of}")
+    detail = f"another content than file {of}, which was scored under this SOP Instance UID (0008,0018)"
     return skip_instance(instance, Stage.STUDY, Reason.CONFLICTING_DUPLICATE, detail)
 
 

@@ -10,11 +10,13 @@ from types import TracebackType
 from typing import Self
 
 from mura_batch.errors import LedgerError
+from mura_batch.pseudonyms import Pseudonyms
 from mura_batch.store.checksum import failure_checksum, score_checksum
 from mura_batch.store.database import LEDGER_NAME, Database
 from mura_batch.store.migrations import SCHEMA, schema_of
 from mura_batch.store.pictures import FOLDER, PictureStore, Place
-from mura_batch.store.records_json import RECORD_COLUMNS, damaged, load_instance, load_skipped
+from mura_batch.store.records_json import RECORD_COLUMNS, DamagedRowError, load_instance, load_skipped
+from mura_batch.store.secret import known_secret
 
 ROWS, PICTURES = "rows", "pictures"
 
@@ -31,6 +33,11 @@ class Audit:
         if found != SCHEMA:
             raise LedgerError(f"{self._db.path} has schema {found}, not {SCHEMA}: the next run upgrades it")
         self._db.open_to_read()
+        try:
+            self._names = known_secret(self._db)
+        except BaseException:
+            self._db.close()
+            raise
         return self
 
     def __exit__(
@@ -45,7 +52,7 @@ class Audit:
             if message != "ok":
                 yield ROWS, f"SQLite: {message}"
         for is_instance, *row in self._db.rows(f"SELECT f.is_instance, {RECORD_COLUMNS} FROM files f"):
-            yield ROWS, _problem_of_record(bool(is_instance), tuple(row))
+            yield ROWS, _problem_of_record(bool(is_instance), tuple(row), self._names)
         scores = "content_hash, model, settings, sop_uid, probability, decisions, checksum"
         picture = "pack, pack_offset, picture_bytes, picture_checksum"
         for score in self._db.rows(f"SELECT {scores}, {picture} FROM scores"):
@@ -58,14 +65,15 @@ class Audit:
         failures = "SELECT path, settings, reason, detail, stage, checksum FROM failures"
         for path, settings, reason, detail, stage, expected in self._db.rows(failures):
             intact = failure_checksum(path, settings, reason, detail, stage) == expected
-            yield ROWS, "" if intact else f"the failure of file {os.fsdecode(path)!r} is not as it was written"
+            file = self._names.file(os.fsdecode(path))
+            yield ROWS, "" if intact else f"the failure of file {file} is not as it was written"
 
 
-def _problem_of_record(is_instance: bool, row: tuple[object, ...]) -> str:
+def _problem_of_record(is_instance: bool, row: tuple[object, ...], names: Pseudonyms) -> str:
     try:
         (load_instance if is_instance else load_skipped)(row)
-    except LedgerError as error:
-        return str(error)
+    except DamagedRowError as error:
+        return str(error.named(names))
     except (UnicodeEncodeError, AttributeError):
-        return str(damaged("the record of a file", ""))
+        return str(DamagedRowError("the record of a file", ""))
     return ""

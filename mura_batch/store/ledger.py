@@ -26,8 +26,10 @@ from mura_batch.store.key import Key
 from mura_batch.store.migrations import schema_of, upgrade
 from mura_batch.store.outcomes import Outcomes
 from mura_batch.store.pictures import FOLDER, PictureStore
+from mura_batch.store.records_json import DamagedRowError
 from mura_batch.store.runs import Runs
 from mura_batch.store.scores import Scores
+from mura_batch.store.secret import open_secret
 from mura_batch.store.seen_files import SeenFiles
 from mura_batch.store.sends import Sends
 from mura_batch.store.unreadable import Unreadable
@@ -35,7 +37,7 @@ from mura_batch.store.unreadable import Unreadable
 
 class Ledger:
     """`with Ledger(path) as ledger`. One writer at a time: the caller holds the lock on OUT. may_lock: False where the
-    file system has no locks and the user vouches for a single writer."""
+    file system has no locks and the user vouches for a single writer. names, once it is open: makes keys."""
 
     def __init__(self, path: Path, *, may_lock: bool = True) -> None:
         self._may_lock = may_lock
@@ -49,11 +51,13 @@ class Ledger:
         self.outcomes = Outcomes(self._db, self.runs, self.unreadable)
 
     def __enter__(self) -> Self:
-        """Raises LedgerError where the file is no ledger of this version; it is then as it was."""
+        """Raises LedgerError where the file is no ledger of this version, which is then as it was, or where the secret
+        of OUT is lost."""
         found = schema_of(self._db.path, may_lock=self._may_lock)
         self._db.open()
         try:
             upgrade(self._db, found)
+            self.names = open_secret(self._db)
         except BaseException:
             self._db.close()
             raise
@@ -76,3 +80,5 @@ class Ledger:
     ) -> None:
         self.pictures.close()
         self._db.close()
+        if isinstance(error, DamagedRowError):
+            raise error.named(self.names) from error

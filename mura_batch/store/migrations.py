@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -75,14 +75,16 @@ def upgrade(database: Database, found: int | None) -> None:
             _note(database.connection, schema)
 
 
-def copy_ledger(database: Database, copy: Path) -> None:
-    """A whole copy by SQLite's backup API, which sees what is still in the WAL; it appears when it is whole. Raises
-    LedgerError."""
+def copy_ledger(database: Database, copy: Path, meta: Mapping[str, str] = {}) -> None:
+    """A whole copy by SQLite's backup API, which sees what is still in the WAL; it appears when it is whole. meta: put
+    into that table of the copy. Raises LedgerError."""
     temporary = copy.with_name(f".{copy.name}.{os.getpid()}.tmp")
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600))
         with closing(sqlite3.connect(temporary)) as target:
             database.connection.backup(target)
+            target.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
+            target.commit()
         sync_file(temporary)
         temporary.replace(copy)
         sync_folder(copy.parent)

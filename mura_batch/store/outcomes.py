@@ -25,7 +25,7 @@ from mura_batch.store.key import Key
 from mura_batch.store.records_json import (
     RECORD_COLUMNS,
     RECORD_WIDTH,
-    damaged,
+    DamagedRowError,
     load_decisions,
     load_instance,
     load_skip,
@@ -83,7 +83,7 @@ class Outcomes:
         content, sop_uid, probability, decisions, run, expected = columns
         intact = isinstance(probability, float) and isinstance(decisions, str)
         if not intact or score_checksum(content, key.model, key.settings, sop_uid, probability, decisions) != expected:
-            raise damaged("the score of a radiograph", instance.study_uid)
+            raise DamagedRowError("the score of a radiograph", instance.study_uid)
         decoded = Decoded(instance, content, load_decisions(decisions))
         return InstanceScore(decoded, probability, reused=not self._is_first_reported(run))
 
@@ -91,7 +91,7 @@ class Outcomes:
 def _failure(instance: Instance, columns: tuple[Any, ...], key: Key) -> Skipped:
     reason, detail, stage, expected = columns
     if failure_checksum(os.fsencode(instance.source.path), key.settings, reason, detail, stage) != expected:
-        raise damaged("the failure of a radiograph", instance.study_uid)
+        raise DamagedRowError("the failure of a radiograph", instance.study_uid)
     return skip_instance(instance, Stage(stage), Reason(reason), detail)
 
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from mura_batch.errors import LedgerError
+from mura_batch.pseudonyms import Pseudonyms
 from mura_batch.records import (
     Instance,
     Laterality,
@@ -18,7 +19,6 @@ from mura_batch.records import (
     Skipped,
     SourceFile,
     Stage,
-    short_key,
 )
 from mura_batch.store.checksum import record_checksum
 
@@ -62,7 +62,7 @@ def load_instance(row: tuple[Any, ...]) -> Instance:
         values["flags"] = tuple(values["flags"])
         return Instance(**values)
     except (ValueError, KeyError, TypeError) as error:
-        raise damaged("the record of a file", row[0]) from error
+        raise DamagedRowError("the record of a file", row[0]) from error
 
 
 _REGIONS = {region.value: region for region in Region}  # a look-up is a fifth of calling the Enum
@@ -74,7 +74,7 @@ def load_skipped(row: tuple[Any, ...]) -> Skipped:
     try:
         return _skipped(_checked(row))
     except (ValueError, KeyError, TypeError) as error:
-        raise damaged("the record of a file", row[0]) from error
+        raise DamagedRowError("the record of a file", row[0]) from error
 
 
 def load_skip(text: str, study_uid: str) -> Skipped:
@@ -84,7 +84,7 @@ def load_skip(text: str, study_uid: str) -> Skipped:
         values["source"] = SourceFile(**values["source"])
         return _skipped(values)
     except (ValueError, KeyError, TypeError) as error:
-        raise damaged("the record of a file", study_uid) from error
+        raise DamagedRowError("the record of a file", study_uid) from error
 
 
 def _skipped(values: dict[str, Any]) -> Skipped:
@@ -113,10 +113,21 @@ def load_decisions(text: str) -> PixelDecisions:
     return PixelDecisions(**values)
 
 
-def damaged(what: str, study_uid: str) -> LedgerError:
-    """The error for a row whose checksum does not fit, or that cannot be read back."""
-    whose = f"of study {short_key(study_uid)}" if study_uid else "that names no study"
-    return LedgerError(
-        f"the ledger is damaged: {what} {whose} is not as it was written; restore ledger.sqlite from a backup, or move "
-        "it away to score everything again"
+class DamagedRowError(LedgerError):
+    """A row whose checksum does not fit, or that cannot be read back. what: in words. Its text names no study."""
+
+    def __init__(self, what: str, study_uid: str) -> None:
+        super().__init__(_damage(what))
+        self._what, self._study_uid = what, study_uid
+
+    def named(self, names: Pseudonyms) -> LedgerError:
+        """The same with the key of the study."""
+        whose = f"of study {names.study(self._study_uid)}" if self._study_uid else "that names no study"
+        return LedgerError(_damage(f"{self._what} {whose}"))
+
+
+def _damage(what: str) -> str:
+    return (
+        f"the ledger is damaged: {what} is not as it was written; restore ledger.sqlite from a backup, or move it away "
+        "to score everything again"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from record_builders import build_instance, build_score
+from record_builders import FULL, build_instance, build_score
 
 from mura_batch.model_card import Model, ModelCard
 from mura_batch.outputs.sink import RunInfo
@@ -140,6 +140,7 @@ def run_info() -> RunInfoMaker:
             },
             truth=None,
             read_picture=lambda _: None,
+            disclosure=FULL,
         )  # fmt: skip
 
     return make

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from record_builders import NAMES
 
 from mura_batch.errors import InputError, OutputError
 from mura_batch.outputs.csv_tables import CsvTables
@@ -165,8 +166,8 @@ def test_file_keys_equal_those_in_logs(
     with CsvTables(run_info(tmp_path)) as tables:
         tables.study(study(), [good])
         tables.skip(bad)
-    assert cells(tmp_path / "images.csv")[0]["file_key"] == good.instance.source.key
-    assert cells(tmp_path / "skipped.csv")[0]["file_key"] == bad.source.key
+    assert cells(tmp_path / "images.csv")[0]["file_key"] == NAMES.file(good.instance.source.path)
+    assert cells(tmp_path / "skipped.csv")[0]["file_key"] == NAMES.file(bad.source.path)
 
 
 def test_pandas_reads_the_scores_as_numbers(tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from record_builders import FULL
 
 from mura_batch.agreement.partial import studies_needed
 from mura_batch.agreement.truth_csv import read_truth
 from mura_batch.cli import cli
 from mura_batch.errors import InputError
 from mura_batch.outputs.csv_tables import write_csv
+from mura_batch.outputs.manifest import RunManifest
 from mura_batch.outputs.reading_sheet import Wanted, write_sample
 from mura_batch.outputs.tables import TABLES, study_values
 from mura_batch.records import MURA_REGIONS, Laterality, StudyScore, StudyStatus
@@ -27,13 +30,15 @@ MakeOut = Callable[..., Path]
 def make_out(tmp_path: Path) -> MakeOut:
     """An output folder whose latest run has n scored studies, a share of them abnormal, and one without a score."""
 
-    def make(n: int, share: float = 0.3) -> Path:
+    def make(n: int, share: float = 0.3, identifiers: str = "accession") -> Path:
         scores = np.random.default_rng(1).uniform(0, 1, n) * np.where(np.arange(n) < share * n, 0.5, -0.5) + 0.5
         rows = [_study(i, None if i == n else float(np.append(scores, 0)[i])) for i in range(n + 1)]
         run = tmp_path / "out" / "runs" / "2026-01-01"
         run.mkdir(parents=True)
         (tmp_path / "out" / "latest").symlink_to(Path("runs") / "2026-01-01")
-        write_csv(run / "studies.csv", tuple(TABLES["studies"]), [study_values(row, "m") for row in rows])
+        write_csv(run / "studies.csv", tuple(TABLES["studies"]), [study_values(row, "m", FULL) for row in rows])
+        manifest = dict.fromkeys(field.name for field in fields(RunManifest)) | {"identifiers": identifiers}
+        (run / "run.json").write_text(json.dumps(manifest))
         return tmp_path / "out"
 
     return make

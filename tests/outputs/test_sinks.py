@@ -41,7 +41,7 @@ class Toy:
         self._lines.extend(f"image {image.probability}" for image in images)
 
     def skip(self, skip: Skipped) -> None:
-        self._lines.append(f"skip {skip.source.key}")
+        self._lines.append(f"skip {skip.source.path}")
 
     def finish(self, end: RunEnd) -> None:
         self._lines.append(f"found {end.counts['found']}")

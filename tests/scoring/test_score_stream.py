@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mura_batch.runtime import inference_stream as device_stream
 from mura_batch.runtime.runner import Outputs
 from mura_batch.scoring import score_commits
 from mura_batch.scoring import score_stream as scoring_stream
+from mura_batch.scoring.intake import strict_error
 from mura_batch.scoring.score_stream import Stream
 from mura_batch.scoring.timings import Timings
 from mura_batch.store.key import Key
@@ -136,7 +138,7 @@ def play(tmp_path: Path, make_instance: MakeInstance, monkeypatch: pytest.Monkey
                     ledger.files.put_header(make_instance(f"{n:04d}"), "intake")
             timings, runner = Timings(), Runner(device, lanes, size)
             stream = Stream(ledger.scores, KEY, pool, runner, Silent())  # type: ignore[arg-type]
-            stream.run(timings, strict=strict)
+            stream.run(timings, partial(strict_error, names=ledger.names) if strict else None)
         return pool, device, timings
 
     return run

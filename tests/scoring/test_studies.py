@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from record_builders import build_instance, build_score
+from record_builders import NAMES, build_instance, build_score
 
 from mura_batch.records import (
     Instance,
@@ -174,7 +174,7 @@ def test_a_study_without_radiographs_still_has_its_row() -> None:
 
 def test_the_first_of_identical_copies_is_chosen(make_instance: MakeInstance) -> None:
     copies = [(make_instance(path, sop="1.9"), "same") for path in ("b", "a", "c")]
-    assert [(s.source.path, s.reason) for s in settle_same_sop(copies)] == [
+    assert [(s.source.path, s.reason) for s in settle_same_sop(copies, NAMES)] == [
         ("b", Reason.DUPLICATE),
         ("c", Reason.DUPLICATE),
     ]
@@ -182,7 +182,7 @@ def test_the_first_of_identical_copies_is_chosen(make_instance: MakeInstance) ->
 
 def test_copies_that_differ_are_all_set_aside(make_instance: MakeInstance) -> None:
     copies = [(make_instance("a", sop="1.9"), "one"), (make_instance("b", sop="1.9"), "other")]
-    skips = settle_same_sop(copies)
+    skips = settle_same_sop(copies, NAMES)
     assert [s.reason for s in skips] == [Reason.CONFLICTING_DUPLICATE] * 2
     (row,) = rows_of(StudyFiles("1.2", (), tuple(zip((i for i, _ in copies), skips, strict=True)), ()), 0.5)
     assert row.status is StudyStatus.SET_ASIDE
@@ -190,11 +190,13 @@ def test_copies_that_differ_are_all_set_aside(make_instance: MakeInstance) -> No
 
 def test_a_scored_copy_keeps_its_score_beside_a_second_export(make_instance: MakeInstance) -> None:
     old, new = (make_instance("z", sop="1.9"), "one"), (make_instance("a", sop="1.9"), "other")
-    (skip,) = settle_same_sop([new, old], scored={"z"})
+    (skip,) = settle_same_sop([new, old], NAMES, scored={"z"})
     assert (skip.source.path, skip.reason) == ("a", Reason.CONFLICTING_DUPLICATE)
-    (skip,) = settle_same_sop([(new[0], "one"), old], scored={"z"})
+    (skip,) = settle_same_sop([(new[0], "one"), old], NAMES, scored={"z"})
     assert (skip.source.path, skip.reason) == ("a", Reason.DUPLICATE)
-    assert len(settle_same_sop([new, old], scored={"a", "z"})) == 2  # two were scored: nobody knows which is right
+    assert (
+        len(settle_same_sop([new, old], NAMES, scored={"a", "z"})) == 2
+    )  # two were scored: nobody knows which is right
 
 
 def test_a_study_of_two_patients_is_set_aside_whole(make_instance: MakeInstance) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mura_batch.outputs.disclosure import Disclosure
+from mura_batch.pseudonyms import Identifiers, Pseudonyms
 from mura_batch.records import (
     Decoded,
     Instance,
@@ -14,6 +16,9 @@ from mura_batch.records import (
     RegionFinding,
     SourceFile,
 )
+
+NAMES = Pseudonyms(b"the secret of the tests")
+FULL = Disclosure(Identifiers.FULL, NAMES)
 
 
 def build_instance(path: str = "a", study: str = "1.2", **fields: Any) -> Instance:

@@ -26,7 +26,7 @@ from mura_batch.dicom.header.reader import read_header
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.errors import InputError
 from mura_batch.preprocess import InputSpec
-from mura_batch.records import Instance, Skipped
+from mura_batch.records import Instance, Skipped, short_key
 from train.data.examples import TRAIN, VAL, Dataset, Example, checked
 from train.data.utf8_text import read_utf8
 
@@ -128,9 +128,8 @@ def decoded(root: Path, examples: Sequence[Example], spec: InputSpec) -> Iterato
     with DecodePool(root, POLICY, spec, len(os.sched_getaffinity(0))) as pool:
         for result in pool.decode(instances):
             if isinstance(result, Skipped):
-                raise InputError(
-                    f"{result.source.key}: {result.reason}: {result.detail}; take its study out of {TRUTH_NAME}"
-                )
+                file = short_key(result.source.path)
+                raise InputError(f"{file}: {result.reason}: {result.detail}; take its study out of {TRUTH_NAME}")
             record, picture = result
             waiting[wanted[record.instance.source.path]] = picture
             while following in waiting:

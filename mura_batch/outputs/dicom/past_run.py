@@ -14,10 +14,12 @@ from mura_batch.errors import InputError, OutputError
 from mura_batch.model_card import CARD_NAME, Model, parse_card
 from mura_batch.outputs.dicom.dicom_sink import FOLDER, DicomChoice, DicomObjects
 from mura_batch.outputs.dicom.objects_table import ObjectRow, read_objects
+from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.outputs.manifest import RunManifest, read_manifest
 from mura_batch.outputs.read_tables import read_rows, read_studies
 from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.outputs.tables import Row
+from mura_batch.pseudonyms import Identifiers, require_identifiers
 from mura_batch.records import (
     Decoded,
     Instance,
@@ -45,6 +47,7 @@ def write_past_run(run: Path, choice: DicomChoice) -> list[ObjectRow]:
     manifest = read_manifest(run)
     if not (out / LEDGER_NAME).is_file():
         raise InputError(f"{out} has no {LEDGER_NAME}: name a run where it was written, OUT/runs/NAME or OUT/latest")
+    require_identifiers(manifest.identifiers, "mura-batch dicom")
     staging = run / f".{FOLDER}.{os.getpid()}.partial"
     with locked(out) as may_lock, Ledger(out / LEDGER_NAME, may_lock=may_lock) as ledger:
         key = Key(manifest.model["hash"], manifest.settings_hash)
@@ -75,6 +78,7 @@ def _info(run: Path, staging: Path, manifest: RunManifest, ledger: Ledger, key: 
         model=Model(run, card),
         runner=manifest.runner,
         read_picture=ledger.pictures.of(key),
+        disclosure=Disclosure(Identifiers.FULL, ledger.names),
     )
 
 

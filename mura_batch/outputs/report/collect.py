@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mura_batch.agreement.comparison import Comparison, compare
 from mura_batch.agreement.truth import Matching, Truth
+from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.outputs.read_tables import read_rows, read_studies
 from mura_batch.outputs.report.attention import Listed, by_mistake, in_pictures, in_table, without_truth
 from mura_batch.outputs.report.charts import BINS, bin_of
@@ -64,9 +65,9 @@ class ReportRows:
         if len(self._others) >= 2 * LISTED_ROWS:
             self._forget_hidden()
 
-    def skip(self, skip: Skipped) -> None:
+    def skip(self, skip: Skipped, keys: Disclosure) -> None:
         if len(self.skips) < LISTED_ROWS:
-            self.skips.append(dict(zip(TABLES["skipped"], map(as_text, skip_values(skip)), strict=True)))
+            self.skips.append(dict(zip(TABLES["skipped"], map(as_text, skip_values(skip, keys)), strict=True)))
 
     def listed(self, labels: Mapping[str, int]) -> list[Listed]:
         """labels: row_key -> truth. The rows of the table, in its order."""

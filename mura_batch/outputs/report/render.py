@@ -18,6 +18,7 @@ from mura_batch.atomic_files import atomic_writer
 from mura_batch.errors import InputError
 from mura_batch.model_card import CARD_NAME, ModelCard, parse_card
 from mura_batch.outputs.agreement_files import manifest_values, read_stored_truth, write_agreement
+from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.outputs.drift_file import read_drift
 from mura_batch.outputs.manifest import RunManifest, manifest_of, read_manifest, write_manifest
 from mura_batch.outputs.report import charts
@@ -28,9 +29,11 @@ from mura_batch.outputs.report.drift_view import drift_view
 from mura_batch.outputs.report.file_flow import steps_of
 from mura_batch.outputs.report.page import ReportData, StudyCard, Totals, render
 from mura_batch.outputs.sink import RunEnd, RunInfo
+from mura_batch.pseudonyms import Identifiers, require_identifiers
 from mura_batch.records import InstanceScore, Skipped, StudyScore
 from mura_batch.store.key import Key
 from mura_batch.store.pictures import ReadPicture, stored_pictures
+from mura_batch.store.secret import names_of
 
 REPORT_NAME = "report.html"
 SHOWN_PICTURES = 6  # of one study row: a study has 1 to 4, a trauma series a few more
@@ -53,7 +56,7 @@ class ReportFile:
         self._rows.study(row, images)
 
     def skip(self, skip: Skipped) -> None:
-        self._rows.skip(skip)
+        self._rows.skip(skip, self._run.disclosure)
 
     def finish(self, end: RunEnd) -> None:
         manifest, drift = manifest_of(self._run, end), read_drift(self._run.folder)
@@ -72,6 +75,9 @@ def render_report_file(run_folder: Path, truth: Truth | None, viewer_url: str | 
     """
     try:
         manifest, card = read_manifest(run_folder), _card(run_folder)
+        if viewer_url is not None:
+            require_identifiers(manifest.identifiers, "--viewer-url")
+        truth = _disclosed(truth, manifest, run_folder)
         rows, comparison = read_report_rows(run_folder, truth or read_stored_truth(run_folder))
         if comparison is not None:
             manifest = replace(manifest, agreement=manifest_values(comparison))
@@ -89,6 +95,14 @@ def render_report_file(run_folder: Path, truth: Truth | None, viewer_url: str | 
     with stored_pictures(run_folder.resolve().parent.parent, key) as read:
         _write(data, read, path)
     return path
+
+
+def _disclosed(truth: Truth | None, manifest: RunManifest, run_folder: Path) -> Truth | None:
+    """With the study names of the run's tables."""
+    if truth is None or manifest.identifiers != Identifiers.KEY:
+        return truth
+    names = names_of(run_folder.resolve().parent.parent)
+    return Disclosure(Identifiers.KEY, names).truth(truth)
 
 
 def _write(data: ReportData, read: ReadPicture, path: Path) -> None:
