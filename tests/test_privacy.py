@@ -18,7 +18,7 @@ SPY = """
 import os, sys
 def note(event, arguments):
     if event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.connect", "socket.sendto", "urllib.Request"):
-        line = os.open(os.environ["SPY"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        line = os.open("LOG", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.write(line, f"{event} {arguments[-1 if event == 'socket.connect' else 0]}\\n".encode())
         os.close(line)
 sys.addaudithook(note)
@@ -31,11 +31,11 @@ def watched(tmp_path: Path) -> dict[str, str]:
     not know of it."""
     (tmp_path / "home").mkdir()
     (tmp_path / "spy").mkdir()
-    (tmp_path / "spy" / "sitecustomize.py").write_text(SPY)
+    (tmp_path / "spy" / "sitecustomize.py").write_text(SPY.replace("LOG", str(tmp_path / "log")))
     hidden = {"CI", "GITHUB_ACTIONS", "JENKINS_URL", "TEAMCITY_VERSION", "BUILD_ID"}
     kept = {name: value for name, value in os.environ.items() if name not in hidden}
     paths = [str(tmp_path / "spy"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**kept, "HOME": str(tmp_path / "home"), "SPY": str(tmp_path / "log"), "PYTHONPATH": os.pathsep.join(paths)}
+    return {**kept, "HOME": str(tmp_path / "home"), "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def test_the_spy_sees_a_look_up(tmp_path: Path, watched: dict[str, str]) -> None:

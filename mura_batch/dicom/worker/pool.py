@@ -247,6 +247,14 @@ class Child:
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
 
 
+# What a worker gets of the parent's environment: where Python and its libraries are, and how file names are encoded. The
+# rest may hold passwords, and a worker reads hostile files.
+_INHERITED = (
+    "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONHOME", "PYTHONUTF8",
+    "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONNOUSERSITE", "MALLOC_ARENA_MAX", *_MALLOC,
+)  # fmt: skip
+
+
 def child_environment() -> dict[str, str]:
     """The child imports the package that the parent runs, installed or not, and each codec uses one thread: the pool
     has a process for each core."""
@@ -254,7 +262,7 @@ def child_environment() -> dict[str, str]:
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     return {
         **_MALLOC,
-        **os.environ,
+        **{name: os.environ[name] for name in _INHERITED if name in os.environ},
         "PYTHONPATH": os.pathsep.join([*paths, package]),
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
