@@ -247,8 +247,8 @@ class Child:
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
 
 
-# What a worker gets of the parent's environment: where Python and its libraries are, and how file names are encoded. The
-# rest may hold passwords, and a worker reads hostile files.
+# What a worker gets of the parent's environment: where Python and its libraries are, and how file names are encoded.
+# The rest may hold passwords, and a worker reads hostile files.
 _INHERITED = (
     "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONHOME", "PYTHONUTF8",
     "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONNOUSERSITE", "MALLOC_ARENA_MAX", *_MALLOC,
