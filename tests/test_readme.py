@@ -10,9 +10,15 @@ from click.testing import CliRunner
 
 from mura_batch.cli import cli
 
+
+def _below(name: str, command: click.Command) -> list[tuple[str, str]]:
+    """The commands of a group."""
+    return [(name, below) for below in command.commands] if isinstance(command, click.Group) else []
+
+
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-COMMANDS = ((), *((name,) for name in cli.commands))
+COMMANDS = ((), *(words for name, command in cli.commands.items() for words in ((name,), *_below(name, command))))
 _BLOCK = re.compile(r"<!-- help -->\n.*?<!-- /help -->", re.DOTALL)
 
 

@@ -238,7 +238,7 @@ def test_two_runs_at_once_are_refused(studies: Path, tmp_path: Path) -> None:
         (["{tmp}/nowhere"], 2, "is not there"),
         (["{tmp}/empty"], 2, "no files under"),
         (["{studies}", "--model", "{tmp}/empty"], 1, "is not a model folder"),
-        (["{studies}", "--truth", "{tmp}/other.csv"], 2, "no study"),
+        (["{studies}", "--truth", "{tmp}/other.csv"], 2, "label 'maybe'"),
         (["{studies}", "--regions", "knee"], 2, "knee"),
         (["{studies}", "--config", "{tmp}/wrong.toml"], 2, "colour"),
         (["{studies}", "--out", "{studies}/out"], 2, "inside"),
@@ -248,7 +248,7 @@ def test_a_mistake_gets_one_clear_line_and_leaves_nothing(
     studies: Path, tmp_path: Path, words: list[str], code: int, told: str
 ) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "other.csv").write_text("study_uid,label\n9.9.9,1\n")
+    (tmp_path / "other.csv").write_text("study_uid,label\n9.9.9,maybe\n")
     (tmp_path / "wrong.toml").write_text('colour = "blue"\n')
     out = tmp_path / "out"
     filled = [word.format(tmp=tmp_path, studies=studies) for word in words]

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from mura_batch.agreement.estimate import Estimate
 from mura_batch.agreement.readers import BetweenReaders, between_readers
 from mura_batch.agreement.summary import Agreement, Group, summarise
-from mura_batch.agreement.truth import Matched, Matching, Truth
+from mura_batch.agreement.truth import Matched, Matching
+from mura_batch.agreement.truth_file import Truth
+
+LINE_FATES = (
+    "not_in_this_run", "ambiguous_accession", "no_such_region_or_side", "pending", "indeterminate", "blank",
+    "superseded", "repeated", "overruled", "contradictory_lines", "beside_its_parts", "of_readers",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +21,14 @@ class Comparison:
     """agreement: None where no labelled study has a score. between: the readers against each other, None where fewer
     than two were given."""
 
-    truth: Truth
     matched: Matched
     agreement: Agreement | None
     between: BetweenReaders | None = None
+
+    @property
+    def truth(self) -> Truth:
+        """The files that were used, with their lines about the run."""
+        return self.matched.truth
 
     @property
     def labels(self) -> dict[str, int]:
@@ -27,18 +37,21 @@ class Comparison:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Labels of the truth file by what became of them, then scored studies without a label."""
-        truth, matched = self.truth, self.matched
+        """Labels by what became of them, then lines by what became of them, then scored studies without a label.
+
+        labels = compared + without_score; lines = labels - by_majority + the LINE_FATES."""
+        matched, left_out = self.matched, dict(self.matched.left_out)
         return {
-            "labels": len(truth.labels),
+            "labels": len(matched.cases) + matched.unscored,
             "compared": len(matched.cases),
             "compared_whole_study_of_several_regions": matched.whole_study,
+            "compared_of_several_sides": matched.several_sides,
             "without_score": matched.unscored,
-            "not_in_this_run": matched.absent,
-            "ambiguous_accession": matched.ambiguous,
-            "contradictory": len(truth.contradictory),
-            **dict.fromkeys(("pending", "indeterminate", "blank", "repeated"), 0),
-            **dict(truth.left_out),
+            "by_majority": left_out.get("by_majority", 0),
+            "lines": matched.lines,
+            **{fate: left_out.get(fate, 0) for fate in LINE_FATES},
+            "contradictory": len(matched.contradictory),
+            "without_majority": left_out.get("without_majority", 0),
             "drawn_and_not_read": matched.unread,
             "scored_studies_without_label": matched.unlabelled,
         }
@@ -77,7 +90,9 @@ def _of_readers(between: BetweenReaders) -> list[tuple[str, str, Estimate]]:
     return rows
 
 
-def compare(truth: Truth, matching: Matching) -> Comparison:
-    """Raises TruthError when the truth names no study of the run."""
+def compare(matching: Matching) -> Comparison | None:
+    """None where a stored truth names no study of the run."""
     matched = matching.matched()
-    return Comparison(truth, matched, summarise(matched), between_readers(matched.readers, matched.cases))
+    if not matched.truth.files:
+        return None
+    return Comparison(matched, summarise(matched), between_readers(matched.readers, matched.cases))

@@ -10,18 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mura_batch.agreement.truth_file import Sampled
 from mura_batch.errors import TruthError
 
 LEAST_OF_A_STRATUM = 2  # one study shows no spread
 _COUNTS = re.compile(r"(\d+) of (\d+)$")
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """How a study came to be read. probability: of its having been drawn and read."""
-
-    stratum: str
-    probability: float
 
 
 @dataclass(frozen=True, slots=True)

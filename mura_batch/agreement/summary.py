@@ -93,16 +93,16 @@ def _months(cases: Sequence[Case]) -> tuple[Group, ...]:
 
 
 def _corrected(cases: Sequence[Case]) -> Corrected | None:
-    sampled = [case.sampled for case in cases]
-    known = [one for one in sampled if one is not None]
-    if len(known) < len(sampled):
+    """Of the cases of a drawn sample: the others, which were read for another reason, are no part of it."""
+    drawn = [(case, case.sampled) for case in cases if case.sampled is not None]
+    if not drawn:
         return None
     return corrected(
         draw_of(
-            [bool(case.label) for case in cases],
-            [case.abnormal for case in cases],
-            [one.probability for one in known],
-            [one.stratum for one in known],
+            [bool(case.label) for case, _ in drawn],
+            [case.abnormal for case, _ in drawn],
+            [sampled.probability for _, sampled in drawn],
+            [sampled.stratum for _, sampled in drawn],
         )
     )
 

@@ -1,63 +1,23 @@
-"""Truth: labels to compare scores with, matched to the studies of a run. `truth_csv` reads them."""
+"""The labelled rows of a run: the cases that agreement is computed from, and what became of every other label."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from mura_batch.agreement.sampling import Sampled
-from mura_batch.errors import TruthError
+from mura_batch.agreement.settle import Contradiction, Settled, settle
+from mura_batch.agreement.truth_file import Sampled, Truth
 from mura_batch.records import StudyScore, row_key
 
-Key = tuple[str, str]  # (study_uid or accession, region or '')
-
-
-@dataclass(frozen=True, slots=True)
-class Contradiction:
-    """Lines that give one study, or one region of it, different labels. lines: each with its file and its label."""
-
-    study: str
-    region: str
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """labels: (study_uid or accession, region or '') -> 0 or 1. by: the column that names the study. readers: for each
-    reader column its name and its labels, which may leave studies out. sampling: of the labels of a drawn sample, else
-    empty. unread: studies that were drawn and have no label yet. sha256: of the file. left_out: lines of the file that
-    give no label, 'pending', 'indeterminate', 'blank' or 'repeated' -> how many. contradictory: studies whose lines
-    contradict each other; none of them is a label."""
-
-    source: str
-    by: str  # 'study_uid' or 'accession'
-    labels: tuple[tuple[Key, int], ...]
-    readers: tuple[tuple[str, tuple[tuple[Key, int], ...]], ...] = ()
-    sampling: tuple[tuple[Key, Sampled], ...] = ()
-    unread: int = 0
-    sha256: str = ""
-    left_out: tuple[tuple[str, int], ...] = ()
-    contradictory: tuple[Contradiction, ...] = ()
-
-    studies: frozenset[str] = field(init=False, repr=False, compare=False)  # the names in labels
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "studies", frozenset(study for (study, _), _ in self.labels))
-
-    def names(self, study_uid: str, accession: str) -> bool:
-        """Whether it has a label for this study."""
-        return (study_uid if self.by == "study_uid" else accession) in self.studies
-
-    def __len__(self) -> int:
-        return len(self.labels)
+NAMED = 100  # lines of studies that the run has not, by name: a truth of years has very many
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One labelled study (or one region of it) with its score. readers: the label of each reader, None for none.
-    sampled: how it came to be read, None where the truth file does not say. whole_study: the label is of a study with
-    several regions, and the case is its row of highest score: no region's figure may use it."""
+    """One labelled study (or one region or side of it) with its score. readers: the label of each reader, None for
+    none. sampled: how it came to be read, None where no truth file says. whole_study: the label is of a study with
+    several regions, and the case is its row of highest score: no region's figure may use it. several_sides: the same of
+    sides."""
 
     study_uid: str
     patient: str
@@ -70,6 +30,7 @@ class Case:
     sampled: Sampled | None = None
     whole_study: bool = False
     study_date: str = ""  # DICOM DA, YYYYMMDD
+    several_sides: bool = False
 
     @property
     def row_key(self) -> str:
@@ -78,30 +39,45 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """cases: labelled and scored. unscored: labels that name a study of the run without a score. absent: labels that
-    name no study of the run. unlabelled: scored studies that no label names. readers: names of the reader columns.
-    unread: studies of a drawn sample without a label. ambiguous: labels whose accession number stands for several
-    studies of the run; they are not compared."""
+    """truth: the files that name studies of the run, with the lines that do. cases: labelled and scored. unscored:
+    labels that name a study of the run without a score. unlabelled: scored studies that no label names. readers: names.
+    unread: studies of a drawn sample without a label. lines: of the truth files. left_out: what became of lines that
+    are no label -> how many. contradictory, overruled, no_row, ambiguous: as in Settlement; absent: the first NAMED."""
 
+    truth: Truth
     cases: tuple[Case, ...]
     unscored: int
-    absent: int
     unlabelled: int
     readers: tuple[str, ...] = ()
     unread: int = 0
-    ambiguous: int = 0
+    lines: int = 0
+    left_out: tuple[tuple[str, int], ...] = ()
+    contradictory: tuple[Contradiction, ...] = ()
+    overruled: tuple[Contradiction, ...] = ()
+    no_row: tuple[str, ...] = ()
+    ambiguous: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
     @property
     def whole_study(self) -> int:
         """Labels of a whole study with several regions."""
         return sum(case.whole_study for case in self.cases)
 
+    @property
+    def several_sides(self) -> int:
+        """Labels that name no side, of a study or region with several."""
+        return sum(case.several_sides for case in self.cases)
+
+    @property
+    def names_a_study(self) -> bool:
+        """Whether a line of the truth is about a study of the run."""
+        return any(file.lines for file in self.truth.files)
+
 
 def match(truth: Truth, studies: Iterable[StudyScore]) -> Matched:
-    """A label with a region goes with the row of that region; where the study has one row and one label, with that row
-    whatever its region. A label of a whole study goes with its highest row: a study is abnormal if any part of it is.
-    Where that study has several regions, the case is marked: nobody knows which region the label is about.
-    Raises TruthError when no study of the run is named."""
+    """A label goes with the rows that it covers: of the side, region or study that it names. Of several it gets the one
+    of the highest score, a study being abnormal if any part of it is, and is marked: nobody knows which region or side
+    it is about."""
     matching = Matching(truth)
     for study in studies:
         matching.add(study)
@@ -113,61 +89,56 @@ class Matching:
 
     def __init__(self, truth: Truth) -> None:
         self._truth = truth
-        self._rows: dict[str, list[StudyScore]] = {name: [] for name in truth.studies}
-        self._unlabelled: set[str] = set()  # scored studies that the truth does not name
+        self._rows: dict[str, tuple[StudyScore, ...]] = {}
+        self._scored: set[str] = set()  # studies
 
     def add(self, study: StudyScore) -> None:
-        name = study.study_uid if self._truth.by == "study_uid" else study.accession
-        if name in self._rows:
-            self._rows[name].append(study)
-        elif study.score is not None:
-            self._unlabelled.add(study.study_uid)
+        if self._truth.names(study.study_uid, study.accession):
+            self._rows[study.study_uid] = (*self._rows.get(study.study_uid, ()), study)
+        if study.score is not None:
+            self._scored.add(study.study_uid)
 
     def matched(self) -> Matched:
-        """Of the rows so far. Raises TruthError when none of them is of a study that the truth names."""
-        truth = self._truth
-        labels_of = Counter(name for (name, _), _ in truth.labels)
-        readers = [dict(labels) for _, labels in truth.readers]
-        sampling = dict(truth.sampling)
-        cases: list[Case] = []
-        unscored = absent = ambiguous = 0
-        for (name, region), label in truth.labels:
-            of = self._rows[name]
-            if len({row.study_uid for row in of}) > 1:
-                ambiguous += 1
-                continue
-            lenient = not region or len(of) == labels_of[name] == 1
-            matching = [row for row in of if lenient or row.region == region]
-            scored = [row for row in matching if row.score is not None]
-            absent += not matching
-            unscored += bool(matching) and not scored
-            if scored:
-                given = tuple(reader.get((name, region)) for reader in readers)
-                row = max(scored, key=lambda row: row.score or 0.0)
-                several = not region and len({row.region for row in of}) > 1
-                cases.append(_case(row, label, given, sampling.get((name, region)), several))
-        if absent == len(truth.labels):
-            raise TruthError(
-                f"{truth.source} names no study of this run: are its {truth.by} values from here, with their leading "
-                "zeros?"
-            )
-        names = tuple(name for name, _ in truth.readers)
-        return Matched(tuple(cases), unscored, absent, len(self._unlabelled), names, truth.unread, ambiguous)
+        """Of the rows so far."""
+        settlement = settle(self._truth, self._rows)
+        readers = self._truth.readers
+        cases = [case for one in settlement.labels if (case := _case(one, readers)) is not None]
+        accessions = {row.accession for rows in self._rows.values() for row in rows}
+        sheet = self._truth.newest_sheet
+        return Matched(
+            truth=self._truth.of_run(self._rows.keys(), accessions),
+            cases=tuple(cases),
+            unscored=len(settlement.labels) - len(cases),
+            unlabelled=len(self._scored - {case.study_uid for case in cases}),
+            readers=readers,
+            unread=sheet.unread if sheet is not None else 0,
+            lines=settlement.lines,
+            left_out=tuple(sorted(settlement.left_out.items())),
+            contradictory=tuple(settlement.contradictory),
+            overruled=tuple(settlement.overruled),
+            no_row=tuple(settlement.no_row),
+            ambiguous=tuple(settlement.ambiguous),
+            absent=tuple(settlement.absent[:NAMED]),
+        )
 
 
-def _case(
-    row: StudyScore, label: int, readers: tuple[int | None, ...], sampled: Sampled | None, whole_study: bool
-) -> Case:
+def _case(settled: Settled, readers: tuple[str, ...]) -> Case | None:
+    """None where none of its rows has a score."""
+    scored = [row for row in settled.rows if row.score is not None]
+    if not scored:
+        return None
+    row = max(scored, key=lambda row: row.score or 0.0)
     return Case(
         study_uid=row.study_uid,
         patient=row.patient_key or row.study_uid,
         region=row.region,
         laterality=row.laterality,
-        label=label,
+        label=settled.label,
         score=row.score or 0.0,
         abnormal=bool(row.abnormal),
-        readers=readers,
-        sampled=sampled,
-        whole_study=whole_study,
+        readers=tuple(settled.readers.get(name) for name in readers),
+        sampled=settled.sampled,
+        whole_study=len({row.region for row in settled.rows}) > 1,
         study_date=row.study_date,
+        several_sides=len({row.laterality for row in settled.rows}) > 1,
     )

@@ -1,233 +1,209 @@
-"""The truth file: a CSV as people save it, also a reader's sheet of a drawn sample."""
+"""A truth file: a CSV as people save it, also a reader's sheet of a drawn sample."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import io
+import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mura_batch.agreement.sampling import Sampled, read_probabilities
-from mura_batch.agreement.truth import Contradiction, Key, Truth
+from mura_batch.agreement.sampling import read_probabilities
+from mura_batch.agreement.truth_file import Said, Sampled, TruthFile, TruthKind, TruthLine
 from mura_batch.errors import TruthError
-from mura_batch.records import Region
+from mura_batch.records import Laterality, Region
 
 if TYPE_CHECKING:
     from _csv import Reader
 
-_LABELS = {
-    "0": 0, "0.0": 0, "normal": 0, "negative": 0, "neg": 0, "no": 0, "false": 0,
-    "1": 1, "1.0": 1, "abnormal": 1, "positive": 1, "pos": 1, "yes": 1, "true": 1,
+_NORMAL = ("0", "0.0", "normal", "negative", "neg", "no", "false")
+_ABNORMAL = ("1", "1.0", "abnormal", "positive", "pos", "yes", "true")
+_SAID = {
+    **dict.fromkeys(_NORMAL, Said.NORMAL), **dict.fromkeys(_ABNORMAL, Said.ABNORMAL),
+    "pending": Said.PENDING, "indeterminate": Said.INDETERMINATE, "": Said.BLANK,
 }  # fmt: skip
-_NO_LABEL = {"": "blank", "pending": "pending", "indeterminate": "indeterminate"}
+_SIDES = {
+    "": "", "l": Laterality.LEFT, "left": Laterality.LEFT, "r": Laterality.RIGHT, "right": Laterality.RIGHT,
+    "b": Laterality.BOTH, "both": Laterality.BOTH, "bilateral": Laterality.BOTH,
+    "u": Laterality.UNPAIRED, "unpaired": Laterality.UNPAIRED,
+}  # fmt: skip
 _COLUMNS = {  # how exports spell them, in lower case without spaces and underscores
     "studyuid": "study_uid", "studyinstanceuid": "study_uid",
     "accession": "accession", "accessionnumber": "accession",
-    "label": "label", "region": "region",
+    "label": "label", "region": "region", "side": "side", "laterality": "side",
     "samplingprobability": "sampling_probability", "samplingstratum": "sampling_stratum",
 }  # fmt: skip
 _LONGEST_NAME = 64  # PS3.5 6.2: a UID has at most 64 characters, an accession number 16; more is no identifier
+_SEPARATOR = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)  # Excel's own first line: how the rest is separated
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")  # byte-order marks: Excel's 'Unicode text'
 
 
-def read_truth(path: Path) -> Truth:
-    """Columns: study_uid (or accession), label, region where a study has several, and one column for each reader whose
-    name begins with 'reader'; without a label column the label is the readers' majority. A sheet of `mura-batch sample`
-    also has sampling_probability and sampling_stratum; its studies without a label have not been read yet. A label may
-    be 'pending', 'indeterminate' or blank, and lines may repeat or contradict each other: such lines are counted.
+def read_truth(path: Path, kind: TruthKind = TruthKind.REPORT, reader: str = "") -> TruthFile:
+    """Columns: study_uid (or accession), label, region and side where a study has several, and one column for each
+    reader whose name begins with 'reader'. A sheet of `mura-batch sample` also has sampling_probability and
+    sampling_stratum; its studies without a label have not been read yet. A label may be 'pending', 'indeterminate' or
+    blank. kind: of the labels; those of kind 'reader' are by `reader`.
 
-    Comma, semicolon or tab; a byte-order mark and spaces around values are accepted. Raises TruthError that names the
-    line.
+    Comma, semicolon or tab; UTF-8, or UTF-16 with its mark; Excel's `sep=` line and spaces around values are accepted.
+    Raises TruthError that names the line.
     """
     try:
         data = path.read_bytes()
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise TruthError(f"the truth file {path} is not UTF-8: save it as 'CSV UTF-8'") from error
     except OSError as error:
         raise TruthError(f"the truth file {path} cannot be read: {error.strerror}") from error
     try:
-        return replace(_parse(text, path), sha256=hashlib.sha256(data).hexdigest())
+        header, lines = _parse(text, path)
     except csv.Error as error:
         raise TruthError(f"the truth file {path} is not a CSV: {error}") from error
+    names = header.reader_names
+    if kind is TruthKind.READER and header.label is not None:
+        names, lines = (_reader_of(reader, names, path), *names), [_as_reader(line) for line in lines]
+    return TruthFile(
+        name=str(path),
+        sha256=hashlib.sha256(data).hexdigest(),
+        by=header.by,
+        kind=kind if header.label is not None else TruthKind.READER,
+        lines=tuple(lines),
+        reader=reader,
+        readers=names,
+        drawn=_drawn(lines, path),
+        unread=sum(line.sampled is not None and not line.has_label for line in lines),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """Positions of the columns that are read; None where there is none."""
+    """Positions of the columns that are read; None where there is none.."""
 
     by: str
     study: int
     label: int | None
     region: int | None
+    side: int | None
     readers: tuple[int, ...]
+    reader_names: tuple[str, ...]
     probability: int | None
     stratum: int | None
     width: int
 
-    def is_unread(self, row: list[str]) -> bool:
-        """Whether this is a drawn study that nobody has labelled."""
-        columns = self.readers if self.label is None else (self.label,)
-        return self.probability is not None and not any(row[n] for n in columns)
 
-
-def _parse(text: str, path: Path) -> Truth:
+def _parse(text: str, path: Path) -> tuple[_Header, list[TruthLine]]:
+    separator = _SEPARATOR.match(text)
+    before = 1 if separator else 0
+    if separator:
+        text = text[separator.end() :]
     first = text.partition("\n")[0]
-    rows = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count), strict=True)
-    names = [name.strip().lower().lstrip("'") for name in next(rows, [])]
-    header = _read_header(names, path)
-    labels = _Labels([{} for _ in header.readers])
-    sampled: dict[Key, Sampled] = {}
-    for row, line in _rows(rows, header, path):
-        key = _key(row, header, line)
-        if header.probability is not None:
-            if key in sampled:
-                raise TruthError(f"{line}: the study stands above; keep every line of the sheet as it was drawn")
-            stratum = "" if header.stratum is None else row[header.stratum]
-            sampled[key] = _sampled(row[header.probability], stratum, line)
-        if not header.is_unread(row):
-            labels.add(key, row, header, line)
-    labels.refuse_none(path)
-    _refuse_two_levels(labels.labels, path)
-    named = tuple((names[n], tuple(of.items())) for n, of in zip(header.readers, labels.readers, strict=True))
-    return Truth(
-        source=str(path),
-        by=header.by,
-        labels=tuple(labels.labels.items()),
-        readers=named,
-        sampling=_checked_sampling(sampled, labels.labels, path),
-        unread=max(0, len(sampled) - len(labels.labels)),
-        left_out=tuple(sorted(labels.left_out.items())),
-        contradictory=tuple(Contradiction(*key, tuple(lines)) for key, lines in labels.contradictory.items()),
+    rows = csv.reader(
+        io.StringIO(text), delimiter=separator[1] if separator else max(",;\t", key=first.count), strict=True
     )
+    header = _read_header([name.strip().lower().lstrip("'") for name in next(rows, [])], path)
+    lines = [_line(row, number, header, path) for row, number in _rows(rows, header, before, path)]
+    if header.probability is not None:
+        _refuse_repeated(lines, path)
+    return header, lines
 
 
-@dataclass(slots=True)
-class _Labels:
-    """What the lines give, as they are read. labels and readers: as in Truth."""
-
-    readers: list[dict[Key, int]]
-    labels: dict[Key, int] = field(default_factory=dict)
-    left_out: Counter[str] = field(default_factory=Counter)
-    contradictory: dict[Key, list[str]] = field(default_factory=dict)
-    _lines: dict[Key, str] = field(default_factory=dict)
-
-    def add(self, key: Key, row: list[str], header: _Header, line: str) -> None:
-        given = [_reader_label(row[n], line) for n in header.readers]
-        cells = {row[n].lower() for n in (header.readers if header.label is None else (header.label,))}
-        if cells <= _NO_LABEL.keys():
-            self.left_out[_NO_LABEL[max(cells)]] += 1  # 'pending' before 'indeterminate' before a blank
-            return
-        label = _majority(given, line) if header.label is None else _label(row[header.label], line)
-        source = f"{line}: {label}"
-        if key in self.contradictory:
-            self.contradictory[key].append(source)
-        elif key not in self.labels:
-            self._put(key, label, given, source)
-        elif self.labels[key] == label:
-            self.left_out["repeated"] += 1
-        else:
-            self.contradictory[key] = [self._lines[key], source]
-            for labels in (self.labels, *self.readers):
-                labels.pop(key, None)
-
-    def _put(self, key: Key, label: int, given: list[int | None], source: str) -> None:
-        self.labels[key], self._lines[key] = label, source
-        for reader, value in zip(self.readers, given, strict=True):
-            if value is not None:
-                reader[key] = value
-
-    def refuse_none(self, path: Path) -> None:
-        if not self.labels:
-            counts = {**self.left_out, **({"contradictory": len(self.contradictory)} if self.contradictory else {})}
-            found = ", ".join(f"{n} {reason}" for reason, n in counts.items())
-            raise TruthError(
-                f"{path} holds no label{f' ({found})' if found else ''}: it needs a line for each study below the "
-                "header line"
-            )
+def _read_header(names: list[str], path: Path) -> _Header:
+    known = [_COLUMNS.get(name.replace("_", "").replace(" ", ""), name) for name in names]
+    if twice := sorted(name for name, n in Counter(known).items() if n > 1 and name):
+        raise TruthError(f"{path}: the header line names {', '.join(twice)[:80]} more than once")
+    by = next((name for name in ("study_uid", "accession") if name in known), None)
+    if "reader" in known:
+        raise TruthError(f"{path}: give each reader a column (reader_1, reader_2, ...) and each study one line")
+    readers = tuple(n for n, name in enumerate(known) if name.startswith("reader"))
+    at = {name: known.index(name) for name in set(_COLUMNS.values()) & set(known)}
+    if by is None or ("label" not in at and not readers):
+        columns = ", ".join(names)[:80]
+        raise TruthError(f"{path} needs a header line with study_uid (or accession) and label, it has: {columns!r}")
+    return _Header(
+        by, at[by], at.get("label"), at.get("region"), at.get("side"), readers, tuple(names[n] for n in readers),
+        at.get("sampling_probability"), at.get("sampling_stratum"), len(names),
+    )  # fmt: skip
 
 
-def _sampled(text: str, stratum: str, line: str) -> Sampled:
+def _rows(rows: Reader, header: _Header, before: int, path: Path) -> Iterator[tuple[list[str], int]]:
+    """Stripped cells of the lines that are not blank, each with its number in the file."""
+    for row in rows:
+        number, cells = rows.line_num + before, [cell.strip() for cell in row]
+        if not any(cells):
+            continue
+        if len(cells) < header.width or any(cells[header.width :]):
+            raise TruthError(f"{path}, line {number}: has {len(cells)} values, the header line has {header.width}")
+        yield cells, number
+
+
+def _line(row: list[str], number: int, header: _Header, path: Path) -> TruthLine:
+    line = f"{path}, line {number}"
+    study = row[header.study].lstrip("'")  # the apostrophe of an inert spreadsheet cell
+    if not study:
+        raise TruthError(f"{line}: names no study")
+    if len(study) > _LONGEST_NAME:
+        raise TruthError(f"{line}: the study's name has {len(study)} characters: is the delimiter right?")
+    region = "" if header.region is None else row[header.region].lower()
+    if region and region not in set(Region):
+        raise TruthError(f"{line}: region {region[:40]!r} is none of {', '.join(Region)}")
+    side = "" if header.side is None else row[header.side].lower()
+    if side not in _SIDES:
+        raise TruthError(f"{line}: side {side[:40]!r} is none of left, right, both, unpaired")
+    said = None if header.label is None else _said(row[header.label], line)
+    readers = tuple(_said(row[n], line) for n in header.readers)
+    return TruthLine(number, study, region, _SIDES[side], said, readers, _sampled(row, header, line))
+
+
+def _said(text: str, line: str) -> Said:
+    if text.lower() not in _SAID:
+        known = ", ".join(filter(None, _SAID))
+        raise TruthError(f"{line}: label {text[:40]!r} is none of {known}")
+    return _SAID[text.lower()]
+
+
+def _sampled(row: list[str], header: _Header, line: str) -> Sampled | None:
+    if header.probability is None:
+        return None
+    text = row[header.probability]
     try:
         probability = float(text.replace(",", "."))  # the comma of some spreadsheets
     except ValueError:
         probability = 0.0
     if not 0 < probability <= 1:
         raise TruthError(f"{line}: sampling_probability {text[:40]!r} is not above 0 and at most 1")
+    stratum = "" if header.stratum is None else row[header.stratum]
     return Sampled(stratum or f"p = {text}", probability)
 
 
-def _checked_sampling(
-    sampled: dict[Key, Sampled], labels: dict[Key, int], path: Path
-) -> tuple[tuple[Key, Sampled], ...]:
-    """Of the labels, with the probability of having been drawn and read."""
-    read = read_probabilities([(one, key in labels) for key, one in sampled.items()], str(path))
-    return tuple((key, Sampled(one.stratum, read[one.stratum])) for key, one in sampled.items() if key in labels)
+def _refuse_repeated(lines: Sequence[TruthLine], path: Path) -> None:
+    seen: set[tuple[str, str, str]] = set()
+    for line in lines:
+        key = (line.study, line.region, line.side)
+        if key in seen:
+            raise TruthError(
+                f"{path}, line {line.number}: the study stands above; keep every line of the sheet as it was drawn"
+            )
+        seen.add(key)
 
 
-def _read_header(names: list[str], path: Path) -> _Header:
-    known = [_COLUMNS.get(name.replace("_", "").replace(" ", ""), name) for name in names]
-    if twice := sorted(name for name, n in Counter(known).items() if n > 1 and name):
-        raise TruthError(f"{path}: the header line names {', '.join(twice)} more than once")
-    by = next((name for name in ("study_uid", "accession") if name in known), None)
-    if "reader" in known:
-        raise TruthError(f"{path}: give each reader a column (reader_1, reader_2, ...) and each study one line")
-    readers = tuple(n for n, name in enumerate(known) if name.startswith("reader"))
-    label = known.index("label") if "label" in known else None
-    if by is None or (label is None and not readers):
-        columns = ", ".join(names)[:80]
-        raise TruthError(f"{path} needs a header line with study_uid (or accession) and label, it has: {columns!r}")
-    region = known.index("region") if "region" in known else None
-    probability, stratum = (
-        known.index(name) if name in known else None for name in ("sampling_probability", "sampling_stratum")
-    )
-    return _Header(by, known.index(by), label, region, readers, probability, stratum, len(names))
+def _drawn(lines: Sequence[TruthLine], path: Path) -> tuple[tuple[str, float], ...]:
+    """For each stratum of a sheet the probability of having been drawn and read."""
+    sampled = [(line.sampled, line.has_label) for line in lines if line.sampled is not None]
+    return tuple(read_probabilities(sampled, str(path)).items())
 
 
-def _rows(rows: Reader, header: _Header, path: Path) -> Iterator[tuple[list[str], str]]:
-    """Stripped cells of the lines that are not blank, each with file and line number for messages."""
-    for row in rows:
-        line, cells = f"{path}, line {rows.line_num}", [cell.strip() for cell in row]
-        if not any(cells):
-            continue
-        if len(cells) < header.width or any(cells[header.width :]):
-            raise TruthError(f"{line}: has {len(cells)} values, the header line has {header.width}")
-        yield cells, line
+def _reader_of(reader: str, names: tuple[str, ...], path: Path) -> str:
+    """The name under which the labels of a file of kind 'reader' go."""
+    if not reader:
+        raise TruthError(f"{path}: whose labels are they? Name the reader with --reader")
+    if reader in names:
+        raise TruthError(f"{path}: has a column {reader!r} too: give --reader another name")
+    return reader
 
 
-def _key(row: list[str], header: _Header, line: str) -> Key:
-    study = row[header.study].lstrip("'")  # the apostrophe of an inert spreadsheet cell
-    region = "" if header.region is None else row[header.region].lower()
-    if not study:
-        raise TruthError(f"{line}: names no study")
-    if len(study) > _LONGEST_NAME:
-        raise TruthError(f"{line}: the study's name has {len(study)} characters: is the delimiter right?")
-    if region and region not in set(Region):
-        raise TruthError(f"{line}: region {region[:40]!r} is none of {', '.join(Region)}")
-    return study, region
-
-
-def _reader_label(text: str, line: str) -> int | None:
-    return None if text.lower() in _NO_LABEL else _label(text, line)
-
-
-def _label(text: str, line: str) -> int:
-    if text.lower() not in _LABELS:
-        raise TruthError(f"{line}: label {text[:40]!r} is none of {', '.join(_LABELS)}")
-    return _LABELS[text.lower()]
-
-
-def _majority(given: list[int | None], line: str) -> int:
-    votes = [label for label in given if label is not None]
-    if not votes or 2 * sum(votes) == len(votes):
-        raise TruthError(f"{line}: its readers give no majority; add a label column that decides")
-    return int(2 * sum(votes) > len(votes))
-
-
-def _refuse_two_levels(labels: dict[Key, int], path: Path) -> None:
-    parts = {study for study, region in labels if region}
-    if both := [study for study, region in labels if not region and study in parts]:
-        raise TruthError(f"{path}: {len(both)} studies have a label for the whole and one for a region; keep one kind")
+def _as_reader(line: TruthLine) -> TruthLine:
+    said = line.said or Said.BLANK
+    return TruthLine(line.number, line.study, line.region, line.side, None, (said, *line.readers), line.sampled)

@@ -29,6 +29,7 @@ from mura_batch.cli.runs import runs
 from mura_batch.cli.sample import sample
 from mura_batch.cli.score import score
 from mura_batch.cli.send import send
+from mura_batch.cli.truth import truth
 from mura_batch.cli.verify import verify
 from mura_batch.errors import ExitCode, MuraBatchError
 from mura_batch.version import DISCLAIMER, __version__
@@ -102,6 +103,7 @@ def cli() -> None:
 for command in (
     score,
     report,
+    truth,
     dicom_command,
     send,
     sample,

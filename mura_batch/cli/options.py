@@ -19,7 +19,7 @@ from click.core import ParameterSource
 from mura_batch.errors import InputError
 
 if TYPE_CHECKING:
-    from mura_batch.agreement.truth import Truth
+    from mura_batch.agreement.truth_file import Truth
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -174,8 +174,9 @@ def read_truth_option(path: Path | None) -> Truth | None:
     if path is None:
         return None
     from mura_batch.agreement.truth_csv import read_truth
+    from mura_batch.agreement.truth_file import Truth
 
-    return read_truth(path)
+    return Truth((read_truth(path),))
 
 
 def reference_model() -> Path:

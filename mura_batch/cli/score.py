@@ -246,6 +246,8 @@ def _print_result(result: ScoreResult, options: ScoreOptions) -> int:
     # Silent under cron when all is well: a mail means that somebody should look.
     if result.exit_code or sys.stderr.isatty():
         say(result.summary)
+    for warning in result.warnings:
+        say(warning)
     return result.exit_code
 
 

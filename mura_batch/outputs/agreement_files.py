@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mura_batch.agreement.sampling import Sampled
-from mura_batch.agreement.truth import Contradiction, Truth
+from mura_batch.agreement.truth_file import Said, Sampled, Truth, TruthFile, TruthKind, TruthLine
 from mura_batch.atomic_files import write_atomic
 from mura_batch.errors import InputError
 from mura_batch.outputs.csv_tables import write_csv
@@ -26,6 +25,7 @@ AGREEMENT_JSON, AGREEMENT_CSV, TRUTH_JSON = "agreement.json", "agreement.csv", "
 COLUMNS = (
     "schema_version", "group", "figure", "value", "low", "high", "method", "n", "reason", "truth_file", "truth_sha256",
 )  # fmt: skip
+_FILE_FIELDS = tuple(field.name for field in fields(TruthFile) if field.name != "lines")
 
 
 class AgreementFiles(EndSink):
@@ -38,23 +38,27 @@ class AgreementFiles(EndSink):
 
 def write_agreement(folder: Path, comparison: Comparison) -> None:
     """The three files, each whole or not at all. Raises OutputError."""
-    _write_json(folder / TRUTH_JSON, _stored(comparison.truth))
+    _write_json(folder / TRUTH_JSON, _kept(comparison.truth))
     _write_json(folder / AGREEMENT_JSON, agreement_values(comparison))
     write_csv(folder / AGREEMENT_CSV, COLUMNS, _csv_rows(comparison))
 
 
 def agreement_values(comparison: Comparison) -> dict[str, Any]:
     """The content of agreement.json. Figures that are undefined have value null and a reason."""
-    agreement = comparison.agreement
+    agreement, matched = comparison.agreement, comparison.matched
     figures: dict[str, dict[str, Any]] = {}
     for group, name, estimate in comparison.figures():
         figures.setdefault(group, {})[name] = estimate.as_json()
     tables = (agreement.overall, *agreement.regions) if agreement is not None else ()
     return {
         "schema_version": SCHEMA_VERSION,
-        "truth": [truth_values(comparison.truth)],
+        "truth": truth_values(comparison.truth),
         "counts": comparison.counts,
-        "contradictory": [asdict(one) for one in comparison.truth.contradictory],
+        "contradictory": [asdict(one) for one in matched.contradictory],
+        "overruled": [asdict(one) for one in matched.overruled],
+        "no_such_region_or_side": matched.no_row,
+        "ambiguous_accession": matched.ambiguous,
+        "not_in_this_run": matched.absent,
         "patients": agreement.patients if agreement is not None else 0,
         "may_be_biased": agreement.may_be_biased if agreement is not None else False,
         "confusion": {group.name: _table(group) for group in tables},
@@ -62,41 +66,50 @@ def agreement_values(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def truth_values(truth: Truth) -> dict[str, Any]:
-    """Which truth it is: file name, hash, what names a study, and the level of its labels."""
-    return {
-        "file": truth.source,
-        "sha256": truth.sha256,
-        "study_named_by": truth.by,
-        "level": "region" if any(region for (_, region), _ in truth.labels) else "study",
-        "readers": [name for name, _ in truth.readers],
-    }
+def truth_values(truth: Truth) -> list[dict[str, Any]]:
+    """Which truth it is: of each file its name and hash, whose it is, what names a study, the level of its labels."""
+    return [
+        {
+            "file": file.name,
+            "sha256": file.sha256,
+            "kind": file.kind,
+            "reader": file.reader,
+            "added": file.added,
+            "study_named_by": file.by,
+            "level": file.level,
+            "readers": file.readers,
+            "lines": len(file.lines),
+        }
+        for file in truth.files
+    ]
 
 
 def manifest_values(comparison: Comparison) -> dict[str, Any]:
     """What run.json says of it."""
     agreement = comparison.agreement
     return {
-        "truth": [truth_values(comparison.truth)],
+        "truth": truth_values(comparison.truth),
         "kappa": agreement.overall.kappa.as_json() if agreement is not None else None,
     }
 
 
-def _stored(truth: Truth) -> dict[str, Any]:
+def _kept(truth: Truth) -> dict[str, Any]:
+    """The content of truth.json: a line is a list of what TruthLine holds."""
     return {
-        "source": truth.source,
-        "sha256": truth.sha256,
-        "by": truth.by,
-        "labels": truth.labels,
-        "readers": truth.readers,
-        "sampling": [(key, asdict(sampled)) for key, sampled in truth.sampling],
-        "unread": truth.unread,
-        "left_out": truth.left_out,
-        "contradictory": [asdict(one) for one in truth.contradictory],
+        "is_stored": truth.is_stored,
+        "files": [
+            {**{name: getattr(file, name) for name in _FILE_FIELDS}, "lines": [_kept_line(line) for line in file.lines]}
+            for file in truth.files
+        ],
     }
 
 
-def read_stored_truth(folder: Path) -> Truth | None:
+def _kept_line(line: TruthLine) -> list[Any]:
+    drawn = [line.sampled.stratum, line.sampled.probability] if line.sampled is not None else None
+    return [line.number, line.study, line.region, line.side, line.said, line.readers, drawn]
+
+
+def read_run_truth(folder: Path) -> Truth | None:
     """The truth that the run's agreement was computed with; None where it has none. Raises InputError where truth.json
     was changed by hand."""
     path = folder / TRUTH_JSON
@@ -104,25 +117,29 @@ def read_stored_truth(folder: Path) -> Truth | None:
         return None
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return Truth(
-            source=values["source"],
-            by=values["by"],
-            labels=_keyed(values["labels"]),
-            readers=tuple((name, _keyed(labels)) for name, labels in values["readers"]),
-            sampling=tuple(((study, region), Sampled(**of)) for (study, region), of in values["sampling"]),
-            unread=values["unread"],
-            sha256=values["sha256"],
-            left_out=tuple((reason, n) for reason, n in values["left_out"]),
-            contradictory=tuple(
-                Contradiction(one["study"], one["region"], tuple(one["lines"])) for one in values["contradictory"]
-            ),
-        )
+        return Truth(tuple(_file_of(file) for file in values["files"]), bool(values["is_stored"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read ({error!r}): give the truth file with --truth") from error
 
 
-def _keyed(labels: list[Any]) -> tuple[tuple[tuple[str, str], int], ...]:
-    return tuple(((study, region), int(label)) for (study, region), label in labels)
+def _file_of(values: dict[str, Any]) -> TruthFile:
+    return TruthFile(
+        **{
+            **{name: values[name] for name in _FILE_FIELDS},
+            "kind": TruthKind(values["kind"]),
+            "readers": tuple(values["readers"]),
+            "drawn": tuple((stratum, float(probability)) for stratum, probability in values["drawn"]),
+            "lines": tuple(map(_line_of, values["lines"])),
+        }
+    )
+
+
+def _line_of(values: list[Any]) -> TruthLine:
+    number, study, region, side, said, readers, drawn = values
+    return TruthLine(
+        number, study, region, side, None if said is None else Said(said), tuple(map(Said, readers)),
+        None if drawn is None else Sampled(*drawn),
+    )  # fmt: skip
 
 
 def _table(group: Group) -> dict[str, int]:
@@ -131,7 +148,8 @@ def _table(group: Group) -> dict[str, int]:
 
 
 def _csv_rows(comparison: Comparison) -> Iterator[Values]:
-    truth = (comparison.truth.source, comparison.truth.sha256)
+    files = comparison.truth.files
+    truth = ("; ".join(file.name for file in files), "; ".join(file.sha256 for file in files))
     for group, name, estimate in comparison.figures():
         values = estimate.as_json()
         numbers = [values[field] for field in ("value", "low", "high", "method", "n")]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mura_batch.agreement.truth import Truth
+from mura_batch.agreement.truth_file import Truth, TruthFile
 from mura_batch.pseudonyms import Identifiers, Pseudonyms
 from mura_batch.records import (
     Instance,
@@ -142,27 +142,14 @@ class Disclosure:
 
     def truth(self, truth: Truth) -> Truth:
         """Its studies under the names that they have in the outputs."""
-        if not self.by_key:
-            return truth
-        kind = "study" if truth.by == "study_uid" else "accession"
+        return replace(truth, files=tuple(map(self._truth_file, truth.files))) if self.by_key else truth
 
-        def keyed(key: tuple[str, str]) -> tuple[str, str]:
-            return self.names.of(kind, key[0]), key[1]
-
+    def _truth_file(self, file: TruthFile) -> TruthFile:
+        kind = "study" if file.by == "study_uid" else "accession"
         return replace(
-            truth,
-            source=self.names.file(truth.source),
-            labels=tuple((keyed(key), label) for key, label in truth.labels),
-            readers=tuple((name, tuple((keyed(key), label) for key, label in of)) for name, of in truth.readers),
-            sampling=tuple((keyed(key), sampled) for key, sampled in truth.sampling),
-            contradictory=tuple(
-                replace(
-                    one,
-                    study=self.names.of(kind, one.study),
-                    lines=tuple(line.removeprefix(f"{truth.source}, ") for line in one.lines),
-                )
-                for one in truth.contradictory
-            ),
+            file,
+            name=self.names.file(file.name),
+            lines=tuple(replace(line, study=self.names.of(kind, line.study)) for line in file.lines),
         )
 
     def folder(self, path: str) -> str:

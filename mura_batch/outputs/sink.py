@@ -19,7 +19,7 @@ from mura_batch.records import InstanceScore, Skipped, StudyScore
 
 if TYPE_CHECKING:
     from mura_batch.agreement.comparison import Comparison
-    from mura_batch.agreement.truth import Truth
+    from mura_batch.agreement.truth_file import Truth
     from mura_batch.model_card import Model
     from mura_batch.outputs.disclosure import Disclosure
     from mura_batch.store.pictures import ReadPicture
@@ -32,8 +32,9 @@ class RunInfo:
     folder: where outputs write; it has a hidden name until the whole run is published. name: of the folder once it is
     published. started: UTC. studies: the folder that paths of source files are relative to. options: as given, for the
     manifest. settings_hash: names what a score depends on besides file and model. runner: the fields of
-    runtime.runner.RunnerInfo. truth: given on the command line, as disclosed. read_picture: the thumbnail of a content
-    hash. disclosure: what rows and skips have passed through; it makes the keys that stand beside them.
+    runtime.runner.RunnerInfo. truth: given on the command line, else that of the ledger; as disclosed. read_picture:
+    the thumbnail of a content hash. disclosure: what rows and skips have passed through; it makes the keys that stand
+    beside them.
     """
 
     folder: Path

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
 
-from mura_batch.agreement.truth import Truth
 from mura_batch.dicom.discover import discover
 from mura_batch.dicom.header.data_set_hash import hash_data_set
 from mura_batch.dicom.header.judge import HEADERS_VERSION
@@ -18,7 +17,7 @@ from mura_batch.dicom.header.reader import read_header
 from mura_batch.dicom.pixels.pixels_version import PIXELS_VERSION
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker.examiner import Examiner
-from mura_batch.errors import InputError, StrictError, TruthError
+from mura_batch.errors import InputError, StrictError
 from mura_batch.model_card import Model, sha256_of
 from mura_batch.progress import Observer
 from mura_batch.pseudonyms import Pseudonyms
@@ -49,12 +48,6 @@ def score_key(model: Model, policy: IntakePolicy, precision: str) -> Key:
     if policy.voi_check:  # such scores come with those of other VOI transforms
         settings["voi_check"] = True
     return Key(model.hash, _digest(settings))
-
-
-def check_truth(truth: Truth, files: SeenFiles) -> None:
-    """Raises TruthError when no study of the run is named by it: before time is spent on scoring."""
-    if not any(truth.names(study_uid, accession) for study_uid, accession in files.identities()):
-        raise TruthError("the truth file names no study of this run: are its study_uid or accession values from here?")
 
 
 def scan(root: Path, policy: IntakePolicy, files: SeenFiles, observer: Observer) -> int:

@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mura_batch.agreement.truth import Matching, Truth
+from mura_batch.agreement.truth import Matching
+from mura_batch.agreement.truth_file import Truth
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.errors import ExitCode, InputError
 from mura_batch.model_card import CARD_NAME, Model
@@ -30,14 +31,7 @@ from mura_batch.progress import Observer
 from mura_batch.pseudonyms import Identifiers
 from mura_batch.runtime.choose import open_runner
 from mura_batch.runtime.runner import Runner, RunnerOptions
-from mura_batch.scoring.intake import (
-    check_truth,
-    refuse_unreadable,
-    scan,
-    score_key,
-    settle_identity,
-    strict_error,
-)
+from mura_batch.scoring.intake import refuse_unreadable, scan, score_key, settle_identity, strict_error
 from mura_batch.scoring.results import Tally, feed
 from mura_batch.scoring.timings import Timings
 from mura_batch.store.database import LEDGER_NAME
@@ -75,11 +69,13 @@ class ScoreRequest:
 
 @dataclass(frozen=True, slots=True)
 class ScoreResult:
-    """manifest: what run.json holds. summary: one line for a person."""
+    """manifest: what run.json holds. summary: one line for a person. warnings: lines that a person should see however
+    the run ended."""
 
     manifest: RunManifest
     exit_code: ExitCode
     summary: str
+    warnings: tuple[str, ...] = ()
 
 
 def run_score(request: ScoreRequest, observer: Observer) -> ScoreResult:
@@ -134,8 +130,6 @@ class _Run:
             settle_identity(request.studies, request.policy, ledger, self.key)
         if request.strict:
             refuse_unreadable(ledger.files, ledger.names)
-        if request.truth is not None:
-            check_truth(request.truth, ledger.files)
         if pending := ledger.scores.count_pending(self.key):
             self.observer.begin("scoring", pending)
             self._stream(pending)
@@ -153,20 +147,25 @@ class _Run:
             stream.run(self.timings, partial(strict_error, names=self.ledger.names) if request.strict else None)
 
     def write(self, found: int) -> ScoreResult:
-        info = self._info()
+        info = self._info(self.request.truth or self.ledger.truth.truth())
         with open_sinks(info, self.request.formats, self._dicom()) as sink:
             with self.timings.measuring("tables"):
                 missing = write_missing(self.folder.path, self.ledger.files.missing_studies(), info.disclosure)
                 threshold = self.request.model.card.threshold
                 tally = feed(sink, self.ledger.outcomes, self.key, threshold, info.truth, info.disclosure)
                 shutil.copyfile(self.request.model.folder / CARD_NAME, self.folder.path / CARD_NAME)
-            end = self._end(found, tally, missing, info.truth)
+            end = self._end(found, tally, missing)
             check_identity(end)
             sink.finish(end)
         self.ledger.claim(self.key)
         final = self.folder.publish()
         self.ledger.runs.finish(end.finished)
-        return ScoreResult(manifest_of(info, end), ExitCode(end.exit_code), _summary(tally, missing, final))
+        return ScoreResult(
+            manifest_of(info, end),
+            ExitCode(end.exit_code),
+            _summary(tally, missing, final),
+            _truth_warnings(end.comparison),
+        )
 
     def _dicom(self) -> list[OpenSink]:
         """The sink of result objects, if any were asked for: it imports much."""
@@ -176,7 +175,7 @@ class _Run:
 
         return [open_dicom(self.request.dicom, self.ledger.results(self.key))]
 
-    def _info(self) -> RunInfo:
+    def _info(self, truth: Truth | None) -> RunInfo:
         request = self.request
         disclosure = Disclosure(request.identifiers, self.ledger.names)
         return RunInfo(
@@ -188,13 +187,12 @@ class _Run:
             settings_hash=self.key.settings,
             model=request.model,
             runner=asdict(self.runner.info),
-            truth=disclosure.truth(request.truth) if request.truth is not None else None,
+            truth=disclosure.truth(truth) if truth is not None else None,
             read_picture=self.ledger.pictures.of(self.key),
             disclosure=disclosure,
         )
 
-    def _end(self, found: int, tally: Tally, missing: int, truth: Truth | None) -> RunEnd:
-        """truth: as disclosed."""
+    def _end(self, found: int, tally: Tally, missing: int) -> RunEnd:
         return RunEnd(
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             counts={
@@ -207,18 +205,26 @@ class _Run:
             studies_by_status=dict(sorted(tally.studies.items())),
             seconds=self.timings.as_seconds(),
             exit_code=int(ExitCode.INPUT_UNREADABLE if tally.new_unreadable else ExitCode.OK),
-            comparison=_compared(truth, tally.matching),
+            comparison=_compared(tally.matching),
             missing=missing,
             new_skipped=dict(tally.new_skipped),
         )
 
 
-def _compared(truth: Truth | None, matching: Matching | None) -> Comparison | None:
-    if truth is None or matching is None:
+def _compared(matching: Matching | None) -> Comparison | None:
+    if matching is None:
         return None
     from mura_batch.agreement.comparison import compare
 
-    return compare(truth, matching)
+    return compare(matching)
+
+
+def _truth_warnings(comparison: Comparison | None) -> tuple[str, ...]:
+    """Truth never stops a night: a file that names none of its studies is said and counted."""
+    if comparison is None or comparison.matched.names_a_study:
+        return ()
+    names = ", ".join(file.name for file in comparison.truth.files)
+    return (f"mura-batch: {names} names no study of this run: nothing was compared",)
 
 
 def _summary(tally: Tally, missing: int, final: Path) -> str:

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from mura_batch.agreement.truth import Matching, Truth
+from mura_batch.agreement.truth import Matching
+from mura_batch.agreement.truth_file import Truth
 from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.outputs.sink import Sink
 from mura_batch.records import UNREADABLE, InstanceScore, Skipped, StudyScore

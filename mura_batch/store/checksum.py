@@ -24,3 +24,8 @@ def failure_checksum(path: bytes, settings: str, reason: str, detail: str, stage
     """Of a row of `failures`."""
     text = f"{settings}\x1f{reason}\x1f{detail}\x1f{stage}"
     return zlib.crc32(text.encode("utf-8", "surrogateescape"), zlib.crc32(path))
+
+
+def truth_checksum(*values: str | float | None) -> int:
+    """Of a row of `truth_lines`."""
+    return zlib.crc32("\x1f".join(map(repr, values)).encode("utf-8", "surrogateescape"))

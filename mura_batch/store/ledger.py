@@ -9,6 +9,7 @@
     copies    digests by which copies of an instance are compared     copy_digests.py
     results   what result objects need to be the same again           dicom_results.py
     sends     what was sent where, and what became of it              sends.py
+    truth     labels that were added, to compare scores with          stored_truth.py
 
 Its tables are described in schema_3.py to schema_5.py; migrations.py brings an older ledger to them.
 """
@@ -32,6 +33,7 @@ from mura_batch.store.scores import Scores
 from mura_batch.store.secret import open_secret
 from mura_batch.store.seen_files import SeenFiles
 from mura_batch.store.sends import Sends
+from mura_batch.store.stored_truth import StoredTruth
 from mura_batch.store.unreadable import Unreadable
 
 
@@ -49,6 +51,7 @@ class Ledger:
         self.scores = Scores(self._db, self.runs, self.pictures)
         self.unreadable = Unreadable(self._db, self.runs)
         self.outcomes = Outcomes(self._db, self.runs, self.unreadable)
+        self.truth = StoredTruth(self._db)
 
     def __enter__(self) -> Self:
         """Raises LedgerError where the file is no ledger of this version, which is then as it was, or where the secret

@@ -1,4 +1,4 @@
-"""Schema 5: which unreadable files were reported, what each run was scored with and how fast, and scores that stay.
+"""Schema 5: which unreadable files were reported, what each run was scored with and how fast, scores that stay, truth.
 
 reported_unreadable  one row a file or folder that a run reported as unreadable: that is news once
 runs                 also the model, settings and precision of a finished run, how many images it scored in how many
@@ -6,6 +6,9 @@ runs                 also the model, settings and precision of a finished run, h
 models               name, version and threshold of each model that gave scores
 kept                 studies of the run that was begun last that keep the score of an earlier model or settings
 copy_digests         one row a content and kind of digest: copies of one instance are read once, not in every run
+truth_files          one row a file that was added; `removed` is set once it is out of use, and the row stays
+truth_lines          one row a line of it: what it says of a study. said: in the label column, NULL where the file has
+                     none. readers: what its reader columns say, by comma. stratum, probability: of a drawn sample
 """
 
 from __future__ import annotations
@@ -40,6 +43,15 @@ STATEMENTS = (
     """CREATE TABLE copy_digests (
       content_hash TEXT NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL,
       PRIMARY KEY (content_hash, kind)) WITHOUT ROWID""",
+    """CREATE TABLE truth_files (
+      id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, sha256 TEXT NOT NULL, kind TEXT NOT NULL,
+      reader TEXT NOT NULL, named_by TEXT NOT NULL, level TEXT NOT NULL, readers TEXT NOT NULL, drawn TEXT NOT NULL,
+      unread INTEGER NOT NULL, added TEXT NOT NULL, removed TEXT)""",
+    """CREATE TABLE truth_lines (
+      file INTEGER NOT NULL, line INTEGER NOT NULL, study TEXT NOT NULL, region TEXT NOT NULL, side TEXT NOT NULL,
+      said TEXT, readers TEXT NOT NULL, stratum TEXT, probability REAL, checksum INTEGER NOT NULL,
+      PRIMARY KEY (file, line)) WITHOUT ROWID""",
+    "CREATE INDEX truth_lines_by_study ON truth_lines (study)",
 )
 
 

@@ -14,6 +14,7 @@ from mura_batch.agreement.sampling import LEAST_OF_A_STRATUM, Stratum, allocate,
 from mura_batch.agreement.summary import summarise
 from mura_batch.agreement.truth import match
 from mura_batch.agreement.truth_csv import read_truth
+from mura_batch.agreement.truth_file import Truth
 from mura_batch.errors import TruthError
 from mura_batch.records import StudyScore
 
@@ -67,7 +68,7 @@ def _sheet(strata: list[Stratum], blank: int = 0) -> list[str]:
 def test_a_sheet_is_read_as_truth_with_probabilities(truth_file: TruthWriter, study: StudyMaker) -> None:
     lines = _sheet([Stratum("x", 300, 30), Stratum("y", 21, 7)])
     truth = read_truth(truth_file(HEADER + "".join(lines)))
-    matched = match(truth, [study(str(n), 0.9 if n % 2 else 0.1) for n in range(37)])
+    matched = match(Truth((truth,)), [study(str(n), 0.9 if n % 2 else 0.1) for n in range(37)])
     sampled = [case.sampled for case in matched.cases]
     assert {one.stratum for one in sampled if one} == {"1: 30 of 300", "2: 7 of 21"}
     assert {round(one.probability, 6) for one in sampled if one} == {0.1, round(1 / 3, 6)}
@@ -80,8 +81,8 @@ def test_a_sheet_is_read_as_truth_with_probabilities(truth_file: TruthWriter, st
 
 def test_unread_studies_lower_the_probability(truth_file: TruthWriter) -> None:
     truth = read_truth(truth_file(HEADER + "".join(_sheet([Stratum("x", 300, 30)], blank=10))))
-    assert (len(truth), truth.unread) == (20, 10)
-    assert {one.probability for _, one in truth.sampling} == {0.1 * 20 / 30}
+    assert (sum(line.has_label for line in truth.lines), truth.unread) == (20, 10)
+    assert truth.drawn == (("1: 30 of 300", 0.1 * 20 / 30),)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_a_probability_that_is_none_is_an_error(truth_file: TruthWriter, probabi
 
 def test_partial_truth_without_probabilities_may_be_biased(truth_file: TruthWriter, study: StudyMaker) -> None:
     truth = read_truth(truth_file("study_uid,label\n1,0\n2,1\n"))
-    part, whole = (summarise(match(truth, [study(str(n)) for n in range(1, last)])) for last in (4, 3))
+    part, whole = (summarise(match(Truth((truth,)), [study(str(n)) for n in range(1, last)])) for last in (4, 3))
     assert part is not None
     assert whole is not None
     assert part.may_be_biased

@@ -19,10 +19,15 @@ from mura_batch.agreement.published import KAPPA
 from mura_batch.agreement.summary import Agreement, Group, summarise
 from mura_batch.agreement.truth import match
 from mura_batch.agreement.truth_csv import read_truth
+from mura_batch.agreement.truth_file import Truth
 from mura_batch.records import MURA_REGIONS, Region, StudyScore
 
 StudyMaker = Callable[..., StudyScore]
 TruthWriter = Callable[..., Path]
+
+
+def truth_of(path: Path) -> Truth:
+    return Truth((read_truth(path),))
 
 
 def _cases(n: int) -> list[tuple[str, int, float, Region]]:
@@ -37,7 +42,7 @@ def _cases(n: int) -> list[tuple[str, int, float, Region]]:
 def agreement(study: StudyMaker, truth_file: TruthWriter) -> Agreement:
     cases = _cases(140)
     text = "study_uid,label\n" + "".join(f"{uid},{label}\n" for uid, label, _, _ in cases)
-    matched = match(read_truth(truth_file(text)), [study(uid, score, region) for uid, _, score, region in cases])
+    matched = match(truth_of(truth_file(text)), [study(uid, score, region) for uid, _, score, region in cases])
     summary = summarise(matched)
     assert summary is not None
     return summary
@@ -70,7 +75,7 @@ def test_regions_are_in_muras_order_and_add_up(agreement: Agreement) -> None:
 
 def test_every_figure_allows_for_patients_with_several_studies(study: StudyMaker, truth_file: TruthWriter) -> None:
     cases = _cases(60)
-    truth = read_truth(truth_file("study_uid,label\n" + "".join(f"{uid},{label}\n" for uid, label, _, _ in cases)))
+    truth = truth_of(truth_file("study_uid,label\n" + "".join(f"{uid},{label}\n" for uid, label, _, _ in cases)))
 
     def overall(per_patient: int) -> Group:
         rows = [study(uid, score, patient_key=str(int(uid) // per_patient)) for uid, _, score, _ in cases]
@@ -92,7 +97,7 @@ def _figures(group: Group) -> list[Estimate]:
 
 def test_months_of_study_have_a_kappa_each(study: StudyMaker, truth_file: TruthWriter) -> None:
     cases = _cases(60)
-    truth = read_truth(truth_file("study_uid,label\n" + "".join(f"{uid},{label}\n" for uid, label, _, _ in cases)))
+    truth = truth_of(truth_file("study_uid,label\n" + "".join(f"{uid},{label}\n" for uid, label, _, _ in cases)))
     dates = ["20260105", "20260131", "20260214"]
     rows = [replace(study(uid, score), study_date=dates[int(uid) % 3]) for uid, _, score, _ in cases]
     summary = summarise(match(truth, rows))
@@ -107,12 +112,12 @@ def test_months_of_study_have_a_kappa_each(study: StudyMaker, truth_file: TruthW
 def test_labelled_studies_without_a_score_leave_nothing_to_summarise(
     study: StudyMaker, truth_file: TruthWriter
 ) -> None:
-    truth = read_truth(truth_file("study_uid,label\n1,1\n"))
+    truth = truth_of(truth_file("study_uid,label\n1,1\n"))
     assert summarise(match(truth, [study("1", None)])) is None
 
 
 def test_labels_of_one_class_name_it_and_leave_the_rates(study: StudyMaker, truth_file: TruthWriter) -> None:
-    truth = read_truth(truth_file("study_uid,label\n1,0\n2,0\n3,0\n"))
+    truth = truth_of(truth_file("study_uid,label\n1,0\n2,0\n3,0\n"))
     summary = summarise(match(truth, [study("1", 0.1), study("2", 0.2), study("3", 0.9)]))
     assert summary is not None
     overall = summary.overall
@@ -125,7 +130,7 @@ def test_labels_of_one_class_name_it_and_leave_the_rates(study: StudyMaker, trut
 
 def test_readers_are_compared_with_label_and_model(study: StudyMaker, truth_file: TruthWriter) -> None:
     lines = [f"{i},{i % 2},{i % 2},{1 - i % 2 if i < 4 else i % 2}," for i in range(20)]
-    truth = read_truth(truth_file("study_uid,label,reader_1,reader_2,reader_3\n" + "\n".join(lines) + "\n"))
+    truth = truth_of(truth_file("study_uid,label,reader_1,reader_2,reader_3\n" + "\n".join(lines) + "\n"))
     summary = summarise(match(truth, [study(str(i), 0.9 if i % 2 else 0.1) for i in range(20)]))
     assert summary is not None
     sure, unsure, absent = summary.readers

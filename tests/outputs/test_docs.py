@@ -7,9 +7,10 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from record_builders import build_truth
 
 from mura_batch.agreement.comparison import Comparison
-from mura_batch.agreement.truth import Matched, Truth
+from mura_batch.agreement.truth import match
 from mura_batch.outputs import missing_studies
 from mura_batch.outputs.agreement_files import COLUMNS, agreement_values
 from mura_batch.outputs.manifest import RunManifest
@@ -56,16 +57,18 @@ def test_the_fields_of_its_objects_are_described() -> None:
 
 
 def test_every_count_of_agreement_is_described() -> None:
-    truth = Truth("t", "study_uid", ((("1", ""), 1),))
     described = [name.strip("` ") for row in rows_under("## `agreement.json`", "count") for name in row[0].split(",")]
-    assert described == list(Comparison(truth, Matched((), 0, 1, 0), None).counts)
+    assert described == list(_comparison().counts)
 
 
 def test_every_field_of_agreement_is_described() -> None:
-    truth = Truth("t", "study_uid", ((("1", ""), 1),))
     described = names_under("## `agreement.json`", "field of `agreement.json`")
-    assert described == list(agreement_values(Comparison(truth, Matched((), 0, 1, 0), None)))
+    assert described == list(agreement_values(_comparison()))
     assert ", ".join(f"`{name}`" for name in COLUMNS[-6:]) in PAGE
+
+
+def _comparison() -> Comparison:
+    return Comparison(match(build_truth({"1": 1}), []), None)
 
 
 def test_every_status_of_a_study_is_described() -> None:

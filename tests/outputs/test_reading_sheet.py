@@ -80,8 +80,9 @@ def test_a_filled_sheet_is_a_truth_of_the_whole_run(make_out: MakeOut) -> None:
     filled = [lines[0], *(line.replace(",,", f",{n % 2},", 1) for n, line in enumerate(lines[1:]))]
     sheet.write_text("\n".join(filled) + "\n")
     truth = read_truth(sheet)
-    assert len(truth) == len(lines) - 1
-    assert sum(1 / one.probability for _, one in truth.sampling) == pytest.approx(800)
+    assert sum(line.has_label for line in truth.lines) == len(lines) - 1
+    probability = dict(truth.drawn)
+    assert sum(1 / probability[line.sampled.stratum] for line in truth.lines if line.sampled) == pytest.approx(800)
 
 
 def test_strata_without_names_are_one(make_out: MakeOut) -> None:

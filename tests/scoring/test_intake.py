@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from mura_batch.agreement.truth_csv import read_truth
 from mura_batch.dicom.policy import IntakePolicy
-from mura_batch.errors import InputError, StrictError, TruthError
+from mura_batch.errors import InputError, StrictError
 from mura_batch.model_card import sha256_of
 from mura_batch.phantom import PhantomOptions, make_phantoms
 from mura_batch.progress import Silent
 from mura_batch.records import Reason, Skipped, SourceFile, Stage
-from mura_batch.scoring.intake import check_truth, refuse_unreadable, scan, score_key, settle_identity
+from mura_batch.scoring.intake import refuse_unreadable, scan, score_key, settle_identity
 from mura_batch.store.key import Key
 from mura_batch.store.ledger import Ledger
 
@@ -135,16 +134,6 @@ def test_strict_refuses_a_truncated_file_before_decoding(studies: Path, tmp_path
         scan(studies, POLICY, ledger.files, Silent())
         with pytest.raises(StrictError, match="truncated"):
             refuse_unreadable(ledger.files)
-
-
-def test_a_truth_file_of_other_studies_is_refused_before_decoding(studies: Path, tmp_path: Path) -> None:
-    (tmp_path / "other.csv").write_text("study_uid,label\n9.9,1\n")
-    with Ledger(tmp_path / "l") as ledger:
-        ledger.runs.begin("one", studies)
-        scan(studies, POLICY, ledger.files, Silent())
-        check_truth(read_truth(studies / "truth.csv"), ledger.files)
-        with pytest.raises(TruthError, match="no study"):
-            check_truth(read_truth(tmp_path / "other.csv"), ledger.files)
 
 
 def test_the_settings_of_a_score_are_what_it_depends_on() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from mura_batch.agreement.truth_file import Said, Truth, TruthFile, TruthKind, TruthLine
 from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.pseudonyms import Identifiers, Pseudonyms
 from mura_batch.records import (
@@ -67,3 +69,17 @@ def build_score(
     """content: hash of the file; by default one for each path. decisions: fields of its PixelDecisions."""
     decoded = Decoded(instance, content or f"hash-of-{instance.source.path}", build_decisions(**decisions))
     return InstanceScore(decoded, probability, reused)
+
+
+def build_truth(labels: Mapping[str, int], readers: Mapping[str, Mapping[str, int]] | None = None) -> Truth:
+    """Of one file truth.csv with a line for each study. labels, and those of each reader: study UID -> 0 or 1."""
+    of = readers or {}
+    lines = tuple(
+        TruthLine(n, study, said=_said(label), readers=tuple(_said(given.get(study)) for given in of.values()))
+        for n, (study, label) in enumerate(labels.items(), start=2)
+    )
+    return Truth((TruthFile("truth.csv", "ab" * 32, "study_uid", TruthKind.REPORT, lines, readers=tuple(of)),))
+
+
+def _said(label: int | None) -> Said:
+    return Said.BLANK if label is None else Said(str(label))

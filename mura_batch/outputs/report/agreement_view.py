@@ -13,6 +13,21 @@ from mura_batch.agreement.summary import Agreement, Group, Reader
 from mura_batch.agreement.truth import Case
 from mura_batch.outputs.report import charts
 
+LINE_WORDS = {  # what the page says of the lines of Comparison.counts
+    "not_in_this_run": "name no study of this run",
+    "ambiguous_accession": "have an accession number of several studies and are left out",
+    "no_such_region_or_side": "name a region or side that the study has not and are left out",
+    "pending": "are pending",
+    "indeterminate": "are indeterminate",
+    "blank": "are blank",
+    "superseded": "have no label where another line has one",
+    "repeated": "are repeated",
+    "overruled": "are overruled by a consensus",
+    "contradictory_lines": "contradict each other and are left out",
+    "beside_its_parts": "label a whole of which parts are labelled and are left out",
+    "of_readers": "are of readers",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:

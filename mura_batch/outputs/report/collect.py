@@ -10,7 +10,8 @@ from itertools import islice
 from pathlib import Path
 
 from mura_batch.agreement.comparison import Comparison, compare
-from mura_batch.agreement.truth import Matching, Truth
+from mura_batch.agreement.truth import Matching
+from mura_batch.agreement.truth_file import Truth
 from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.outputs.read_tables import read_rows, read_studies
 from mura_batch.outputs.report.attention import Listed, by_mistake, in_pictures, in_table, without_truth
@@ -100,14 +101,14 @@ class ReportRows:
 
 def read_report_rows(folder: Path, truth: Truth | None) -> tuple[ReportRows, Comparison | None]:
     """The rows of a published run from its tables, compared with the truth. Raises InputError where a table is missing
-    or was changed by hand, TruthError where the truth names no study of the run."""
+    or was changed by hand."""
     rows = ReportRows(truth)
     matching = Matching(truth) if truth is not None else None
     for row in read_studies(folder):
         rows.study(row, [])
         if matching is not None:
             matching.add(row)
-    comparison = compare(truth, matching) if truth is not None and matching is not None else None
+    comparison = compare(matching) if matching is not None else None
     labels = comparison.labels if comparison is not None else {}
     pictures = {listed.row.row_key: of for listed, of in rows.shown(labels)}
     for image in read_rows(folder, "images", "row_key", pictures):

@@ -15,7 +15,7 @@ from mura_batch.errors import InputError
 from mura_batch.model_card import ModelCard
 from mura_batch.outputs.html import UndefinedError, content_policy, html_environment
 from mura_batch.outputs.manifest import MANIFEST_NAME, RunManifest
-from mura_batch.outputs.report.agreement_view import AgreementView
+from mura_batch.outputs.report.agreement_view import LINE_WORDS, AgreementView
 from mura_batch.outputs.report.attention import SERIOUS, TITLES, Group, Listed
 from mura_batch.outputs.report.card_figures import card_figures, training_counts
 from mura_batch.outputs.report.collect import WORST, Picture
@@ -112,6 +112,7 @@ def render(data: ReportData, read: ReadPicture) -> Iterator[str]:
             article=ARTICLE,
             paper=PAPER,
             paper_studies=PAPER_STUDIES,
+            line_fates=LINE_WORDS.items(),
         )
     except UndefinedError as error:
         raise InputError(f"{MANIFEST_NAME} of the run is not as it was written ({error}); score again") from error

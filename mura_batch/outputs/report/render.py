@@ -13,11 +13,11 @@ from typing import Self
 
 from mura_batch.agreement.comparison import Comparison
 from mura_batch.agreement.drift import Drift
-from mura_batch.agreement.truth import Truth
+from mura_batch.agreement.truth_file import Truth
 from mura_batch.atomic_files import atomic_writer
-from mura_batch.errors import InputError
+from mura_batch.errors import InputError, TruthError
 from mura_batch.model_card import CARD_NAME, ModelCard, parse_card
-from mura_batch.outputs.agreement_files import manifest_values, read_stored_truth, write_agreement
+from mura_batch.outputs.agreement_files import manifest_values, read_run_truth, write_agreement
 from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.outputs.drift_file import read_drift
 from mura_batch.outputs.manifest import RunManifest, manifest_of, read_manifest, write_manifest
@@ -34,6 +34,7 @@ from mura_batch.records import InstanceScore, Skipped, StudyScore
 from mura_batch.store.key import Key
 from mura_batch.store.pictures import ReadPicture, stored_pictures
 from mura_batch.store.secret import names_of
+from mura_batch.store.stored_truth import stored_truth
 
 REPORT_NAME = "report.html"
 SHOWN_PICTURES = 6  # of one study row: a study has 1 to 4, a trauma series a few more
@@ -67,8 +68,8 @@ class ReportFile:
 def render_report_file(run_folder: Path, truth: Truth | None, viewer_url: str | None = None) -> Path:
     """Reads run.json and the tables of a past run; writes report.html beside them, whole or not at all. Its pictures
     are in the OUT that holds the run: a run folder that was copied elsewhere has none. A truth replaces the one that
-    the run has, in the files of its agreement and in run.json too; without one that of the run is used again;
-    viewer_url likewise.
+    the run has, in the files of its agreement and in run.json too. Without one it is compared as it was when a file was
+    given for it, else with the truth that OUT has now, else as it was. viewer_url: None for that of the run.
 
     Raises InputError where the folder is no whole run, TruthError where the truth names none of its studies,
     OutputError where the page cannot be written.
@@ -77,8 +78,7 @@ def render_report_file(run_folder: Path, truth: Truth | None, viewer_url: str | 
         manifest, card = read_manifest(run_folder), _card(run_folder)
         if viewer_url is not None:
             require_identifiers(manifest.identifiers, "--viewer-url")
-        truth = _disclosed(truth, manifest, run_folder)
-        rows, comparison = read_report_rows(run_folder, truth or read_stored_truth(run_folder))
+        rows, comparison, is_new = _compared(run_folder, manifest, truth)
         if comparison is not None:
             manifest = replace(manifest, agreement=manifest_values(comparison))
         data = _report_data(manifest, card, rows, comparison, read_drift(run_folder))
@@ -87,7 +87,7 @@ def render_report_file(run_folder: Path, truth: Truth | None, viewer_url: str | 
         raise InputError(
             f"{run_folder}: a file of the run is not as it was written ({error!r}); score again"
         ) from error
-    if truth is not None and comparison is not None:
+    if is_new and comparison is not None:
         write_agreement(run_folder, comparison)
         write_manifest(run_folder, manifest)
     path = run_folder / REPORT_NAME
@@ -97,12 +97,34 @@ def render_report_file(run_folder: Path, truth: Truth | None, viewer_url: str | 
     return path
 
 
-def _disclosed(truth: Truth | None, manifest: RunManifest, run_folder: Path) -> Truth | None:
+def _disclosed(truth: Truth, manifest: RunManifest, run_folder: Path) -> Truth:
     """With the study names of the run's tables."""
-    if truth is None or manifest.identifiers != Identifiers.KEY:
+    if manifest.identifiers != Identifiers.KEY:
         return truth
     names = names_of(run_folder.resolve().parent.parent)
     return Disclosure(Identifiers.KEY, names).truth(truth)
+
+
+def _compared(
+    run_folder: Path, manifest: RunManifest, truth: Truth | None
+) -> tuple[ReportRows, Comparison | None, bool]:
+    """Rows and comparison, and whether the comparison is another one than the run's files hold."""
+    if truth is not None:
+        rows, comparison = read_report_rows(run_folder, _disclosed(truth, manifest, run_folder))
+        if comparison is None or not comparison.matched.names_a_study:
+            names = ", ".join(file.name for file in truth.files)
+            raise TruthError(
+                f"{names} names no study of this run: are its study_uid or accession values from here, with their "
+                "leading zeros?"
+            )
+        return rows, comparison, True
+    earlier = read_run_truth(run_folder)
+    stored = stored_truth(run_folder.resolve().parent.parent) if earlier is None or earlier.is_stored else None
+    if stored is not None:
+        rows, comparison = read_report_rows(run_folder, _disclosed(stored, manifest, run_folder))
+        if comparison is not None:
+            return rows, comparison, True
+    return *read_report_rows(run_folder, earlier), False
 
 
 def _write(data: ReportData, read: ReadPicture, path: Path) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from record_builders import build_instance, build_score
+from record_builders import build_instance, build_score, build_truth
 
-from mura_batch.agreement.truth import Truth
+from mura_batch.agreement.truth_file import Truth
 from mura_batch.model_card import CARD_NAME, ModelCard
 from mura_batch.outputs.csv_tables import CsvTables
 from mura_batch.outputs.manifest import manifest_of, write_manifest
@@ -81,12 +81,17 @@ CARD = ModelCard(
 
 @dataclass(frozen=True)
 class Run:
-    """folder: of a whole run, without its report. studies and images: what its tables hold."""
+    """folder: of a whole run, without its report. studies and images: what its tables hold. labels: study UID -> 0 or
+    1."""
 
     folder: Path
     studies: tuple[StudyScore, ...]
     images: tuple[InstanceScore, ...]
-    truth: Truth
+    labels: dict[str, int]
+
+    @property
+    def truth(self) -> Truth:
+        return build_truth(self.labels)
 
 
 def make_instance(n: int, k: int, region: Region, side: Laterality) -> Instance:
@@ -202,16 +207,16 @@ def seven(tmp_path_factory: pytest.TempPathFactory, run_info: RunInfoMaker) -> R
 
 def run_in(run: RunInfo, studies: int, hostile: str = "") -> Run:
     rows: list[tuple[StudyScore, list[InstanceScore]]] = []
-    labels = []
+    labels = {}
     for n in range(studies):
         scores = _scores_of(n, hostile)
         row = make_study(scores)
         rows.append((row, scores))
-        labels.append(((row.study_uid, ""), int(bool(row.abnormal) ^ (n % 5 == 4))))
+        labels[row.study_uid] = int(bool(row.abnormal) ^ (n % 5 == 4))
     skipped = [_hostile_skip(s, hostile) if hostile else s for s in skipped_files()]
     write_run(run, rows, skipped)
     images = tuple(image for _, of in rows for image in of)
-    return Run(run.folder, tuple(row for row, _ in rows), images, Truth("truth.csv", "study_uid", tuple(labels)))
+    return Run(run.folder, tuple(row for row, _ in rows), images, labels)
 
 
 def _scores_of(n: int, hostile: str) -> list[InstanceScore]:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from record_builders import build_truth
 
-from mura_batch.agreement.sampling import Sampled
 from mura_batch.agreement.summary import summarise
-from mura_batch.agreement.truth import Truth, match
+from mura_batch.agreement.truth import match
+from mura_batch.agreement.truth_file import Sampled, Truth
 from mura_batch.errors import InputError, ModelError, TruthError
 from mura_batch.outputs.report import collect, page
 from mura_batch.outputs.report.card_figures import training_counts
@@ -140,7 +141,7 @@ def test_without_truth_new_studies_come_first_then_the_most_abnormal(make_run: M
 
 def test_the_worst_mistakes_come_first(make_run: MakeRun) -> None:
     run = make_run(14)
-    labels = {study: label for (study, _), label in run.truth.labels}
+    labels = run.labels
     wrong = [abs(s.score - s.threshold) for s in run.studies if labels[s.study_uid] != s.abnormal]
     text = render_report_file(run.folder, run.truth).read_text()
     cards = cards_of(text)
@@ -242,9 +243,11 @@ def test_agreement_equals_the_computed_statistics(make_run: MakeRun) -> None:
 
 def test_a_drawn_sample_gets_corrected_figures(make_run: MakeRun) -> None:
     run = make_run(14)
-    sampling = tuple((key, Sampled("1: 14 of 140", 0.1)) for key, _ in run.truth.labels)
-    text = text_of(render_report_file(run.folder, replace(run.truth, sampling=sampling, unread=2)))
-    agreement = summarise(match(replace(run.truth, sampling=sampling), run.studies))
+    (file,) = run.truth.files
+    lines = tuple(replace(line, sampled=Sampled("1: 14 of 140", 0.1)) for line in file.lines)
+    sheet = Truth((replace(file, lines=lines, drawn=(("1: 14 of 140", 0.1),), unread=2),))
+    text = text_of(render_report_file(run.folder, sheet))
+    agreement = summarise(match(sheet, run.studies))
     assert agreement is not None
     assert agreement.corrected is not None
     kappa = agreement.corrected.kappa
@@ -270,7 +273,7 @@ def test_kappa_by_month_is_shown_with_the_truth_date(make_run: MakeRun) -> None:
 def test_partial_truth_of_unknown_choice_gets_a_warning(make_run: MakeRun) -> None:
     run = make_run(14)
     whole = text_of(render_report_file(run.folder, run.truth))
-    part = text_of(render_report_file(run.folder, replace(run.truth, labels=run.truth.labels[:9])))
+    part = text_of(render_report_file(run.folder, build_truth(dict(list(run.labels.items())[:9]))))
     assert "verification bias" in part
     assert "verification bias" not in whole
 
@@ -284,18 +287,16 @@ def test_without_truth_there_is_no_agreement_section(make_run: MakeRun) -> None:
 
 def test_each_reader_has_kappas(make_run: MakeRun) -> None:
     run = make_run(14)
-    readers = (("reader_a", run.truth.labels), ("reader_b", run.truth.labels[:5]), ("reader_c", ()))
-    text = text_of(render_report_file(run.folder, Truth("t", "study_uid", run.truth.labels, readers)))
+    readers = {"reader_a": run.labels, "reader_b": dict(list(run.labels.items())[:5]), "reader_c": {}}
+    text = text_of(render_report_file(run.folder, build_truth(run.labels, readers)))
     assert "reader_a 14 1.000 [" in text
     assert "reader_c 0 undefined undefined" in text
 
 
 def test_one_class_only_gives_undefined_figures_with_reasons(make_run: MakeRun) -> None:
     run = make_run(14)
-    normal = tuple(
-        (key, 0) for (key, _), study in zip(run.truth.labels, run.studies, strict=True) if not study.abnormal
-    )
-    text = text_of(render_report_file(run.folder, Truth("t", "study_uid", normal)))
+    normal = {study.study_uid: 0 for study in run.studies if not study.abnormal}
+    text = text_of(render_report_file(run.folder, build_truth(normal)))
     assert "undefined" in text
     assert "one and the same class" in text
     assert "one class in the truth" in text
@@ -305,7 +306,7 @@ def test_truth_without_matching_study_keeps_the_old_report(make_run: MakeRun) ->
     run = make_run(3)
     before = render_report_file(run.folder, None).read_text()
     with pytest.raises(TruthError, match="no study"):
-        render_report_file(run.folder, Truth("t.csv", "study_uid", ((("9.9", ""), 1),)))
+        render_report_file(run.folder, build_truth({"9.9": 1}))
     assert (run.folder / "report.html").read_text() == before
 
 
