@@ -133,7 +133,7 @@ def test_strict_refuses_a_truncated_file_before_decoding(studies: Path, tmp_path
         ledger.runs.begin("one", studies)
         scan(studies, POLICY, ledger.files, Silent())
         with pytest.raises(StrictError, match="truncated"):
-            refuse_unreadable(ledger.files)
+            refuse_unreadable(ledger.files, ledger.names)
 
 
 def test_the_settings_of_a_score_are_what_it_depends_on() -> None:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mura_batch.agreement.truth_csv import read_truth
+from mura_batch.agreement.truth_file import TruthFile
 from mura_batch.dicom.discover import discover
 from mura_batch.dicom.header.reader import read_header
 from mura_batch.dicom.policy import IntakePolicy
@@ -31,9 +32,10 @@ from train.data.examples import TRAIN, VAL, Dataset, Example, checked
 from train.data.utf8_text import read_utf8
 
 TRUTH_NAME = "truth.csv"
+Part = tuple[str, str, str]  # a study by its name in the truth file, region and side of it, or ''
 # Files at rest are trained on: nothing arrives while a data set is read, so no file is too young.
 POLICY = IntakePolicy(settle_seconds=0)
-SPELLINGS = {  # those of mura_batch.agreement.truth, and ours
+SPELLINGS = {  # those of mura_batch.agreement.truth_csv, and ours
     "studyuid": "study_uid", "studyinstanceuid": "study_uid",
     "accession": "accession", "accessionnumber": "accession",
     "split": "split",
@@ -44,7 +46,8 @@ def read_dicom_studies(root: Path) -> Dataset:
     """Studies without a label and files that are no radiographs are left out and counted in a line on stderr;
     InputError when no radiograph is left."""
     truth = read_truth(root / TRUTH_NAME)
-    labels, splits = dict(truth.labels), _splits(root / TRUTH_NAME, truth.by)
+    truth.require_labels()
+    labels, splits = _labels(truth), _splits(root / TRUTH_NAME, truth.by)
     examples: list[Example] = []
     unlabelled, skipped = 0, Counter[str]()
     for header in _headers(root):
@@ -82,21 +85,30 @@ def _splits(path: Path, by: str) -> dict[str, str]:
     return {row[by]: row["split"] for row in given}
 
 
-def _example(
-    instance: Instance, by: str, labels: Mapping[tuple[str, str], int], splits: Mapping[str, str]
-) -> Example | None:
+def _labels(truth: TruthFile) -> dict[Part, int]:
+    """Of the lines that agree: in their label column, else by their readers' majority."""
+    given: dict[Part, set[int]] = {}
+    for line in truth.lines:
+        votes = [said.label for said in (line.readers if line.said is None else (line.said,)) if said.label is not None]
+        if votes and 2 * sum(votes) != len(votes):
+            given.setdefault((line.study, line.region, line.side), set()).add(int(2 * sum(votes) > len(votes)))
+    return {part: min(labels) for part, labels in given.items() if len(labels) == 1}
+
+
+def _example(instance: Instance, by: str, labels: Mapping[Part, int], splits: Mapping[str, str]) -> Example | None:
     """None where truth.csv has no label for it."""
     name = instance.study_uid if by == "study_uid" else instance.accession
     region = instance.region.region.value
-    # a label of one region of a study goes before a label of the whole
-    key = (name, region) if (name, region) in labels else (name, "")
-    if key not in labels:
+    # a label of one region or side of a study goes before a label of the whole
+    parts = [(name, r, side) for r in (region, "") for side in (instance.laterality.value, "")]
+    key = next((part for part in parts if part in labels), None)
+    if key is None:
         return None
     group = instance.patient_key or instance.study_uid
     return Example(
         image=instance.source.path,
         split=splits.get(name) or _split_of(group),
-        study="/".join(part for part in (instance.study_uid, key[1]) if part),
+        study="/".join(filter(None, (instance.study_uid, *key[1:]))),
         group=group,
         region=region,
         abnormal=bool(labels[key]),
