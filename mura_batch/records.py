@@ -43,6 +43,18 @@ class Laterality(StrEnum):
     UNKNOWN = ""
 
 
+class Sex(StrEnum):
+    """PS3.3 C.7.1.1 Patient's Sex."""
+
+    FEMALE = "F"
+    MALE = "M"
+    OTHER = "O"
+    UNKNOWN = ""
+
+
+OLDEST_AGE = 90  # years; stands for every greater age, which would identify a patient (45 CFR 164.514(b)(2)(i)(C))
+
+
 class Stage(StrEnum):
     """Where on its way a file was skipped."""
 
@@ -177,6 +189,12 @@ class Instance:
     columns: int
     bits_stored: int
     flags: tuple[str, ...] = ()  # oddities a reader should know of, in words
+    # Unknown of a file that was read before these were recorded: it is read again only when it changes.
+    sex: Sex = Sex.UNKNOWN
+    age: int | None = None  # completed years at the study, at most OLDEST_AGE
+    manufacturer: str = ""
+    manufacturer_model: str = ""  # of the device
+    station_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,11 +257,13 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class InstanceScore:
-    """probability: of abnormality, 0 to 1. reused: taken from the ledger, not computed in this run."""
+    """probability: of abnormality, 0 to 1. reused: taken from the ledger, not computed in this run. distance: squared
+    Mahalanobis distance of the image's features from the model's training images, None where it is not known."""
 
     decoded: Decoded
     probability: float
     reused: bool = False
+    distance: float | None = None
 
     @property
     def instance(self) -> Instance:

@@ -19,7 +19,7 @@ from typing import Any, Self
 from mura_batch.atomic_files import atomic_writer
 from mura_batch.errors import InputError
 from mura_batch.outputs.sink import RunEnd, RunInfo
-from mura_batch.outputs.tables import TABLES, Row, Value, cut, image_values, skip_values, study_values
+from mura_batch.outputs.tables import TABLES, Row, Value, absent_columns, cut, image_values, skip_values, study_values
 from mura_batch.records import InstanceScore, Skipped, StudyScore
 
 SUFFIX = ".csv"
@@ -86,14 +86,13 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Value]
 def read_csv_rows(path: Path, table: str, column: str, wanted: Container[str]) -> Iterator[Row]:
     """Rows as they were before cells were made inert; only those whose value in column is wanted, if one is given.
     Raises InputError where the file is not one of this version."""
-    columns = TABLES[table]
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # a spreadsheet that saved it adds the mark
             rows = csv.reader(file)
             names = next(rows, [])
-            if missing := set(columns) - set(names):
-                raise InputError(f"{path} has no column {', '.join(sorted(missing))}: it is of another version")
-            yield from _wanted_rows(rows, columns, names, column, wanted)
+            if missing := absent_columns(table, names):
+                raise InputError(f"{path} has no column {missing}: it is of another version")
+            yield from _wanted_rows(rows, TABLES[table], names, column, wanted)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read ({error}): is this the folder of a whole run?") from error
 
@@ -102,14 +101,15 @@ def _wanted_rows(
     rows: Iterable[list[str]], columns: Iterable[str], names: list[str], column: str, wanted: Container[str]
 ) -> Iterator[Row]:
     """names: of the columns that the file has."""
-    places = {name: names.index(name) for name in columns}
+    places = {name: names.index(name) for name in columns if name in names}
+    unknown = dict.fromkeys(columns, "")
     width, chosen = max(places.values()) + 1, places.get(column)
     for cells in rows:
         if not cells:
             continue
         row = cells if len(cells) >= width else cells + [""] * (width - len(cells))
         if chosen is None or _plain(row[chosen]) in wanted:
-            yield {name: _plain(row[place]) for name, place in places.items()}
+            yield unknown | {name: _plain(row[place]) for name, place in places.items()}
 
 
 def _cell(value: Value) -> str:

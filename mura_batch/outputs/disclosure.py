@@ -98,6 +98,8 @@ class Disclosure:
             columns=i.columns,
             bits_stored=i.bits_stored,
             flags=_flags(i.flags),
+            sex=i.sex,
+            age=i.age,
         )
 
     def _source(self, source: SourceFile) -> SourceFile:

@@ -15,7 +15,18 @@ from typing import Self
 from mura_batch.atomic_files import atomic_writer
 from mura_batch.errors import InputError
 from mura_batch.outputs.sink import RunEnd, RunInfo
-from mura_batch.outputs.tables import TABLES, Row, Value, as_text, cut, image_values, rounded, skip_values, study_values
+from mura_batch.outputs.tables import (
+    TABLES,
+    Row,
+    Value,
+    absent_columns,
+    as_text,
+    cut,
+    image_values,
+    rounded,
+    skip_values,
+    study_values,
+)
 from mura_batch.records import InstanceScore, Skipped, StudyScore
 
 SUFFIX = ".jsonl"
@@ -74,9 +85,9 @@ def read_jsonl_rows(path: Path, table: str, column: str, wanted: Container[str])
         with path.open(encoding="utf-8") as file:
             for line, text in enumerate(file, start=1):
                 values = json.loads(text)
-                if missing := set(TABLES[table]) - set(values):
-                    raise InputError(f"{path}, line {line}: no {', '.join(sorted(missing))}: it is of another version")
+                if missing := absent_columns(table, values):
+                    raise InputError(f"{path}, line {line}: no {missing}: it is of another version")
                 if not column or as_text(values[column]) in wanted:
-                    yield {name: as_text(values[name]) for name in TABLES[table]}
+                    yield {name: as_text(values.get(name)) for name in TABLES[table]}
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path} cannot be read ({error}): is this the folder of a whole run?") from error

@@ -3,6 +3,7 @@ them, docs/python.md their types."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from mura_batch.outputs.disclosure import Disclosure
@@ -14,6 +15,7 @@ from mura_batch.records import (
     PixelDecisions,
     Reason,
     Region,
+    Sex,
     Skipped,
     Stage,
     StudyScore,
@@ -43,10 +45,11 @@ TABLES: dict[str, dict[str, Kind]] = {
         "schema_version": _C, "study_uid": _T, "accession": _T, "series_uid": _T, "sop_instance_uid": _T, "file": _T,
         "file_key": _T, "region": _C, "region_source": _C, "region_evidence": _T, "region_confidence": _C,
         "region_disagreement": _T, "laterality": _C, "view": _C, "modality": _C, "photometric": _C, "rows": _I,
-        "columns": _I, "bits_stored": _I, "transfer_syntax": _C, "decoder": _C, "reduction": _I,
+        "columns": _I, "bits_stored": _I, "transfer_syntax": _C, "manufacturer": _C,
+        "manufacturer_model": _C, "station_name": _C, "decoder": _C, "reduction": _I,
         "modality_transform": _C, "voi": _C, "window_center": _N, "window_width": _N, "polarity": _C,
         "polarity_reason": _C, "pixel_aspect": _N, "flags": _T, "probability": _N, "reused": _B, "content_hash": _T,
-        "row_key": _T, "voi_check": _T,
+        "row_key": _T, "voi_check": _T, "patient_sex": _C, "patient_age": _I,
     },
     "skipped": {
         "schema_version": _C, "file": _T, "file_key": _T, "stage": _C, "reason": _C, "detail": _T, "advice": _C,
@@ -55,12 +58,20 @@ TABLES: dict[str, dict[str, Kind]] = {
 }  # fmt: skip
 CLOSED: dict[str, type[StrEnum]] = {  # columns of kind CATEGORY whose values are one of a closed set
     "region": Region, "laterality": Laterality, "status": StudyStatus, "stage": Stage, "reason": Reason,
+    "patient_sex": Sex,
 }  # fmt: skip
+_LATER = frozenset({"manufacturer", "manufacturer_model", "station_name", "patient_sex", "patient_age"})
 LONGEST_TEXT = 32_000  # characters: a spreadsheet's cell ends at 32,767, a hostile header's text may not end at all
 
 Value = str | float | None  # an int is a float to the type checker, and so is a bool
 Values = tuple[Value, ...]
 Row = dict[str, str]  # column -> value as text, '' where there is none
+
+
+def absent_columns(table: str, there: Iterable[str]) -> str:
+    """The names of the columns that a file lacks, '' where none is missing. Those that runs did not always write do not
+    count: they are read as unknown."""
+    return ", ".join(sorted(TABLES[table].keys() - set(there) - _LATER))
 
 
 def study_values(s: StudyScore, model: str, keys: Disclosure) -> Values:
@@ -79,14 +90,17 @@ def image_values(score: InstanceScore, row: StudyScore, keys: Disclosure) -> tup
     return (
         (SCHEMA_VERSION, i.study_uid, i.accession, i.series_uid, i.sop_instance_uid, path, keys.file_key(path)),
         (r.region, r.source, keys.evidence(r), r.confidence, r.disagreement),
-        (i.laterality, i.view_position, i.modality, i.photometric, i.rows, i.columns, i.bits_stored, i.transfer_syntax),
+        (
+            i.laterality, i.view_position, i.modality, i.photometric, i.rows, i.columns, i.bits_stored,
+            i.transfer_syntax, i.manufacturer, i.manufacturer_model, i.station_name,
+        ),
         (
             d.decoder, d.reduction, d.modality_transform, d.voi, d.window_center, d.window_width, d.polarity,
             d.polarity_reason, d.pixel_aspect,
         ),
         (
             flags_of(score), score.probability, score.reused, score.decoded.content_hash, row.row_key,
-            voi_check(d, row.threshold),
+            voi_check(d, row.threshold), i.sex, i.age,
         ),
     )  # fmt: skip
 

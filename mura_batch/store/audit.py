@@ -53,7 +53,7 @@ class Audit:
                 yield ROWS, f"SQLite: {message}"
         for is_instance, *row in self._db.rows(f"SELECT f.is_instance, {RECORD_COLUMNS} FROM files f"):
             yield ROWS, _problem_of_record(bool(is_instance), tuple(row), self._names)
-        scores = "content_hash, model, settings, sop_uid, probability, decisions, checksum"
+        scores = "content_hash, model, settings, sop_uid, probability, decisions, distance, checksum"
         picture = "pack, pack_offset, picture_bytes, picture_checksum"
         for score in self._db.rows(f"SELECT {scores}, {picture} FROM scores"):
             *values, expected, pack, offset, size, picture_checksum = score

@@ -14,9 +14,12 @@ def record_checksum(path: bytes, study_uid: str, sop_uid: str, record: str) -> i
     return zlib.crc32(f"{study_uid}\x1f{sop_uid}\x1f{record}".encode("utf-8", "surrogateescape"), zlib.crc32(path))
 
 
-def score_checksum(content: str, model: str, settings: str, sop_uid: str, probability: float, decisions: str) -> int:
-    """Of a row of `scores`; the probability as repr writes it, which reads back exactly."""
+def score_checksum(*says: str | float | None) -> int:
+    """Of a row of `scores`: content hash, model, settings, SOP Instance UID, probability, decisions, distance. Numbers
+    as repr writes them, which reads back exactly. A distance that is not there does not count: older rows have none."""
+    content, model, settings, sop_uid, probability, decisions, *distance = says
     text = f"{content}\x1f{model}\x1f{settings}\x1f{sop_uid}\x1f{probability!r}\x1f{decisions}"
+    text += "".join(f"\x1f{known!r}" for known in distance if known is not None)
     return zlib.crc32(text.encode("utf-8", "surrogateescape"))
 
 

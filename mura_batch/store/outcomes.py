@@ -80,12 +80,13 @@ class Outcomes:
         return (instance, _failure(instance, row[_FAILURE:], key)) if row[-1] is not None else None
 
     def _score(self, instance: Instance, columns: tuple[Any, ...], key: Key) -> InstanceScore:
-        content, sop_uid, probability, decisions, run, expected = columns
+        content, sop_uid, probability, decisions, distance, run, expected = columns
+        says = (content, key.model, key.settings, sop_uid, probability, decisions, distance)
         intact = isinstance(probability, float) and isinstance(decisions, str)
-        if not intact or score_checksum(content, key.model, key.settings, sop_uid, probability, decisions) != expected:
+        if not intact or score_checksum(*says) != expected:
             raise DamagedRowError("the score of a radiograph", instance.study_uid)
         decoded = Decoded(instance, content, load_decisions(decisions))
-        return InstanceScore(decoded, probability, reused=not self._is_first_reported(run))
+        return InstanceScore(decoded, probability, not self._is_first_reported(run), distance)
 
 
 def _failure(instance: Instance, columns: tuple[Any, ...], key: Key) -> Skipped:
@@ -108,10 +109,10 @@ def _study_files(study_uid: str, outcomes: list[Outcome]) -> StudyFiles:
 _IS_INSTANCE = RECORD_WIDTH
 _SET_ASIDE = _IS_INSTANCE + 1
 _SCORE = _SET_ASIDE + 1
-_FAILURE = _SCORE + 6
+_FAILURE = _SCORE + 7
 _OUTCOMES = (
     f"SELECT {RECORD_COLUMNS}, f.is_instance, f.set_aside, f.content_hash,"
-    " s.sop_uid, s.probability, s.decisions, s.run, s.checksum, x.reason, x.detail, x.stage, x.checksum"
+    " s.sop_uid, s.probability, s.decisions, s.distance, s.run, s.checksum, x.reason, x.detail, x.stage, x.checksum"
     " FROM present_files f"
     " LEFT JOIN scores s ON s.content_hash = f.content_hash AND s.model = :model AND s.settings = :settings"
     " LEFT JOIN failures x ON x.path = f.path AND x.settings = :settings"

@@ -16,6 +16,7 @@ from mura_batch.records import (
     Reason,
     Region,
     RegionFinding,
+    Sex,
     Skipped,
     SourceFile,
     Stage,
@@ -60,6 +61,7 @@ def load_instance(row: tuple[Any, ...]) -> Instance:
         values["region"] = RegionFinding(**region)
         values["laterality"] = _SIDES[values["laterality"]]
         values["flags"] = tuple(values["flags"])
+        values["sex"] = _SEXES[values.get("sex", "")]  # absent in rows of schema 4 and before, as what follows it
         return Instance(**values)
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedRowError("the record of a file", row[0]) from error
@@ -67,6 +69,7 @@ def load_instance(row: tuple[Any, ...]) -> Instance:
 
 _REGIONS = {region.value: region for region in Region}  # a look-up is a fifth of calling the Enum
 _SIDES = {side.value: side for side in Laterality}
+_SEXES = {sex.value: sex for sex in Sex}
 
 
 def load_skipped(row: tuple[Any, ...]) -> Skipped:

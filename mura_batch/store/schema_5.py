@@ -1,5 +1,7 @@
 """Schema 5: which unreadable files were reported, what each run was scored with and how fast, scores that stay, truth.
 
+files.record         also holds sex, age, manufacturer, model and station; a record of before has none of them
+scores.distance      squared Mahalanobis distance of the image's features; NULL where the model has no statistics
 reported_unreadable  one row a file or folder that a run reported as unreadable: that is news once
 runs                 also the model, settings and precision of a finished run, how many images it scored in how many
                      seconds; NULL for runs of before
@@ -19,6 +21,7 @@ from mura_batch.records import UNREADABLE
 
 _CODES = ", ".join(f"'{reason.value}'" for reason in sorted(UNREADABLE))
 STATEMENTS = (
+    "ALTER TABLE scores ADD COLUMN distance REAL",
     """CREATE TABLE reported_unreadable (
       path BLOB PRIMARY KEY, root INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
       reason TEXT NOT NULL, run INTEGER NOT NULL) WITHOUT ROWID""",

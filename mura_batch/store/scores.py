@@ -57,8 +57,8 @@ class Scores:
     def _put_scores(self, scores: Sequence[InstanceScore], places: Sequence[Place], key: Key) -> None:
         now = datetime.now(UTC).isoformat()
         self._db.connection.executemany(
-            "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(*self._row(score, place, key), now) for score, place in zip(scores, places, strict=True)],
+            "INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(*self._row(score, place, key), now, score.distance) for score, place in zip(scores, places, strict=True)],
         )
         self._db.connection.executemany(
             "UPDATE files SET content_hash = ? WHERE path = ?",
@@ -68,7 +68,8 @@ class Scores:
     def _row(self, score: InstanceScore, place: Place, key: Key) -> tuple[object, ...]:
         says = (score.decoded.content_hash, key.model, key.settings, score.instance.sop_instance_uid,
                 score.probability, dump_record(score.decoded.decisions))  # fmt: skip
-        return (*says, self._runs.current, score_checksum(*says), place.pack, place.offset, place.size, place.checksum)
+        checksum = score_checksum(*says, score.distance)
+        return (*says, self._runs.current, checksum, place.pack, place.offset, place.size, place.checksum)
 
     def _put_failures(self, failed: Sequence[Skipped], key: Key) -> None:
         rows = [(os.fsencode(s.source.path), key.settings, s.reason.value, s.detail, s.stage.value) for s in failed]

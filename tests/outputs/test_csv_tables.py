@@ -26,6 +26,7 @@ from mura_batch.records import (
     Reason,
     Region,
     RegionFinding,
+    Sex,
     Skipped,
     Stage,
     StudyScore,
@@ -51,7 +52,8 @@ def test_tables_equal_the_golden_files(
 ) -> None:
     with CsvTables(run_info(tmp_path)) as tables:
         other = image("ä, b/3.dcm", 1 / 3, reused=True, laterality=Laterality.UNKNOWN, flags=("odd spacing",))
-        tables.study(study(), [image(), other])
+        device = {"manufacturer": "Agfa", "manufacturer_model": "DX-D 300", "station_name": "ROOM2"}
+        tables.study(study(), [image(sex=Sex.FEMALE, age=53, **device), other])
         tables.study(study(study_uid="1.2.4", score=None, abnormal=None, scored=0, status=StudyStatus.FAILED), [])
         tables.study(study(study_uid="1.2.5", accession="=1+1", score=2 / 3, abnormal=True, reason=""), [])
         tables.skip(skip(study_uid="1.2.3", sop_instance_uid="1.2.9", accession="00042", region=Region.WRIST))
@@ -203,6 +205,19 @@ def test_a_table_changed_by_hand_is_an_error(
     path.write_text(path.read_text().replace(before, after))
     with pytest.raises(InputError, match=message):
         list(read_studies(tmp_path))
+
+
+def test_a_table_from_before_patient_and_device_is_read(tmp_path: Path) -> None:
+    later = {"manufacturer", "manufacturer_model", "station_name", "patient_sex", "patient_age"}
+    old = [{name: value for name, value in row.items() if name not in later} for row in cells(GOLDEN / "images.csv")]
+    with (tmp_path / "images.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, old[0])
+        writer.writeheader()
+        writer.writerows(old)
+    rows = list(read_rows(tmp_path, "images"))
+    assert [set(row) == set(TABLES["images"]) for row in rows] == [True, True]
+    assert [{row[name] for name in later} for row in rows] == [{""}, {""}]
+    assert rows[0]["probability"] == "0.25"
 
 
 def test_a_missing_table_is_an_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A ledger as schema 2 had it, and ways to change a ledger behind the program's back."""
+"""Ledgers as older schemas had them, and ways to change a ledger behind the program's back."""
 
 from __future__ import annotations
 
@@ -14,4 +14,12 @@ def old_ledger(tmp_path: Path) -> Path:
     score."""
     path = tmp_path / "ledger.sqlite"
     shutil.copyfile(Path(__file__).parent / "data" / "ledger-schema-2.sqlite", path)
+    return path
+
+
+@pytest.fixture
+def schema_4_ledger(tmp_path: Path) -> Path:
+    """Schema 4: a run over one phantom study that ended."""
+    path = tmp_path / "ledger.sqlite"
+    shutil.copyfile(Path(__file__).parent / "data" / "ledger-schema-4.sqlite", path)
     return path

@@ -7,12 +7,13 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mura_batch.errors import LedgerError
-from mura_batch.records import Instance, SourceFile
+from mura_batch.records import Instance, Sex, SourceFile
 from mura_batch.store import migrations
 from mura_batch.store.key import Key
 from mura_batch.store.ledger import Ledger
@@ -49,8 +50,9 @@ def sources(path: Path, ctime_ns: int) -> list[tuple[SourceFile, str]]:
     ]
 
 
-def test_the_old_ledger_holds_no_path_of_its_machine() -> None:
-    data = (Path(__file__).parent / "data" / "ledger-schema-2.sqlite").read_bytes()
+@pytest.mark.parametrize("schema", [2, 4])
+def test_an_old_ledger_holds_no_path_of_its_machine(schema: int) -> None:
+    data = (Path(__file__).parent / "data" / f"ledger-schema-{schema}.sqlite").read_bytes()
     assert not any(word in data for word in (b"/home", b"/root", b"/tmp", b"/work"))
 
 
@@ -122,6 +124,26 @@ def test_records_of_schema_2_are_read_back_whole(old_ledger: Path) -> None:
             values["sop_instance_uid"], values["rows"], values["region"]["evidence"], values["source"]["size"],
         )  # fmt: skip
         assert isinstance(instance, Instance)
+
+
+def test_a_ledger_of_schema_4_migrates_and_its_files_stay_known(schema_4_ledger: Path) -> None:
+    key = key_of(schema_4_ledger)
+    found = [(source, intake) for source, intake in sources(schema_4_ledger, 0) if intake]
+    times = dict(query(schema_4_ledger, "SELECT path, ctime_ns FROM files"))
+    with Ledger(schema_4_ledger) as ledger:
+        assert schema_of(schema_4_ledger) == SCHEMA
+        ledger.runs.begin("next", schema_4_ledger.parent)
+        with ledger.files.intake():
+            for source, intake in found:
+                same = replace(source, ctime_ns=int(str(times[source.path.encode()])))
+                assert ledger.files.recall(same, intake) is Recall.KNOWN
+        scores = [score for study in ledger.outcomes.studies(key) for score in study.scored]
+        assert ledger.scores.count_pending(key) == 0
+    assert len({score.decoded.content_hash for score in scores}) == 2
+    for score in scores:
+        instance = score.instance
+        assert (score.reused, score.distance, instance.sex, instance.age) == (True, None, Sex.UNKNOWN, None)
+        assert (instance.manufacturer, instance.manufacturer_model, instance.station_name) == ("", "", "")
 
 
 def test_run_numbers_are_never_given_again(old_ledger: Path) -> None:

@@ -11,6 +11,7 @@ from mura_batch.dicom.header.elements import UNDEFINED
 from mura_batch.dicom.header.laterality import find_laterality
 from mura_batch.dicom.header.layout import Layout, read_layout
 from mura_batch.dicom.header.parse import Header
+from mura_batch.dicom.header.patient import age_in_years, sex_of
 from mura_batch.dicom.header.tags import Tags
 from mura_batch.dicom.header.text import normal
 from mura_batch.dicom.policy import IntakePolicy
@@ -72,6 +73,11 @@ def judge(header: Header, tags: Tags, source: SourceFile, policy: IntakePolicy) 
         columns=layout.columns,
         bits_stored=layout.bits_stored,
         flags=_flags(header, tags, region),
+        sex=sex_of(tags.text("PatientSex")),
+        age=age_in_years(tags.text("PatientAge"), tags.text("PatientBirthDate"), tags.text("StudyDate")),
+        manufacturer=tags.text("Manufacturer"),
+        manufacturer_model=tags.text("ManufacturerModelName"),
+        station_name=tags.text("StationName"),
     )
 
 
