@@ -12,6 +12,7 @@ from typing import Any
 from mura_batch.atomic_files import SHARED, write_atomic
 from mura_batch.errors import ModelError, PreprocessError
 from mura_batch.preprocess import InputSpec
+from mura_batch.regular_files import open_regular, read_json
 
 CARD_NAME = "model.json"
 ONNX_NAME = "model.onnx"
@@ -145,13 +146,13 @@ def parse_card(values: dict[str, Any], path: Path) -> ModelCard:
 
 
 def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from error
     if not isinstance(values, dict):

@@ -98,7 +98,9 @@ def _is_radiograph(path: Path) -> bool:
 def _watch(arguments: list[str], environment: dict[str, str]) -> tuple[bytes, bytes]:
     """(what the command printed; command lines and environments of its children)."""
     command = [sys.executable, "-m", "mura_batch", *arguments]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, umask=0
+    ) as process:
         seen = set()
         while process.poll() is None:
             seen.update(_look(process.pid))
@@ -144,6 +146,11 @@ def test_no_canary_is_printed(night: Night) -> None:
 def test_no_canary_is_seen_in_the_workers(night: Night) -> None:
     assert b"mura_batch.dicom.worker.child" in night.seen
     assert not FOUND.search(night.seen)
+
+
+def test_under_umask_000_all_of_out_is_private(night: Night) -> None:
+    modes = {path: path.lstat().st_mode for path in (night.out, *night.out.rglob("*")) if not path.is_symlink()}
+    assert [path for path, mode in modes.items() if mode & 0o077] == []
 
 
 def test_rows_are_named_by_key_in_every_table(night: Night) -> None:

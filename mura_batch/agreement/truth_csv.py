@@ -16,6 +16,7 @@ from mura_batch.agreement.sampling import read_probabilities
 from mura_batch.agreement.truth_file import Said, Sampled, TruthFile, TruthKind, TruthLine
 from mura_batch.errors import TruthError
 from mura_batch.records import Laterality, Region
+from mura_batch.regular_files import read_regular
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -52,7 +53,7 @@ def read_truth(path: Path, kind: TruthKind = TruthKind.REPORT, reader: str = "")
     Raises TruthError that names the line.
     """
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
         text = data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise TruthError(f"the truth file {path} is not UTF-8: save it as 'CSV UTF-8'") from error

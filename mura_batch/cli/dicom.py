@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mura_batch.cli.options import FOLDER, NameList, as_record, example, option
+from mura_batch.cli.options import FOLDER, NameList, as_record, example, option, shared_out_option
 from mura_batch.cli.process import say
 from mura_batch.errors import ExitCode, InputError
 
@@ -30,6 +30,7 @@ class DicomOptions:
     run: Path
     dicom: tuple[str, ...]
     dicom_unscored: bool
+    allow_shared_out: bool
 
 
 def dicom_choice(kinds: tuple[str, ...], *, unscored: bool) -> DicomChoice:
@@ -52,6 +53,7 @@ def require_extra(library: str) -> None:
 @click.argument("run", type=FOLDER)
 @option("--dicom", type=NameList(lambda: KINDS), default="sr,gsps,sc", help=DICOM_HELP)
 @option("--dicom-unscored", is_flag=True, help=UNSCORED_HELP)
+@shared_out_option
 @as_record(DicomOptions)
 def dicom_command(options: DicomOptions) -> int:
     """Writes the results of a past RUN as DICOM objects into RUN/dicom, as `score --dicom` does. The studies must still
@@ -60,7 +62,8 @@ def dicom_command(options: DicomOptions) -> int:
     from mura_batch.outputs.dicom.past_run import write_past_run
 
     os.umask(0o077)  # the objects hold patient data
-    rows = write_past_run(options.run, dicom_choice(options.dicom, unscored=options.dicom_unscored))
+    choice = dicom_choice(options.dicom, unscored=options.dicom_unscored)
+    rows = write_past_run(options.run, choice, allow_shared_out=options.allow_shared_out)
     written = sum(row.status == WRITTEN for row in rows)
     click.echo(f"{written} objects in {options.run / 'dicom'}")
     reasons = Counter(row.reason for row in rows if row.status != WRITTEN)

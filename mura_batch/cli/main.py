@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 import click
@@ -35,11 +36,13 @@ from mura_batch.errors import ExitCode, MuraBatchError
 from mura_batch.version import DISCLAIMER, __version__
 
 _NAME = "mura-batch"
+OTHERS_WRITE = 0o022  # group and others
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 def main() -> None:
     """Console entry: whatever goes wrong becomes one line and an exit code."""
+    os.umask(os.umask(0) | OTHERS_WRITE)  # whatever is written, nobody else may change it
     open_missing_streams()
     with signals_raised():
         code = _run()

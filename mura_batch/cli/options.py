@@ -17,6 +17,7 @@ import click
 from click.core import ParameterSource
 
 from mura_batch.errors import InputError
+from mura_batch.regular_files import read_regular
 
 if TYPE_CHECKING:
     from mura_batch.agreement.truth_file import Truth
@@ -103,6 +104,10 @@ viewer_option = option(
     help="Links of the report to a viewer, as in https://viewer.example/{study_uid}; {accession} likewise.",
 )
 
+shared_out_option = option(
+    "--allow-shared-out", is_flag=True, help="Allow an OUT of another user, or that others may write to."
+)
+
 config_option = click.option(
     "--config",
     type=FILE,
@@ -124,8 +129,8 @@ def _load_config(context: click.Context, path: Path | None) -> None:
     if path is None:
         return
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        values = tomllib.loads(read_regular(path).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"--config {path} cannot be read: {error}") from error
     options = {p.long_name: p for p in context.command.params if isinstance(p, SourcedOption)}
     given = {key.replace("_", "-"): value for key, value in values.items()}

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mura_batch.cli.options import FOLDER, example, option
+from mura_batch.cli.options import FOLDER, example, option, shared_out_option
 from mura_batch.cli.process import show
 from mura_batch.errors import ExitCode
 
@@ -24,15 +24,16 @@ from mura_batch.errors import ExitCode
 @option("--keep-weekly", type=click.IntRange(0), default=0, help="Keep the newest run of each of the last N weeks.")
 @option("--keep-monthly", type=click.IntRange(0), default=0, help="Keep the newest run of each of the last N months.")
 @option("--keep-yearly", type=click.IntRange(0), default=0, help="Keep the newest run of each of the last N years.")
+@shared_out_option
 @option("--dry-run", is_flag=True, help="Print what would be removed; remove nothing.")
-def prune(out: Path, dry_run: bool, **keep: Any) -> int:
+def prune(out: Path, dry_run: bool, allow_shared_out: bool, **keep: Any) -> int:
     """Removes old run folders. Input, scores and the newest run are never removed; days that have no run do not count.
     What goes is listed."""
     from mura_batch.history.prune import Retention
     from mura_batch.history.prune import prune as carry_out
 
     retention = Retention(**{name.removeprefix("keep_"): count for name, count in keep.items()})
-    plan = carry_out(out, retention, dry_run=dry_run)
+    plan = carry_out(out, retention, dry_run=dry_run, allow_shared_out=allow_shared_out)
     for path in (*plan.remove, *plan.packs):
         show(f"{'would remove' if dry_run else 'removed'} {path}")
     show(f"{len(plan.keep)} runs kept, {len(plan.remove)} removed, {plan.freed / 1e6:.1f} MB")

@@ -22,6 +22,7 @@ from mura_batch.cli.options import (
     option,
     read_truth_option,
     reference_model,
+    shared_out_option,
     viewer_option,
 )
 from mura_batch.cli.process import keep_crashes_in, say, show
@@ -64,6 +65,7 @@ class ScoreOptions:
     dry_run: bool
     strict: bool
     single_writer: bool
+    allow_shared_out: bool
     identifiers: str
     json: bool
     timings: bool
@@ -153,6 +155,7 @@ def _formats() -> tuple[str, ...]:
 @option("--dry-run", is_flag=True, help="Print what would be scored and skipped; decode nothing.")
 @option("--strict", is_flag=True, help="End with exit code 1 at the first input that cannot be read.")
 @option("--single-writer", is_flag=True, help="Allow an OUT that cannot be locked: no other run ever writes to it.")
+@shared_out_option
 @option(
     "--identifiers",
     type=click.Choice([each.value for each in Identifiers]),
@@ -209,6 +212,7 @@ def _request(options: ScoreOptions) -> ScoreRequest:
         single_writer=options.single_writer,
         dicom=_dicom(options),
         identifiers=Identifiers(options.identifiers),
+        allow_shared_out=options.allow_shared_out,
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mura_batch.cli.dicom import require_extra
-from mura_batch.cli.options import FILE, FOLDER, as_record, example, option
+from mura_batch.cli.options import FILE, FOLDER, as_record, example, option, shared_out_option
 from mura_batch.cli.process import say
 from mura_batch.errors import ExitCode, InputError
 from mura_batch.pseudonyms import require_identifiers
@@ -36,6 +36,7 @@ class SendOptions:
     listen: int
     header_file: Path | None
     dry_run: bool
+    allow_shared_out: bool
     json: bool
 
 
@@ -57,6 +58,7 @@ class SendOptions:
 )
 @option("--header-file", type=FILE, default=None, help="With --stow: lines 'Name: value' to send, as a token.")
 @option("--dry-run", is_flag=True, help="Print what would be sent; open no connection.")
+@shared_out_option
 @option("--json", is_flag=True, help="Print the status of each object to standard output.")
 @as_record(SendOptions)
 def send(options: SendOptions) -> int:
@@ -81,7 +83,10 @@ def send(options: SendOptions) -> int:
     archive = _archive(options)
     if not (out / LEDGER_NAME).is_file():
         raise InputError(f"{out} has no {LEDGER_NAME}: name a run where it was written, OUT/runs/NAME or OUT/latest")
-    with locked(out) as may_lock, Ledger(out / LEDGER_NAME, may_lock=may_lock) as ledger:
+    with (
+        locked(out, allow_shared=options.allow_shared_out) as may_lock,
+        Ledger(out / LEDGER_NAME, may_lock=may_lock) as ledger,
+    ):
         sends = ledger.sends(archive.name)
         if options.dry_run:
             return _print_plan(pending(items, sends), len(items))

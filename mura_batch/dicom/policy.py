@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mura_batch.errors import InputError
 from mura_batch.records import MURA_REGIONS, Region
+from mura_batch.regular_files import read_regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,8 @@ class IntakePolicy:
 def load_site_terms(path: Path) -> tuple[tuple[str, Region], ...]:
     """TOML: a table `[terms]` with `"term" = "region"`. Raises InputError that names the wrong line."""
     try:
-        terms = tomllib.loads(path.read_text(encoding="utf-8")).get("terms")
-    except (OSError, ValueError) as error:
+        terms = tomllib.loads(read_regular(path).decode("utf-8")).get("terms")
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"--anatomy {path} cannot be read: {error}") from error
     if not isinstance(terms, dict):
         raise InputError(f'--anatomy {path}: write a table [terms] with lines like "HAND 2 EBENEN" = "hand"')

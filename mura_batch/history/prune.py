@@ -50,8 +50,9 @@ _PERIODS: dict[str, Callable[[datetime], tuple[int, ...]]] = {  # what a time ha
 }
 
 
-def prune(out: Path, retention: Retention, *, dry_run: bool) -> PrunePlan:
-    """Makes the plan and, unless dry_run, carries it out; a kill in the middle leaves whole runs.
+def prune(out: Path, retention: Retention, *, dry_run: bool, allow_shared_out: bool = False) -> PrunePlan:
+    """Makes the plan and, unless dry_run, carries it out; a kill in the middle leaves whole runs. allow_shared_out: see
+    store.lock.locked.
 
     Raises InputError where out is no output folder or the rule keeps nothing, LockHeldError while a run is going,
     OutputError where a folder cannot be removed.
@@ -59,7 +60,7 @@ def prune(out: Path, retention: Retention, *, dry_run: bool) -> PrunePlan:
     check_out(out)
     if not any((retention.last, retention.daily, retention.weekly, retention.monthly, retention.yearly)):
         raise InputError("nothing says what to keep: give --keep-last, --keep-daily, --keep-weekly, ...")
-    with locked(out), Ledger(out / LEDGER_NAME) as ledger:
+    with locked(out, allow_shared=allow_shared_out), Ledger(out / LEDGER_NAME) as ledger:
         ledger.runs.reconcile(partial(is_published, out))  # before a folder that says so goes
         plan = _plan(out, retention, ledger)
         if not dry_run:

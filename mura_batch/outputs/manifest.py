@@ -13,6 +13,7 @@ from mura_batch.outputs.agreement_files import manifest_values
 from mura_batch.outputs.sink import EndSink, RunEnd, RunInfo
 from mura_batch.pseudonyms import Identifiers
 from mura_batch.records import SCHEMA_VERSION
+from mura_batch.regular_files import read_json
 from mura_batch.version import DISCLAIMER, __version__
 
 MANIFEST_NAME = "run.json"
@@ -98,7 +99,7 @@ def read_manifest(folder: Path) -> RunManifest:
     """Raises InputError where the folder is not a whole run of this version."""
     path = folder / MANIFEST_NAME
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         return RunManifest(
             **{f.name: values[f.name] for f in fields(RunManifest) if f.default is MISSING or f.name in values}
         )

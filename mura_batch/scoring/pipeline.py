@@ -50,7 +50,7 @@ class ScoreRequest:
     """What `mura-batch score` was asked. workers: None for one a core. options: as given, for the manifest. formats: of
     the tables, names in outputs.formats.FORMATS. dicom: which result objects to write, None for none.
     single_writer: OUT may lie on a file system without locks. identifiers: how much of the source's identity the
-    outputs hold; with KEY there is no dicom."""
+    outputs hold; with KEY there is no dicom. allow_shared_out: see store.lock.locked."""
 
     studies: Path
     out: Path
@@ -65,6 +65,7 @@ class ScoreRequest:
     dicom: DicomChoice | None = None
     single_writer: bool = False
     identifiers: Identifiers = Identifiers.ACCESSION
+    allow_shared_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def run_score(request: ScoreRequest, observer: Observer) -> ScoreResult:
     """Raises MuraBatchError; whatever it raises, what was scored is kept."""
     _refuse_bad_folders(request)
     with (
-        locked(request.out, single_writer=request.single_writer) as may_lock,
+        locked(request.out, single_writer=request.single_writer, allow_shared=request.allow_shared_out) as may_lock,
         Ledger(request.out / LEDGER_NAME, may_lock=may_lock) as ledger,
         open_runner(request.model, request.runner) as runner,
         RunFolder(request.out, datetime.now(UTC)) as folder,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -39,7 +40,8 @@ class Database:
     def open(self) -> None:
         """Creates the file (mode 0600) where there is none. Raises LedgerError."""
         with explained(self.path):
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            refuse_irregular(self.path)
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
             self._db = self._connect()
 
     def open_to_read(self) -> None:
@@ -135,7 +137,8 @@ class Database:
 
 def read_only(path: Path, *, may_lock: bool = True) -> sqlite3.Connection:
     """A connection that does not change the file, unless a transaction was cut off by a kill and must be rolled back
-    before anything can be read. Raises sqlite3.Error."""
+    before anything can be read. Raises sqlite3.Error and LedgerError."""
+    refuse_irregular(path)
     shared = "mode=ro" if may_lock else "mode=ro&nolock=1"
     try:
         return _reading(path, shared)
@@ -157,6 +160,18 @@ def _reading(path: Path, parameters: str) -> sqlite3.Connection:
     return db
 
 
+def refuse_irregular(path: Path) -> None:
+    """SQLite follows links and waits for pipes: whatever stands in the ledger's place and is no file is refused here.
+    Raises LedgerError."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a symbolic link" if stat.S_ISLNK(mode) else "no regular file"
+        raise LedgerError(f"the ledger {path} is {kind}: move it away, or give another --out")
+
+
 def uri_of(path: Path) -> str:
     return f"file:{quote(os.fspath(path.absolute()))}"
 
@@ -168,8 +183,6 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         raise LedgerError(f"the ledger {path} {_advice(error)} ({error})") from error
-    except IsADirectoryError as error:
-        raise LedgerError(f"the ledger {path} is a folder: move it away, or give another --out") from error
     except OSError as error:
         raise LedgerError(f"the ledger {path} cannot be opened ({error.strerror}): {_PERMISSIONS}") from error
 

@@ -10,18 +10,22 @@ from pathlib import Path
 
 from mura_batch.errors import LockHeldError, OutputError
 from mura_batch.store.file_system import NO_LOCKS
+from mura_batch.store.safe_folder import LOCK_NAME, refuse_unsafe
 
 
 @contextmanager
-def locked(out: Path, *, single_writer: bool = False) -> Iterator[bool]:
+def locked(out: Path, *, single_writer: bool = False, allow_shared: bool = False) -> Iterator[bool]:
     """Creates OUT (mode 0700) and holds OUT/.lock; gives whether the file system has locks. single_writer: the user
-    vouches that no other run writes to OUT, so a file system without locks will do.
+    vouches that no other run writes to OUT, so a file system without locks will do. allow_shared: OUT may belong to
+    another user or be writable by others.
 
-    Raises LockHeldError when another run has it, OutputError when OUT cannot be written or cannot be locked.
+    Raises LockHeldError when another run has it, OutputError when OUT cannot be written, cannot be locked or is not
+    safe to write to.
     """
     try:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(out / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
+        refuse_unsafe(out, allow_shared=allow_shared)
+        descriptor = os.open(out / LOCK_NAME, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({error.strerror}): choose another --out or fix it") from error
     try:

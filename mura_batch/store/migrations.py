@@ -15,7 +15,7 @@ from pathlib import Path
 from mura_batch.atomic_files import sync_file, sync_folder
 from mura_batch.errors import LedgerError
 from mura_batch.store import schema_3, schema_4, schema_5
-from mura_batch.store.database import Database, explained, read_only
+from mura_batch.store.database import Database, explained, read_only, refuse_irregular
 
 APPLICATION_ID = 0x4D555241  # "MURA": `file ledger.sqlite` shows it, and another program's file has another
 OLDEST = 2  # the oldest schema that a ledger may have
@@ -32,10 +32,9 @@ def schema_of(path: Path, *, may_lock: bool = True) -> int | None:
     """The ledger's schema, None where there is no ledger yet. Changes nothing. Raises LedgerError where the file is no
     ledger that this version can read."""
     with explained(path):
+        refuse_irregular(path)
         if not path.exists():
             return None
-        if path.is_dir():
-            raise IsADirectoryError
         with closing(read_only(path, may_lock=may_lock)) as db:
             return _schema_in(db, path)
 
@@ -78,9 +77,9 @@ def upgrade(database: Database, found: int | None) -> None:
 def copy_ledger(database: Database, copy: Path, meta: Mapping[str, str] = {}) -> None:
     """A whole copy by SQLite's backup API, which sees what is still in the WAL; it appears when it is whole. meta: put
     into that table of the copy. Raises LedgerError."""
-    temporary = copy.with_name(f".{copy.name}.{os.getpid()}.tmp")
+    temporary = copy.with_name(f".{copy.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
-        os.close(os.open(temporary, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600))
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
         with closing(sqlite3.connect(temporary)) as target:
             database.connection.backup(target)
             target.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())

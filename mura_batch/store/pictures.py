@@ -26,6 +26,7 @@ from mura_batch.store.migrations import SCHEMA, schema_of
 
 ReadPicture = Callable[[str], bytes | None]  # content hash -> the picture of its score, None where there is none
 FOLDER = "pictures"  # in OUT
+_SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class PictureStore:
         if self._open is None or self._open[0] != pack:
             self.close()
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            self._open = (pack, os.open(self._path(pack), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
+            self._open = (pack, os.open(self._path(pack), os.O_WRONLY | os.O_CREAT | os.O_APPEND | _SAFE, 0o600))
             sync_folder(self._folder)
             sync_folder(self._folder.parent)
         return self._open[1]

@@ -24,6 +24,7 @@ from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.refused import Refused
 from mura_batch.preprocess import InputSpec, preprocess
 from mura_batch.records import Instance, PixelDecisions, Reason, SourceFile
+from mura_batch.regular_files import open_regular
 
 if TYPE_CHECKING:
     import numpy as np
@@ -175,7 +176,7 @@ def _decode_each(
 
 def _read(path: Path, source: SourceFile, buffer: Buffer) -> memoryview:
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_regular(path) as file:
             info = os.fstat(file.fileno())
             if (info.st_size, info.st_mtime_ns) != (source.size, source.mtime_ns):
                 raise Refused(Reason.CHANGED_WHILE_READ, "the file changed since its header was read")

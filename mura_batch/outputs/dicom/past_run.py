@@ -39,9 +39,10 @@ from mura_batch.store.ledger import Ledger
 from mura_batch.store.lock import locked
 
 
-def write_past_run(run: Path, choice: DicomChoice) -> list[ObjectRow]:
+def write_past_run(run: Path, choice: DicomChoice, *, allow_shared_out: bool = False) -> list[ObjectRow]:
     """Writes RUN/dicom, instead of one that is there. Returns the rows of its objects.csv. Raises InputError where RUN
-    is no run of this version or its ledger is not beside it, OutputError where it cannot be written."""
+    is no run of this version or its ledger is not beside it, OutputError where it cannot be written. allow_shared_out:
+    see store.lock.locked."""
     run = run.resolve()
     out = run.parent.parent
     manifest = read_manifest(run)
@@ -49,7 +50,10 @@ def write_past_run(run: Path, choice: DicomChoice) -> list[ObjectRow]:
         raise InputError(f"{out} has no {LEDGER_NAME}: name a run where it was written, OUT/runs/NAME or OUT/latest")
     require_identifiers(manifest.identifiers, "mura-batch dicom")
     staging = run / f".{FOLDER}.{os.getpid()}.partial"
-    with locked(out) as may_lock, Ledger(out / LEDGER_NAME, may_lock=may_lock) as ledger:
+    with (
+        locked(out, allow_shared=allow_shared_out) as may_lock,
+        Ledger(out / LEDGER_NAME, may_lock=may_lock) as ledger,
+    ):
         key = Key(manifest.model["hash"], manifest.settings_hash)
         shutil.rmtree(staging, ignore_errors=True)
         try:

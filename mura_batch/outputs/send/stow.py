@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mura_batch.dicom.write.result_files import content_differences, read_result
 from mura_batch.errors import InputError
 from mura_batch.outputs.send.archive import Answer, Sendable, UnreachableError
+from mura_batch.regular_files import read_regular
 from mura_batch.store.sends import SendStatus
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _BUSY = frozenset({408, 429, 500, 502, 503, 504, 507})  # worth another try: PS3
 def read_header_file(path: Path) -> dict[str, str]:
     """Lines 'Name: value', as curl takes them. Raises InputError."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_regular(path).decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--header-file {path} cannot be read: {error}") from error
     headers = {}
