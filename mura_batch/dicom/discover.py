@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from mura_batch.dicom.folder_walk import FolderWalk
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.records import Reason, Skipped, SourceFile, Stage
 
@@ -37,63 +38,34 @@ def discover(root: Path, policy: IntakePolicy, now: float | None = None) -> Iter
     now = time.time() if now is None else now
     young = (now - policy.settle_seconds, now + CLOCK_SKEW) if policy.settle_seconds > 0 else (math.inf, math.inf)
     seen: set[tuple[int, int]] = set()  # of files with several links only: it does not grow with the export
-    for item in _walk(root, ""):
-        if isinstance(item, Skipped):
-            yield item
+    walk = FolderWalk(root)
+    for here, entries in walk:
+        if isinstance(entries, OSError):
+            yield _skipped(here or ".", None, Reason.UNREADABLE_FOLDER, entries.strerror or "cannot be listed")
             continue
-        path, info = item
-        yield _judge(path, info, young, seen)
-
-
-def _walk(root: Path, folder: str) -> Iterator[tuple[str, os.stat_result] | Skipped]:
-    pending = [folder]
-    entered: set[tuple[int, int]] = set()
-    while pending:
-        here = pending.pop()
-        try:
-            if _again(root / here, entered):
-                continue
-            with os.scandir(root / here) as scan:
-                names = sorted(entry.name for entry in scan)  # names alone: a folder may hold a million
-        except OSError as error:
-            yield _skipped(here or ".", None, Reason.UNREADABLE_FOLDER, error.strerror or "cannot be listed")
-            continue
-        below = []
-        for name in names:
-            path = os.path.join(here, name)
-            try:
-                info = os.stat(os.path.join(root, path), follow_symlinks=False)
-            except OSError as error:
-                yield _skipped(path, None, Reason.UNREADABLE_FILE, error.strerror or "cannot be looked at")
-                continue
-            if stat.S_ISDIR(info.st_mode) and _is_service(name):
+        prefix = f"{here}/" if here else ""
+        for name, info in entries:
+            path = prefix + name
+            if isinstance(info, OSError):
+                yield _skipped(path, None, Reason.UNREADABLE_FILE, info.strerror or "cannot be looked at")
+            elif not stat.S_ISDIR(info.st_mode):
+                yield _judge(path, info, young, seen)
+            elif _is_service(name):
                 yield _skipped(path, info, Reason.SERVICE_FOLDER, "a folder that the storage system keeps for itself")
-            elif stat.S_ISDIR(info.st_mode):
-                below.append(path)
             else:
-                yield path, info
-        pending.extend(reversed(below))
+                walk.enter(path)
 
 
 def _is_service(name: str) -> bool:
     return _SERVICE.fullmatch(name) is not None and name.lower() not in _PLAIN
 
 
-def _again(folder: Path, entered: set[tuple[int, int]]) -> bool:
-    """Whether a folder was entered before, under another name: a bind mount may hold its own parent."""
-    info = folder.stat()
-    identity = (info.st_dev, info.st_ino)
-    known = identity in entered
-    entered.add(identity)
-    return known
-
-
 def _judge(
     path: str, info: os.stat_result, young: tuple[float, float], seen: set[tuple[int, int]]
 ) -> SourceFile | Skipped:
-    if stat.S_ISLNK(info.st_mode):
-        return _skipped(path, info, Reason.SYMLINK, "symbolic links are not followed")
     if not stat.S_ISREG(info.st_mode):
+        if stat.S_ISLNK(info.st_mode):
+            return _skipped(path, info, Reason.SYMLINK, "symbolic links are not followed")
         return _skipped(path, info, Reason.SPECIAL_FILE, "not a regular file")
     if info.st_nlink > 1:
         identity = (info.st_dev, info.st_ino)
@@ -101,7 +73,7 @@ def _judge(
             return _skipped(path, info, Reason.SAME_FILE, "a hard link to a file already met")
         seen.add(identity)
     # A copy that keeps the times (cp -p, rsync -t) shows only by its change time that it is still being written.
-    if any(young[0] < changed <= young[1] for changed in (info.st_mtime, info.st_ctime)):
+    if young[0] < info.st_mtime <= young[1] or young[0] < info.st_ctime <= young[1]:
         return _skipped(path, info, Reason.TOO_YOUNG, "changed within the settle time: left for the next run")
     return _source(path, info)
 
