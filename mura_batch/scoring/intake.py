@@ -64,7 +64,7 @@ def scan(root: Path, policy: IntakePolicy, files: SeenFiles, observer: Observer)
     observer.begin("reading headers", None)
     with Examiner(root, policy) as examiner:
         for group in _batched(chain([first], found)):
-            with files.intake():
+            with files.intake(item for item in group if isinstance(item, SourceFile)):
                 for item in group:
                     _judge(root, item, policy, intake, files, examiner)
             count += len(group)
@@ -127,6 +127,7 @@ def refuse_unreadable(files: SeenFiles, names: Pseudonyms) -> None:
 def settle_identity(root: Path, policy: IntakePolicy, ledger: Ledger, key: Key) -> None:
     """Duplicates, conflicts, and files that were only moved or written again since they were scored."""
     files = ledger.files
+    files.clear_set_aside()
     with Examiner(root, policy) as examiner:
         digests = _Digests(root, policy, examiner, ledger.copies)
         for copies in files.same_sop():

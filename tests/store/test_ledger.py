@@ -157,6 +157,7 @@ def test_what_was_set_aside_is_judged_anew_every_night(tmp_path: Path, make_inst
         ledger.files.set_aside([skip_instance(one, Stage.STUDY, Reason.DUPLICATE, "same bytes")])
         assert list(ledger.scores.pending(KEY)) == []
         seen(ledger, one)
+        ledger.files.clear_set_aside()
         assert list(ledger.scores.pending(KEY)) == [one]
 
 

@@ -102,3 +102,27 @@ def test_studies_of_another_folder_are_not_missing(tmp_path: Path, make_instance
         begin(ledger, make_instance("a", "1.1"))
         begin(ledger, make_instance("b", "1.2"), studies=Path("/another"))
         assert list(ledger.files.missing_studies()) == []
+
+
+def test_files_looked_up_together_are_recalled_as_one_by_one(tmp_path: Path, make_instance: MakeInstance) -> None:
+    """Known, of another size, time, change time or settings, and unknown: in one intake."""
+    names = ("known", "size", "mtime", "ctime", "settings")
+    with Ledger(tmp_path / "l") as ledger:
+        ledger.runs.begin("one", tmp_path)
+        with ledger.files.intake():
+            for name in names:
+                ledger.files.put_header(make_instance(name), "old" if name == "settings" else "intake")
+        sources = {name: make_instance(name).source for name in (*names, "unknown")}
+        sources["size"] = replace(sources["size"], size=1)
+        sources["mtime"] = replace(sources["mtime"], mtime_ns=1)
+        sources["ctime"] = replace(sources["ctime"], ctime_ns=5)
+        ledger.runs.begin("two", tmp_path)
+        with ledger.files.intake():
+            alone = {name: ledger.files.recall(source, "intake") for name, source in sources.items()}
+        with ledger.files.intake(sources.values()):
+            together = {name: ledger.files.recall(source, "intake") for name, source in sources.items()}
+            ledger.files.put_header(make_instance("unknown"), "intake")
+        present = {record.source.path for record in ledger.scores.pending(Key("m", "s"))}
+    assert together == alone
+    assert alone == dict.fromkeys(sources, Recall.NEW) | {"known": Recall.KNOWN, "ctime": Recall.TOUCHED}
+    assert present == {"known", "unknown"}
