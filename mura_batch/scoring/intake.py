@@ -64,11 +64,12 @@ def scan(root: Path, policy: IntakePolicy, files: SeenFiles, observer: Observer)
     observer.begin("reading headers", None)
     with Examiner(root, policy) as examiner:
         for group in _batched(chain([first], found)):
-            with files.intake(item for item in group if isinstance(item, SourceFile)):
+            with files.intake((item for item in group if isinstance(item, SourceFile)), hold=True):
                 for item in group:
                     _judge(root, item, policy, intake, files, examiner)
             count += len(group)
             observer.advance(len(group))
+    files.note_present()
     _refuse_archives(root, count, files)
     return count
 

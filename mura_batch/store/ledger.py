@@ -33,6 +33,7 @@ from mura_batch.store.scores import Scores
 from mura_batch.store.secret import open_secret
 from mura_batch.store.seen_files import SeenFiles
 from mura_batch.store.sends import Sends
+from mura_batch.store.settled import Settled
 from mura_batch.store.stored_truth import StoredTruth
 from mura_batch.store.unreadable import Unreadable
 
@@ -46,7 +47,8 @@ class Ledger:
         self._db = Database(path, may_lock=may_lock)
         self.runs = Runs(self._db)
         self.pictures = PictureStore(self._db, path.parent / FOLDER)
-        self.files = SeenFiles(self._db, self.runs)
+        self.settled = Settled(self._db)
+        self.files = SeenFiles(self._db, self.runs, self.settled)
         self.copies = CopyDigests(self._db)
         self.scores = Scores(self._db, self.runs, self.pictures)
         self.unreadable = Unreadable(self._db, self.runs)

@@ -27,7 +27,6 @@ class Runs:
     def begin(self, name: str, studies: Path) -> None:
         """A new run. studies: the folder that paths are relative to; the ledger keeps a hash of its path."""
         with self._db.writing():
-            self._db.execute("DELETE FROM present")
             self.current = self._db.execute("INSERT INTO runs (name) VALUES (?)", (name,)).lastrowid or 0
         self.root = _number_of(studies)
 

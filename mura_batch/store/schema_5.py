@@ -11,6 +11,8 @@ copy_digests         one row a content and kind of digest: copies of one instanc
 truth_files          one row a file that was added; `removed` is set once it is out of use, and the row stays
 truth_lines          one row a line of it: what it says of a study. said: in the label column, NULL where the file has
                      none. readers: what its reader columns say, by comma. stratum, probability: of a drawn sample
+settled              one row: what the tables of the last run depend on, '' as soon as a row of files, scores, failures
+                     or kept changes
 """
 
 from __future__ import annotations
@@ -55,6 +57,14 @@ STATEMENTS = (
       said TEXT, readers TEXT NOT NULL, stratum TEXT, probability REAL, checksum INTEGER NOT NULL,
       PRIMARY KEY (file, line)) WITHOUT ROWID""",
     "CREATE INDEX truth_lines_by_study ON truth_lines (study)",
+    "CREATE TABLE settled (basis TEXT NOT NULL, files TEXT NOT NULL)",
+    "INSERT INTO settled VALUES ('', '')",
+    *(
+        f"CREATE TRIGGER settled_{table}_{change} AFTER {change} ON {table}"
+        " BEGIN UPDATE settled SET basis = '' WHERE basis != ''; END"
+        for table in ("files", "scores", "failures", "kept")
+        for change in ("insert", "update", "delete")
+    ),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -25,6 +25,7 @@ from mura_batch.store.records_json import (
     load_skipped,
 )
 from mura_batch.store.runs import Runs
+from mura_batch.store.settled import Settled
 
 
 class Recall(Enum):
@@ -47,20 +48,25 @@ class MissingStudy:
 
 
 class SeenFiles:
-    def __init__(self, database: Database, runs: Runs) -> None:
-        self._db, self._runs = database, runs
+    def __init__(self, database: Database, runs: Runs, settled: Settled) -> None:
+        self._db, self._runs, self._settled = database, runs, settled
         self._known: dict[bytes, Row | None] = {}  # path -> id, size, mtime_ns, ctime_ns, root, intake; None: no row
-        self._present: list[int] = []  # files of the run that are not noted as present yet
+        self._met = bytearray()  # a bit for each row of `files`: 1 where the run has met the file
+        self._met_by = -1  # the number of that run
 
     @contextmanager
-    def intake(self, sources: Iterable[SourceFile] = ()) -> Iterator[None]:
+    def intake(self, sources: Iterable[SourceFile] = (), *, hold: bool = False) -> Iterator[None]:
         """Header rows written inside are committed together: a crash here costs a header scan, no score. sources: what
-        `recall` will be asked of, looked up together, in a third of the time."""
+        `recall` will be asked of, looked up together, in a third of the time. hold: the caller ends the last one with
+        `note_present`, without which no other method knows what this run met."""
+        if self._met_by != self._runs.current:
+            self._met, self._met_by = bytearray(), self._runs.current
         with self._db.writing():
             self._known = self._look_up([os.fsencode(source.path) for source in sources])
             yield
-            self._note_all_present()
         self._known = {}
+        if not hold:
+            self.note_present()
 
     def _look_up(self, paths: list[bytes]) -> dict[bytes, Row | None]:
         marks = ",".join("?" * len(paths))
@@ -69,14 +75,32 @@ class SeenFiles:
         )
         return {**dict.fromkeys(paths), **{row[0]: row[1:] for row in rows}}
 
-    def _note_all_present(self) -> None:
-        """In the order of the table, in which neighbours share a page."""
-        files, self._present = self._present, []
-        self._db.execute(
-            "INSERT OR REPLACE INTO present SELECT study_uid, path, id FROM files WHERE id IN"
-            " (SELECT value FROM json_each(?)) ORDER BY study_uid, path",
-            (json.dumps(files),),
-        )
+    def _meet(self, file: int) -> None:
+        byte = file >> 3
+        if byte >= len(self._met):
+            self._met.extend(bytes(byte + 4096 - len(self._met)))
+        self._met[byte] |= 1 << (file & 7)
+
+    @property
+    def digest(self) -> str:
+        """Names the set of files that this run has met."""
+        return hashlib.sha256(self._met.rstrip(b"\0")).hexdigest()
+
+    def note_present(self) -> None:
+        """What the run has met is from here on what `present` holds. Written in its order, in which neighbours share a
+        page; and not at all where it is there already."""
+        if self._settled.has_files(self.digest):
+            return
+        met = self._met
+        self._db.connection.create_function("is_met", 1, lambda file: met[file >> 3] >> (file & 7) & 1)
+        with self._db.writing():
+            self._settled.forget()
+            self._db.execute("DELETE FROM present")
+            self._db.execute(
+                "INSERT INTO present SELECT study_uid, path, id FROM files WHERE id < ? AND is_met(id)"
+                " ORDER BY study_uid, path",
+                (len(met) << 3,),
+            )
 
     def recall(self, source: SourceFile, intake: str) -> Recall:
         """A KNOWN file is noted as present in this run. A night without news writes a short row a file, not its record.
@@ -92,7 +116,7 @@ class SeenFiles:
             return Recall.TOUCHED
         if ctime_ns is None or root != self._runs.root:
             self._note_seen(file, source)
-        self._present.append(file)
+        self._meet(file)
         return Recall.KNOWN
 
     def is_as_read(self, source: SourceFile) -> bool:
@@ -108,7 +132,7 @@ class SeenFiles:
         path = os.fsencode(source.path)
         (file,) = self._db.execute("SELECT id FROM files WHERE path = ?", (path,)).fetchone()
         self._note_seen(file, source)
-        self._present.append(file)
+        self._meet(file)
 
     def _note_seen(self, file: int, source: SourceFile) -> None:
         self._db.execute(
@@ -123,20 +147,16 @@ class SeenFiles:
         What is judged as before, of the same size and time, is no news."""
         source, path = record.source, os.fsencode(record.source.path)
         text = dump_record(record)
-        is_unknown = self._known.get(path, ()) is None
-        old = (
-            None
-            if is_unknown
-            else self._db.execute(
-                "SELECT id, size, mtime_ns, ctime_ns, run, record, content_hash FROM files WHERE path = ?", (path,)
-            ).fetchone()
-        )
         file, run, content = None, self._runs.current, None
-        if old is not None:
-            file, size, mtime_ns, ctime_ns, old_run, old_text, old_content = old
+        if (old := self._old_row(path)) is not None:
+            file, size, mtime_ns, ctime_ns, old_run, old_text, old_content, *others = old
             same_times = (size, mtime_ns) == (source.size, source.mtime_ns)
+            same = same_times and old_text == text
+            if same and (ctime_ns, *others) == (source.ctime_ns, self._runs.root, intake, None):
+                self._meet(file)  # the row would be the same
+                return
             untouched = same_times and ctime_ns in {None, source.ctime_ns}
-            run = old_run if same_times and old_text == text and intake else run
+            run = old_run if same else run
             content = old_content if untouched else None
             if not untouched:
                 self._forget_failure(path, same_times=same_times)
@@ -148,7 +168,17 @@ class SeenFiles:
              record.study_uid, sop_uid, patient, content, run, text,
              record_checksum(path, record.study_uid, sop_uid, text)),
         )  # fmt: skip
-        self._present.append(written.lastrowid or 0)
+        self._meet(written.lastrowid or 0)
+
+    def _old_row(self, path: bytes) -> Row | None:
+        if self._known.get(path, ()) is None:
+            return None
+        row: Row | None = self._db.execute(
+            "SELECT id, size, mtime_ns, ctime_ns, run, record, content_hash, root, intake, set_aside FROM files"
+            " WHERE path = ?",
+            (path,),
+        ).fetchone()
+        return row
 
     def _forget_failure(self, path: bytes, *, same_times: bool) -> None:
         """The file is decoded again. Where only its change time is another, the same failure is no news."""

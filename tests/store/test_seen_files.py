@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from mura_batch.records import Instance, InstanceScore, Reason, Stage, skip_instance
+from mura_batch.records import Instance, InstanceScore, Reason, Skipped, Stage, skip_instance
 from mura_batch.store.key import Key
 from mura_batch.store.ledger import Ledger
 from mura_batch.store.seen_files import MissingStudy, Recall
@@ -126,3 +126,18 @@ def test_files_looked_up_together_are_recalled_as_one_by_one(tmp_path: Path, mak
     assert together == alone
     assert alone == dict.fromkeys(sources, Recall.NEW) | {"known": Recall.KNOWN, "ctime": Recall.TOUCHED}
     assert present == {"known", "unknown"}
+
+
+def test_a_file_judged_as_before_changes_no_row(tmp_path: Path, make_instance: MakeInstance) -> None:
+    """What discovery skips is judged every night: that alone must not look like a change of the archive."""
+    link = Skipped(make_instance("link").source, Stage.DISCOVER, Reason.SYMLINK, "symbolic links are not followed")
+    with Ledger(tmp_path / "l") as ledger:
+        for name in ("one", "two", "three"):
+            ledger.runs.begin(name, tmp_path)
+            with ledger.files.intake():
+                ledger.files.put_header(link, "")
+            assert ledger.outcomes.is_new(link) is (name == "one")
+            ledger.claim(KEY)
+            if name == "two":
+                ledger.settled.put("basis", ledger.files.digest)
+        assert ledger.settled.holds("basis", ledger.files.digest)
