@@ -27,7 +27,7 @@ class ExitCode(IntEnum):
     OK = 0  # all scored, or nothing new
     FATAL = 1
     USAGE = 2  # Click's own code for a wrong command line
-    INPUT_UNREADABLE = 3  # done, but some input could not be read
+    INPUT_UNREADABLE = 3  # done, but some input could not be read, or a limit was breached
     LOCKED = 11  # another run holds the lock: EAGAIN's number on Linux
     HUNG_UP = 129  # 128 + SIGHUP, as shells report it
     INTERRUPTED = 130  # 128 + SIGINT

@@ -49,9 +49,36 @@ class Bar:
             self._progress.advance(self._task, count)
 
 
+class Events:
+    """Each stage when it begins and when it ends, for a log that a program reads. write: takes an event's name and its
+    values."""
+
+    def __init__(self, write: Callable[..., None]) -> None:
+        self._write = write
+        self._stage, self._count = "", 0
+
+    def begin(self, stage: str, total: int | None) -> None:
+        self.end()
+        self._stage, self._count = stage, 0
+        self._write("stage", stage=stage, total=total)
+
+    def advance(self, count: int = 1) -> None:
+        self._count += count
+
+    def end(self) -> None:
+        if self._stage:
+            self._write("stage ended", stage=self._stage, count=self._count)
+            self._stage = ""
+
+
 @contextmanager
-def observer(stream: TextIO) -> Iterator[Observer]:
-    """A bar where stream is a terminal, else silence."""
+def observer(stream: TextIO, write: Callable[..., None] | None = None) -> Iterator[Observer]:
+    """A bar where stream is a terminal, else silence. write: takes the stages as events instead."""
+    if write is not None:
+        events = Events(write)
+        yield events
+        events.end()
+        return
     if not stream.isatty():
         yield Silent()
         return

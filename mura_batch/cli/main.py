@@ -14,11 +14,13 @@ from mura_batch.cli.compile import compile_command
 from mura_batch.cli.dicom import dicom_command
 from mura_batch.cli.doctor import doctor
 from mura_batch.cli.inspect import inspect_command
+from mura_batch.cli.outcome import Outcome
 from mura_batch.cli.phantom import phantom
 from mura_batch.cli.process import (
     Signalled,
     discard,
     flush_streams,
+    log,
     open_missing_streams,
     record_crash,
     say,
@@ -45,45 +47,67 @@ def main() -> None:
     os.umask(os.umask(0) | OTHERS_WRITE)  # whatever is written, nobody else may change it
     open_missing_streams()
     with signals_raised():
-        code = _run()
+        code = _run(Outcome())
     gc.freeze()  # the interpreter's last search for garbage takes 0.15 s and finds nothing
     flush_streams()
     sys.exit(code)
 
 
-def _run() -> int:
+def _run(outcome: Outcome) -> int:
     """The exit code of the command. An error becomes one line on standard error."""
     try:
-        return int(cli.main(prog_name=_NAME, standalone_mode=False) or 0)
-    except MuraBatchError as error:
-        say(f"{_NAME}: {error}")
-        return error.exit_code
-    except click.UsageError as error:
-        return _misused(error)
-    except (KeyboardInterrupt, click.exceptions.Abort) as error:  # Click turns the first into the second
-        return _interrupted(error)
-    except BrokenPipeError:
+        code = int(cli.main(prog_name=_NAME, standalone_mode=False, obj=outcome) or 0)
+    except BaseException as error:  # noqa: BLE001 - the last handler: every error gets its exit code and its line
+        code, kind, message = _explain(error)
+        _report(outcome, code, kind, message)
+    else:
+        kind, message = "", outcome.message
+    outcome.end(code, kind, message)
+    return code
+
+
+def _report(outcome: Outcome, code: int, kind: str, message: str) -> None:
+    if kind == BrokenPipeError.__name__:
         discard(1, 2)  # whatever read our output has ended: a message would fail too
-        return ExitCode.FATAL
-    except Exception as error:  # noqa: BLE001 - the last handler: a person gets one line, the developers a record
-        say(f"{_NAME}: {record_crash(error)}")
-        return ExitCode.FATAL
+    elif message:
+        outcome.json |= "--json" in sys.argv  # a command line that cannot be parsed
+        log.event("error", error=kind, exit_code=code, message=message)
+        if not log.is_json:
+            say(f"{_NAME}: {message}")
+        outcome.show_error(code, kind, message)
 
 
-def _misused(error: click.UsageError) -> int:
+def _explain(error: BaseException) -> tuple[int, str, str]:
+    """Exit code, name of the error, and one line for a person, which is empty where Click has said it all."""
+    match error:
+        case MuraBatchError():
+            return error.exit_code, type(error).__name__, str(error)
+        case click.UsageError():
+            return error.exit_code, "UsageError", _misused(error)
+        case KeyboardInterrupt() | click.exceptions.Abort():  # Click turns the first into the second
+            return _signal_code(error), "Interrupted", _INTERRUPTED
+        case BrokenPipeError():
+            return ExitCode.FATAL, BrokenPipeError.__name__, "the reader of standard output has gone"
+        case Exception():  # a person gets one line, the developers a record
+            return ExitCode.FATAL, "UnexpectedError", record_crash(error)
+    raise error  # SystemExit and its like are nobody's error
+
+
+_INTERRUPTED = "interrupted; what was scored is kept: the same command goes on from there"
+
+
+def _misused(error: click.UsageError) -> str:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
-    else:
-        command = error.ctx.command_path if error.ctx is not None else _NAME
-        say(f"{_NAME}: {error.format_message().rstrip('.')} (see {command} --help)")
-    return error.exit_code
+        return ""
+    command = error.ctx.command_path if error.ctx is not None else _NAME
+    return f"{error.format_message().rstrip('.')} (see {command} --help)"
 
 
-def _interrupted(error: BaseException) -> int:
+def _signal_code(error: BaseException) -> int:
     signalled = error if isinstance(error, Signalled) else error.__cause__
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not log.is_json:
         say("")  # the terminal shows ^C at the start of the line
-    say(f"{_NAME}: interrupted; what was scored is kept: the same command goes on from there")
     return signalled.exit_code if isinstance(signalled, Signalled) else ExitCode.INTERRUPTED
 
 

@@ -6,6 +6,7 @@ message about a wrong value names the one that it came from.
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from mura_batch.cli.outcome import current_outcome
 from mura_batch.errors import InputError
 from mura_batch.regular_files import read_regular
 
@@ -94,8 +96,64 @@ def option(*names: str, **settings: Any) -> Callable[[Callable[..., Any]], Calla
     """An option that MURA_BATCH_<OPTION> may set and whose default its help shows."""
     long = max((name for name in names if name.startswith("--")), key=len).removeprefix("--").replace("-", "_").upper()
     show_default = settings.pop("show_default", True)
+    if "--json" in names:  # known before another option is found wrong: then the error is JSON, too
+        settings |= {"is_eager": True, "callback": _note_json}
     return click.option(*names, cls=SourcedOption, envvar=f"MURA_BATCH_{long}", show_default=show_default, **settings)
 
+
+def _note_json(_: click.Context, __: click.Parameter, value: bool) -> bool:
+    current_outcome().json = value
+    return value
+
+
+def _note_notify(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    current_outcome().notify = value
+    return value
+
+
+class CommandLine(click.ParamType[str]):
+    """A program with its arguments, quoted as in a shell, which is not used."""
+
+    name = "command"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            words = shlex.split(value)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+        return shlex.join(words) if words else self.fail("name a program", param, ctx)
+
+
+class Range(click.ParamType[tuple[float, float] | str]):
+    """LOW,HIGH, two shares from 0 to 1, or the word that is allowed instead."""
+
+    name = "low,high"
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float] | str:
+        if value == self._word:
+            return self._word
+        try:
+            low, high = map(float, value.split(","))
+        except ValueError:
+            low, high = 1.0, 0.0
+        if not 0 <= low <= high <= 1:
+            self.fail(f"{value!r}: write two shares from 0 to 1, as in 0.1,0.4, or {self._word}", param, ctx)
+        return low, high
+
+
+notify_option = option(
+    "--notify",
+    type=CommandLine(),
+    default=None,
+    is_eager=True,
+    callback=_note_notify,
+    help="Program to run at the end, however the run ended, with its summary as JSON on standard input. No shell.",
+)
 
 viewer_option = option(
     "--viewer-url",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -69,8 +70,39 @@ def open_missing_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - lives as long as the process
 
 
+class Log:
+    """What goes to standard error: text for a person, or with --log-format json one object a line for a program.
+
+    run: names the run in each object, '' for a command that is none.
+    """
+
+    def __init__(self) -> None:
+        self.run = ""
+        self.is_json = False
+
+    def event(self, event: str, **values: object) -> None:
+        """For a program only."""
+        if self.is_json:
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            _echo(json.dumps({"time": now, "run": self.run, "event": event, **values}, default=str))
+
+    def line(self, line: str) -> None:
+        if not self.is_json:
+            _echo(line)
+            return
+        for one in line.splitlines():
+            self.event("message", message=one.removeprefix("mura-batch: "))
+
+
+log = Log()  # standard error is the process's, and so is this
+
+
 def say(line: str) -> None:
     """One line to standard error; standard output is for results. A full or closed stream does not change the run."""
+    log.line(line)
+
+
+def _echo(line: str) -> None:
     with suppress(OSError, ValueError):
         click.echo(line, err=True)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -16,20 +17,24 @@ from mura_batch.cli.options import (
     FILE,
     FOLDER,
     NameList,
+    Range,
     as_record,
     config_option,
     example,
+    notify_option,
     option,
     read_truth_option,
     reference_model,
     shared_out_option,
     viewer_option,
 )
-from mura_batch.cli.process import keep_crashes_in, say, show
+from mura_batch.cli.outcome import current_outcome
+from mura_batch.cli.process import keep_crashes_in, log, say, show
 from mura_batch.errors import ExitCode, InputError
 from mura_batch.pseudonyms import Identifiers, require_identifiers
 from mura_batch.records import MURA_REGIONS, Region
 from mura_batch.runtime.registry import BACKENDS, names
+from mura_batch.version import __version__
 
 if TYPE_CHECKING:
     from mura_batch.dicom.policy import IntakePolicy
@@ -62,22 +67,35 @@ class ScoreOptions:
     dicom: tuple[str, ...] | None
     dicom_unscored: bool
     viewer_url: str | None
+    missing_limit: float | None
+    unreadable_limit: float | None
+    abnormal_limits: tuple[float, float] | Literal["drift"] | None
     dry_run: bool
     strict: bool
     single_writer: bool
     allow_shared_out: bool
     identifiers: str
-    json: bool
     timings: bool
+    json: bool
+    log_format: str
+    notify: str | None
 
     def as_text(self) -> dict[str, str]:
-        """For the manifest: every option that has a value."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        """For the manifest: every option that has a value. The command of --notify may hold a password."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "notify"}
         return {
-            name: ",".join(value) if isinstance(value, tuple) else str(value)
+            name: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
             for name, value in sorted(values.items())
             if value is not None
         }
+
+
+SHARE = click.FloatRange(0, 1)
+
+
+def _note_log_format(_: click.Context, __: click.Parameter, value: str) -> str:
+    log.is_json = value == "json"
+    return value
 
 
 def _formats() -> tuple[str, ...]:
@@ -152,6 +170,25 @@ def _formats() -> tuple[str, ...]:
 @option("--dicom", type=NameList(lambda: KINDS), default=None, show_default="none", help=DICOM_HELP)
 @option("--dicom-unscored", is_flag=True, help=UNSCORED_HELP)
 @viewer_option
+@option(
+    "--missing-limit",
+    type=SHARE,
+    default=None,
+    help="Exit code 3 where a greater share of the known studies is missing, as in 0.05.",
+)
+@option(
+    "--unreadable-limit",
+    type=SHARE,
+    default=None,
+    help="Exit code 3 where a greater share of the radiographs cannot be read.",
+)
+@option(
+    "--abnormal-limits",
+    type=Range("drift"),
+    default=None,
+    help="LOW,HIGH or drift: exit code 3 where the abnormal share of tonight's new studies is beyond these limits by "
+    "more than chance, or beyond those of its control chart.",
+)
 @option("--dry-run", is_flag=True, help="Print what would be scored and skipped; decode nothing.")
 @option("--strict", is_flag=True, help="End with exit code 1 at the first input that cannot be read.")
 @option("--single-writer", is_flag=True, help="Allow an OUT that cannot be locked: no other run ever writes to it.")
@@ -162,33 +199,52 @@ def _formats() -> tuple[str, ...]:
     default=Identifiers.ACCESSION.value,
     help="What results hold of UIDs, accession numbers, paths and texts of headers; key: none of them, keys instead.",
 )
-@option("--json", is_flag=True, help="Print the run's manifest to standard output.")
 @option("--timings", is_flag=True, help="Print how long each part of the run worked and waited.")
 @config_option
+@option("--json", is_flag=True, help="Print the run's manifest, or the error, as JSON to standard output.")
+@option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    is_eager=True,
+    callback=_note_log_format,
+    help="Of standard error: json is one object a line, with run, event and counts.",
+)
+@notify_option
 @as_record(ScoreOptions)
 def score(options: ScoreOptions) -> int:
     """Scores every upper-limb radiograph under STUDIES and writes OUT/latest/: studies.csv, images.csv, skipped.csv,
     run.json and report.html. What an earlier run scored is not decoded again."""
     _refuse_identifying_outputs(options)
     if options.dry_run:
+        current_outcome().notify = None  # nothing was run
         return _describe(options)
     from mura_batch.progress import observer
     from mura_batch.scoring.pipeline import run_score
+    from mura_batch.store.run_folder import run_name
+
+    started = datetime.now(UTC)
+    log.run = run_name(started)
+    log.event("started", version=__version__)
 
     os.umask(0o077)  # scores and identifiers are patient data: whatever a run writes is its owner's only
     keep_crashes_in(options.out)
-    request = _request(options)
-    with observer(sys.stderr) as watch:
+    request = _request(options, started)
+    with observer(sys.stderr, log.event if log.is_json else None) as watch:
         result = run_score(request, watch)
+    outcome = current_outcome()
+    outcome.published, outcome.message = summary_values(result, options.out), result.summary
     return _print_result(result, options)
 
 
-def _request(options: ScoreOptions) -> ScoreRequest:
+def _request(options: ScoreOptions, started: datetime) -> ScoreRequest:
     from mura_batch.model_card import read_model
     from mura_batch.runtime.runner import RunnerOptions
+    from mura_batch.scoring.limits import Limits
     from mura_batch.scoring.pipeline import ScoreRequest
 
     return ScoreRequest(
+        started=started,
         studies=options.studies,
         out=options.out,
         model=read_model(options.model or reference_model()),
@@ -207,6 +263,7 @@ def _request(options: ScoreOptions) -> ScoreRequest:
         workers=options.workers,
         truth=read_truth_option(options.truth),
         strict=options.strict,
+        limits=Limits(options.missing_limit, options.unreadable_limit, options.abnormal_limits),
         options=options.as_text(),
         formats=options.format,
         single_writer=options.single_writer,
@@ -242,13 +299,27 @@ def _policy(options: ScoreOptions) -> IntakePolicy:
     )
 
 
+def summary_values(result: ScoreResult, out: Path) -> dict[str, Any]:
+    """Of a published run, for --notify and the log: counts and the place of the run, no patient data."""
+    manifest = result.manifest
+    names = ("counts", "studies_by_status", "skipped_by_reason", "missing", "breached_limits")
+    return {
+        "folder": str(out.resolve() / "runs" / manifest.run),
+        **{name: getattr(manifest, name) for name in names},
+    }
+
+
 def _print_result(result: ScoreResult, options: ScoreOptions) -> int:
+    manifest = result.manifest
+    log.event("published", exit_code=result.exit_code, **current_outcome().published)
     if options.json:
-        show(dumps(asdict(result.manifest), indent=2, default=str))
+        show(dumps(asdict(manifest), indent=2, default=str))
     if options.timings:
-        say(timings_table(result.manifest.seconds))
+        log.event("timings", seconds=manifest.seconds)
+        if not log.is_json:
+            say(timings_table(manifest.seconds))
     # Silent under cron when all is well: a mail means that somebody should look.
-    if result.exit_code or sys.stderr.isatty():
+    if not log.is_json and (result.exit_code or sys.stderr.isatty()):
         say(result.summary)
     for warning in result.warnings:
         say(warning)

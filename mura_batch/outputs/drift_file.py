@@ -87,8 +87,18 @@ class DriftFile:
             "inverted": Count(of["inverted"], of["images"]),
             **{name: Mix(tuple(sorted(mix.items()))) for name, mix in self._mixes.items()},
         }
-        model = f"{self._run.model.hash} {self._run.settings_hash}"
-        return Night(self._run.name, self._run.started.date().isoformat(), model, figures)
+        return _night(self._run, figures)
+
+
+def abnormal_alarm(run: RunInfo, abnormal: Count) -> str:
+    """The sentence of the control chart on the share of abnormal studies with tonight's in it; '' for no alarm. For a
+    run whose drift.json is not written yet."""
+    nights, _ = _earlier(run.folder.parents[1])
+    return " ".join(drift_of([*nights, _night(run, {"abnormal": abnormal})]).alarms)
+
+
+def _night(run: RunInfo, figures: Mapping[str, Figure]) -> Night:
+    return Night(run.name, run.started.date().isoformat(), f"{run.model.hash} {run.settings_hash}", figures)
 
 
 def write_drift(folder: Path, nights: Sequence[Night], missing: int) -> None:

@@ -40,6 +40,7 @@ class RunManifest:
     seconds: dict[str, dict[str, float]]
     exit_code: int
     disclaimer: str
+    breached_limits: tuple[str, ...] = ()
     agreement: dict[str, Any] | None = None  # a run without truth has none
     identifiers: str = Identifiers.FULL  # runs of before had no choice
 
@@ -78,6 +79,7 @@ def manifest_of(run: RunInfo, end: RunEnd) -> RunManifest:
         seconds=end.seconds,
         exit_code=end.exit_code,
         disclaimer=DISCLAIMER,
+        breached_limits=end.breached_limits,
         agreement=manifest_values(end.comparison) if end.comparison is not None else None,
         identifiers=run.disclosure.identifiers.value,
     )
@@ -100,8 +102,7 @@ def read_manifest(folder: Path) -> RunManifest:
     path = folder / MANIFEST_NAME
     try:
         values = read_json(path)
-        return RunManifest(
-            **{f.name: values[f.name] for f in fields(RunManifest) if f.default is MISSING or f.name in values}
-        )
+        known = {f.name: values[f.name] for f in fields(RunManifest) if f.default is MISSING or f.name in values}
+        return RunManifest(**{**known, "breached_limits": tuple(values.get("breached_limits", ()))})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder} is not the folder of a run: {MANIFEST_NAME} cannot be read ({error!r})") from error

@@ -56,8 +56,8 @@ class RunEnd:
 
     finished: UTC, ISO 8601. counts: 'found', 'scored', 'unchanged' and 'skipped', in source files. skipped_by_reason:
     'stage/reason' -> files. studies_by_status: status -> study rows. seconds: part -> 'busy' and 'waiting'. comparison:
-    with the truth, None where none was given. missing: known studies of which this run sees no file. new_skipped: of
-    skipped_by_reason, those that no earlier run met.
+    with the truth, None where none was given. missing: known studies of which this run sees no file.
+    breached_limits: a line each. new_skipped: of skipped_by_reason, those that no earlier run met.
     """
 
     finished: str
@@ -68,6 +68,7 @@ class RunEnd:
     exit_code: int
     comparison: Comparison | None = None
     missing: int = 0
+    breached_limits: tuple[str, ...] = ()
     new_skipped: dict[str, int] = field(default_factory=dict)
 
 

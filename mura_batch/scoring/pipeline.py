@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mura_batch.agreement.drift import Count
 from mura_batch.agreement.truth import Matching
 from mura_batch.agreement.truth_file import Truth
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.errors import ExitCode, InputError
 from mura_batch.model_card import CARD_NAME, Model
 from mura_batch.outputs.disclosure import Disclosure
-from mura_batch.outputs.drift_file import read_alarms
+from mura_batch.outputs.drift_file import abnormal_alarm, read_alarms
 from mura_batch.outputs.formats import open_sinks
 from mura_batch.outputs.manifest import RunManifest, check_identity, manifest_of
 from mura_batch.outputs.missing_studies import write_missing
@@ -32,6 +33,7 @@ from mura_batch.pseudonyms import Identifiers
 from mura_batch.runtime.choose import open_runner
 from mura_batch.runtime.runner import Runner, RunnerOptions
 from mura_batch.scoring.intake import refuse_unreadable, scan, score_key, settle_identity, strict_error
+from mura_batch.scoring.limits import Limits, breaches
 from mura_batch.scoring.results import Tally, feed
 from mura_batch.scoring.timings import Timings
 from mura_batch.store.database import LEDGER_NAME
@@ -50,7 +52,8 @@ class ScoreRequest:
     """What `mura-batch score` was asked. workers: None for one a core. options: as given, for the manifest. formats: of
     the tables, names in outputs.formats.FORMATS. dicom: which result objects to write, None for none.
     single_writer: OUT may lie on a file system without locks. identifiers: how much of the source's identity the
-    outputs hold; with KEY there is no dicom. allow_shared_out: see store.lock.locked."""
+    outputs hold; with KEY there is no dicom. allow_shared_out: see store.lock.locked. limits: beyond which the run
+    ends with exit code 3. started: UTC; names the run."""
 
     studies: Path
     out: Path
@@ -66,6 +69,8 @@ class ScoreRequest:
     single_writer: bool = False
     identifiers: Identifiers = Identifiers.ACCESSION
     allow_shared_out: bool = False
+    limits: Limits = field(default_factory=Limits)
+    started: datetime = field(default_factory=partial(datetime.now, UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ def run_score(request: ScoreRequest, observer: Observer) -> ScoreResult:
         locked(request.out, single_writer=request.single_writer, allow_shared=request.allow_shared_out) as may_lock,
         Ledger(request.out / LEDGER_NAME, may_lock=may_lock) as ledger,
         open_runner(request.model, request.runner) as runner,
-        RunFolder(request.out, datetime.now(UTC)) as folder,
+        RunFolder(request.out, request.started) as folder,
     ):
         run = _Run(request, ledger, runner, folder, observer, Timings())
         found = run.score()
@@ -155,7 +160,7 @@ class _Run:
                 threshold = self.request.model.card.threshold
                 tally = feed(sink, self.ledger.outcomes, self.key, threshold, info.truth, info.disclosure)
                 shutil.copyfile(self.request.model.folder / CARD_NAME, self.folder.path / CARD_NAME)
-            end = self._end(found, tally, missing)
+            end = self._end(found, tally, missing, self._breaches(info, tally, missing))
             check_identity(end)
             sink.finish(end)
         self.ledger.claim(self.key)
@@ -164,8 +169,17 @@ class _Run:
         return ScoreResult(
             manifest_of(info, end),
             ExitCode(end.exit_code),
-            _summary(tally, missing, final),
+            _summary(tally, end, final),
             _truth_warnings(end.comparison),
+        )
+
+    def _breaches(self, info: RunInfo, tally: Tally, missing: int) -> tuple[str, ...]:
+        return breaches(
+            self.request.limits,
+            missing=Count(missing, missing + tally.found_studies),
+            unreadable=Count(tally.unreadable, tally.scored + tally.unchanged + tally.unreadable),
+            abnormal=Count(tally.new_abnormal, tally.new_rows),
+            drift_alarm=partial(abnormal_alarm, info),
         )
 
     def _dicom(self) -> list[OpenSink]:
@@ -193,7 +207,7 @@ class _Run:
             disclosure=disclosure,
         )
 
-    def _end(self, found: int, tally: Tally, missing: int) -> RunEnd:
+    def _end(self, found: int, tally: Tally, missing: int, breached: tuple[str, ...]) -> RunEnd:
         return RunEnd(
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             counts={
@@ -205,9 +219,10 @@ class _Run:
             skipped_by_reason=dict(sorted(tally.skipped.items())),
             studies_by_status=dict(sorted(tally.studies.items())),
             seconds=self.timings.as_seconds(),
-            exit_code=int(ExitCode.INPUT_UNREADABLE if tally.new_unreadable else ExitCode.OK),
+            exit_code=int(ExitCode.INPUT_UNREADABLE if tally.new_unreadable or breached else ExitCode.OK),
             comparison=_compared(tally.matching),
             missing=missing,
+            breached_limits=breached,
             new_skipped=dict(tally.new_skipped),
         )
 
@@ -228,14 +243,15 @@ def _truth_warnings(comparison: Comparison | None) -> tuple[str, ...]:
     return (f"mura-batch: {names} names no study of this run: nothing was compared",)
 
 
-def _summary(tally: Tally, missing: int, final: Path) -> str:
-    """Of the published run; one more line for each alarm of drift."""
+def _summary(tally: Tally, end: RunEnd, final: Path) -> str:
+    """Of the published run; one more line for each limit that it is beyond and for each alarm of drift."""
     line = (
         f"mura-batch: {tally.scored} images scored, {tally.unchanged} unchanged, {tally.skipped.total()} skipped, "
         f"{sum(tally.studies.values())} study rows: {final / 'report.html'}"
     )
     if tally.new_unreadable:
         line += f"; {tally.new_unreadable} files could not be read: see {final / 'skipped.csv'}"
-    if missing:
-        line += f"; {missing} known studies are missing: see {final / 'missing.csv'}"
-    return "\n".join([line, *(f"mura-batch: drift: {alarm}" for alarm in read_alarms(final))])
+    if end.missing:
+        line += f"; {end.missing} known studies are missing: see {final / 'missing.csv'}"
+    beyond = [f"mura-batch: limit: {breach}" for breach in end.breached_limits]
+    return "\n".join([line, *beyond, *(f"mura-batch: drift: {alarm}" for alarm in read_alarms(final))])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mura_batch.agreement.truth import Matching
@@ -26,6 +26,10 @@ class Tally:
     studies: Counter[str] = field(default_factory=Counter)  # status -> rows
     new_skipped: Counter[str] = field(default_factory=Counter)  # of skipped, those that no earlier run met
     new_unreadable: int = 0  # files that this run was the first to fail on
+    unreadable: int = 0  # of skipped, those that should have been readable
+    found_studies: int = 0
+    new_rows: int = 0  # study rows whose score holds a new image
+    new_abnormal: int = 0  # of these, the abnormal ones
     matching: Matching | None = None  # with the truth, where there is one
 
     def image(self, score: InstanceScore) -> None:
@@ -37,10 +41,16 @@ class Tally:
     def skip(self, skip: Skipped, *, is_new: bool) -> None:
         self.skipped[f"{skip.stage}/{skip.reason}"] += 1
         self.new_skipped[f"{skip.stage}/{skip.reason}"] += is_new
+        self.unreadable += skip.reason in UNREADABLE
         self.new_unreadable += skip.reason in UNREADABLE and is_new
 
-    def study(self, row: StudyScore) -> None:
+    def study(self, row: StudyScore, images: Sequence[InstanceScore]) -> None:
         self.studies[row.status] += 1
+        is_new = not all(image.reused for image in images)
+        self.new_rows += is_new
+        self.new_abnormal += is_new and bool(row.abnormal)
+        for image in images:
+            self.image(image)
         if self.matching is not None:
             self.matching.add(row)
 
@@ -52,12 +62,11 @@ def feed(
     truth: as disclosed, for it is matched with the rows that are."""
     tally = Tally(matching=Matching(truth) if truth is not None else None)
     for study in outcomes.studies(key):
+        tally.found_studies += 1
         for row, images in aggregate(study, threshold):
             shown = disclosure.row(row)
             sink.study(shown, disclosure.images(images))
-            tally.study(shown)
-            for image in images:
-                tally.image(image)
+            tally.study(shown, images)
         skips = [*(skip for _, skip in study.failed), *study.skipped]
         _feed_skips(skips, sink, tally, outcomes, disclosure)
     _feed_skips(outcomes.skipped_without_study(key), sink, tally, outcomes, disclosure)

@@ -27,7 +27,7 @@ class RunFolder:
         self.out = out
         self.started = started
         self.runs = out / "runs"
-        self.name = started.strftime("%Y-%m-%dT%H%M%S.%fZ")  # sorts by time, and is a legal file name anywhere
+        self.name = run_name(started)
         self.path = self.runs / f".{self.name}.partial"
 
     def __enter__(self) -> Self:
@@ -61,6 +61,11 @@ class RunFolder:
         except OSError as error:
             raise OutputError(f"{final} cannot be written ({error.strerror}): fix it and run again") from error
         return final
+
+
+def run_name(started: datetime) -> str:
+    """Of a run that began at this time (UTC): sorts by time, and is a legal file name anywhere."""
+    return started.strftime("%Y-%m-%dT%H%M%S.%fZ")
 
 
 def newest_run(out: Path) -> Path | None:
