@@ -240,7 +240,7 @@ def score(options: ScoreOptions) -> int:
 def _request(options: ScoreOptions, started: datetime) -> ScoreRequest:
     from mura_batch.model_card import read_model
     from mura_batch.runtime.runner import RunnerOptions
-    from mura_batch.scoring.limits import Limits
+    from mura_batch.scoring.night_limits import Limits
     from mura_batch.scoring.pipeline import ScoreRequest
 
     return ScoreRequest(

@@ -33,7 +33,7 @@ from mura_batch.pseudonyms import Identifiers
 from mura_batch.runtime.choose import open_runner
 from mura_batch.runtime.runner import Runner, RunnerOptions
 from mura_batch.scoring.intake import refuse_unreadable, scan, score_key, settle_identity, strict_error
-from mura_batch.scoring.limits import Limits, breaches
+from mura_batch.scoring.night_limits import Limits, breaches
 from mura_batch.scoring.results import Tally, feed
 from mura_batch.scoring.timings import Timings
 from mura_batch.store.database import LEDGER_NAME

@@ -19,7 +19,7 @@ import pytest
 from mura_batch.agreement.drift import Count
 from mura_batch.cli.outcome import run_command
 from mura_batch.phantom import PhantomOptions, make_phantoms
-from mura_batch.scoring.limits import Limits, breaches
+from mura_batch.scoring.night_limits import Limits, breaches
 from mura_batch.store.lock import locked
 
 COMMAND = [sys.executable, "-m", "mura_batch", "score"]
