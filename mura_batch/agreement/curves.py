@@ -16,6 +16,7 @@ from mura_batch.agreement.quantiles import Z95, t95
 DELONG = "DeLong, DeLong, Clarke-Pearson 1988"
 LOGIT_DELONG = "logit DeLong with one undecided case added to each class"
 OBUCHOWSKI = "Obuchowski 1997 by patient, logit, with one undecided case added to each class"
+OBUCHOWSKI_PAIRED = "DeLong, DeLong, Clarke-Pearson 1988, by patient (Obuchowski 1997)"
 FEW = 10  # cases of a class: below it Student's t takes the place of the normal quantile
 WILSON = "Wilson 1927"
 WILSON_CLUSTERED = "Wilson 1927, effective number of studies by patient (Rao, Scott 1992)"
@@ -84,20 +85,24 @@ def roc_auc_score(y_true: ArrayLike, y_score: ArrayLike, patients: Sequence[Hash
     return Estimate(value, *_logit_limits(shares, truth, clusters), method, len(score), se)
 
 
-def roc_auc_difference(y_true: ArrayLike, y_score: ArrayLike, other: ArrayLike) -> Estimate:
-    """AUC of y_score less that of other, [N] each, on the same independent cases: the interval of the paired
-    difference, narrower than those of the areas. Undefined where a class has fewer than two cases; without interval
-    where both scores order every pair alike. Raises ValueError on bad input."""
+def roc_auc_difference(
+    y_true: ArrayLike, y_score: ArrayLike, other: ArrayLike, patients: Sequence[Hashable] | None = None
+) -> Estimate:
+    """AUC of y_score less that of other, [N] each, on the same cases: the interval of the paired difference, narrower
+    than those of the areas. patients: [N], None where each has one study. Undefined where a class has fewer than two
+    patients; without interval where both scores order every pair alike. Raises ValueError on bad input."""
     truth, score = _checked(y_true, y_score)
     _, second = _checked(y_true, other)
-    if truth.sum() < 2 or (~truth).sum() < 2:
-        return undefined(DELONG, len(score), "a class has fewer than two cases")
+    clusters = independent(len(score)) if patients is None else clusters_of(patients)
+    method = DELONG if clusters.are_single else OBUCHOWSKI_PAIRED
+    if min(clusters.count_of(truth), clusters.count_of(~truth)) < 2:
+        return undefined(method, len(score), "a class has fewer than two patients")
     apart = _placements(truth, score) - _placements(truth, second)
     value = float(apart[truth].mean())
-    se = math.sqrt(apart[truth].var(ddof=1) / truth.sum() + apart[~truth].var(ddof=1) / (~truth).sum())
+    se = math.sqrt(max(0.0, sum(_obuchowski(apart, truth, clusters))))
     if se == 0:
-        return without_interval(value, DELONG, len(score), "no interval: both scores order every pair alike")
-    return Estimate(value, value - Z95 * se, value + Z95 * se, DELONG, len(score), se)
+        return without_interval(value, method, len(score), "no interval: both scores order every pair alike")
+    return Estimate(value, value - Z95 * se, value + Z95 * se, method, len(score), se)
 
 
 def _placements(truth: Bools, score: Floats) -> Floats:

@@ -10,6 +10,7 @@ import click
 
 from mura_batch.cli.backup import backup
 from mura_batch.cli.bench import bench
+from mura_batch.cli.compare import compare
 from mura_batch.cli.compile import compile_command
 from mura_batch.cli.dicom import dicom_command
 from mura_batch.cli.doctor import doctor
@@ -131,6 +132,7 @@ for command in (
     score,
     report,
     truth,
+    compare,
     dicom_command,
     send,
     sample,

@@ -141,12 +141,12 @@ class Drawn:
 
 
 class Pictures:
-    """Reads pictures until the page has PICTURE_BYTES of them. anchors: row_key -> identifier of its place on the page,
-    of the study rows so far."""
+    """Reads pictures until the page has as many bytes of them as are allowed. anchors: row_key -> identifier of its
+    place on the page, of the study rows so far."""
 
-    def __init__(self, read: ReadPicture) -> None:
+    def __init__(self, read: ReadPicture, allowed: int = PICTURE_BYTES) -> None:
         self._read = read
-        self._left = PICTURE_BYTES
+        self._left = allowed
         self.anchors: dict[str, str] = {}
 
     @property
