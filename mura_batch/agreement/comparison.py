@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from mura_batch.agreement.estimate import Estimate
 from mura_batch.agreement.readers import BetweenReaders, between_readers
-from mura_batch.agreement.summary import Agreement, Group, summarise
+from mura_batch.agreement.summary import Agreement, Group, group_of, summarise
 from mura_batch.agreement.truth import Matched, Matching
 from mura_batch.agreement.truth_file import Truth
 
@@ -19,11 +20,12 @@ LINE_FATES = (
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """agreement: None where no labelled study has a score. between: the readers against each other, None where fewer
-    than two were given."""
+    than two were given. models: agreement of each model's rows, where the rows are of several."""
 
     matched: Matched
     agreement: Agreement | None
     between: BetweenReaders | None = None
+    models: tuple[Group, ...] = ()
 
     @property
     def truth(self) -> Truth:
@@ -60,7 +62,8 @@ class Comparison:
         """(group, name, figure): overall, each region, each month, the corrected ones, each reader."""
         if (agreement := self.agreement) is None:
             return []
-        rows = [row for group in (agreement.overall, *agreement.regions, *agreement.months) for row in _of_group(group)]
+        groups = (agreement.overall, *self.models, *agreement.regions, *agreement.months)
+        rows = [row for group in groups for row in _of_group(group)]
         if (corrected := agreement.corrected) is not None:
             rows += [
                 ("corrected for sampling", name, getattr(corrected, name))
@@ -77,6 +80,13 @@ class Comparison:
 def _of_group(group: Group) -> list[tuple[str, str, Estimate]]:
     names = ("kappa", "auroc", "accuracy", "sensitivity", "specificity")
     return [(group.name, name, getattr(group, name)) for name in names]
+
+
+def by_model(comparison: Comparison, models: Mapping[str, str]) -> Comparison:
+    """The same with a group for each model. models: row_key -> name of the model and its threshold, of every row."""
+    names = dict.fromkeys(models.values())
+    groups = [(name, [case for case in comparison.matched.cases if models[case.row_key] == name]) for name in names]
+    return replace(comparison, models=tuple(group_of(name, cases) for name, cases in groups if cases))
 
 
 def _of_readers(between: BetweenReaders) -> list[tuple[str, str, Estimate]]:

@@ -49,7 +49,7 @@ def agreement_values(comparison: Comparison) -> dict[str, Any]:
     figures: dict[str, dict[str, Any]] = {}
     for group, name, estimate in comparison.figures():
         figures.setdefault(group, {})[name] = estimate.as_json()
-    tables = (agreement.overall, *agreement.regions) if agreement is not None else ()
+    tables = (agreement.overall, *comparison.models, *agreement.regions) if agreement is not None else ()
     return {
         "schema_version": SCHEMA_VERSION,
         "truth": truth_values(comparison.truth),

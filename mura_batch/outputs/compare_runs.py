@@ -20,6 +20,8 @@ from mura_batch.errors import InputError, TruthError
 from mura_batch.outputs.agreement_files import truth_values
 from mura_batch.outputs.manifest import RunManifest, read_manifest
 from mura_batch.outputs.read_tables import read_rows, read_studies
+from mura_batch.outputs.report.render import disclosed
+from mura_batch.pseudonyms import Identifiers
 from mura_batch.records import SCHEMA_VERSION, StudyScore
 
 Contents = tuple[str, ...]  # hashes of the files that a row's score is the mean of, sorted
@@ -101,6 +103,11 @@ def compare_runs(first: Path, second: Path, truth: Truth | None) -> RunCompariso
     """first, second: folders of published runs. Raises InputError where one is none, or where they scored no study from
     the same files; TruthError where a truth that was given names none of these."""
     a, b = _Run.read(first), _Run.read(second)
+    if len({run.manifest.identifiers == Identifiers.KEY for run in (a, b)}) > 1:
+        raise InputError(
+            f"one of {first} and {second} names studies by keys only: score both with the same --identifiers"
+        )
+    truth = disclosed(truth, b.manifest, second) if truth is not None else None
     common = [key for key in a.rows if key in b.rows]
     same = [key for key in common if a.contents(key) == b.contents(key)]
     if not same:

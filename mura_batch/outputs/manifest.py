@@ -43,6 +43,7 @@ class RunManifest:
     breached_limits: tuple[str, ...] = ()
     agreement: dict[str, Any] | None = None  # a run without truth has none
     identifiers: str = Identifiers.FULL  # runs of before had no choice
+    period: dict[str, Any] | None = None  # of a report over many runs: which they are, and their models
 
 
 class ManifestFile(EndSink):

@@ -32,3 +32,8 @@ def read_studies(folder: Path) -> Iterator[StudyScore]:
             raise InputError(
                 f"{folder}, row {n} of studies: {error}; the file was changed by hand: score again"
             ) from error
+
+
+def models_of_rows(folder: Path) -> dict[str, str]:
+    """row_key -> name and threshold of the model that called the row."""
+    return {row["row_key"]: f"{row['model']}, threshold {row['threshold']}" for row in read_rows(folder, "studies")}

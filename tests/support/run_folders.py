@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from record_builders import build_instance, build_score
+from record_builders import FULL, build_instance, build_score
 
 from mura_batch.model_card import CARD_NAME, Model, ModelCard
 from mura_batch.outputs.csv_tables import CsvTables
@@ -97,7 +97,7 @@ def write_drawn_run(
         settings_hash=SETTINGS, model=Model(folder, model.card),
         runner={"name": "openvino", "device": "none", "precision": "float32", "version": "1", "reason": "drawn",
                 "parity_max_abs_error": None},
-        read_picture=lambda _: None,
+        read_picture=lambda _: None, disclosure=FULL,
     )  # fmt: skip
     with CsvTables(run) as tables:
         for row, of in rows:

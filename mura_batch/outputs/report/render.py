@@ -5,13 +5,14 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import Self
 
-from mura_batch.agreement.comparison import Comparison
+from mura_batch.agreement.comparison import Comparison, by_model
 from mura_batch.agreement.drift import Drift
 from mura_batch.agreement.truth_file import Truth
 from mura_batch.atomic_files import atomic_writer
@@ -21,6 +22,7 @@ from mura_batch.outputs.agreement_files import manifest_values, read_run_truth, 
 from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.outputs.drift_file import read_drift
 from mura_batch.outputs.manifest import RunManifest, manifest_of, read_manifest, write_manifest
+from mura_batch.outputs.read_tables import models_of_rows
 from mura_batch.outputs.report import charts
 from mura_batch.outputs.report.agreement_view import view_of
 from mura_batch.outputs.report.attention import Listed
@@ -79,6 +81,8 @@ def render_report_file(run_folder: Path, truth: Truth | None, viewer_url: str | 
         if viewer_url is not None:
             require_identifiers(manifest.identifiers, "--viewer-url")
         rows, comparison, is_new = _compared(run_folder, manifest, truth)
+        if comparison is not None and manifest.period is not None and len(manifest.period["models"]) > 1:
+            comparison = by_model(comparison, models_of_rows(run_folder))
         if comparison is not None:
             manifest = replace(manifest, agreement=manifest_values(comparison))
         data = _report_data(manifest, card, rows, comparison, read_drift(run_folder))
@@ -91,13 +95,21 @@ def render_report_file(run_folder: Path, truth: Truth | None, viewer_url: str | 
         write_agreement(run_folder, comparison)
         write_manifest(run_folder, manifest)
     path = run_folder / REPORT_NAME
-    key = Key(str(manifest.model["hash"]), manifest.settings_hash)
-    with stored_pictures(run_folder.resolve().parent.parent, key) as read:
-        _write(data, read, path)
+    with ExitStack() as stack:
+        out = run_folder.resolve().parent.parent
+        reads = [stack.enter_context(stored_pictures(out, key)) for key in _keys(manifest)]
+        _write(data, lambda content: next((p for read in reads if (p := read(content)) is not None), None), path)
     return path
 
 
-def _disclosed(truth: Truth, manifest: RunManifest, run_folder: Path) -> Truth:
+def _keys(manifest: RunManifest) -> list[Key]:
+    """Under which the pictures of the rows lie: of several models those of the newest come first."""
+    run = {**manifest.model, "settings_hash": manifest.settings_hash}
+    models = manifest.period["models"] if manifest.period is not None else [run]
+    return [Key(str(model["hash"]), str(model["settings_hash"])) for model in models]
+
+
+def disclosed(truth: Truth, manifest: RunManifest, run_folder: Path) -> Truth:
     """With the study names of the run's tables."""
     if manifest.identifiers != Identifiers.KEY:
         return truth
@@ -110,7 +122,7 @@ def _compared(
 ) -> tuple[ReportRows, Comparison | None, bool]:
     """Rows and comparison, and whether the comparison is another one than the run's files hold."""
     if truth is not None:
-        rows, comparison = read_report_rows(run_folder, _disclosed(truth, manifest, run_folder))
+        rows, comparison = read_report_rows(run_folder, disclosed(truth, manifest, run_folder))
         if comparison is None or not comparison.matched.names_a_study:
             names = ", ".join(file.name for file in truth.files)
             raise TruthError(
@@ -121,7 +133,7 @@ def _compared(
     earlier = read_run_truth(run_folder)
     stored = stored_truth(run_folder.resolve().parent.parent) if earlier is None or earlier.is_stored else None
     if stored is not None:
-        rows, comparison = read_report_rows(run_folder, _disclosed(stored, manifest, run_folder))
+        rows, comparison = read_report_rows(run_folder, disclosed(stored, manifest, run_folder))
         if comparison is not None:
             return rows, comparison, True
     return *read_report_rows(run_folder, earlier), False
