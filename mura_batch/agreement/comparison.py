@@ -29,7 +29,7 @@ class Comparison:
 
     @property
     def truth(self) -> Truth:
-        """The files that were used, with their lines about the run."""
+        """The files that were used."""
         return self.matched.truth
 
     @property

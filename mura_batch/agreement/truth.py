@@ -9,7 +9,7 @@ from mura_batch.agreement.settle import Contradiction, Settled, settle
 from mura_batch.agreement.truth_file import Sampled, Truth
 from mura_batch.records import StudyScore, row_key
 
-NAMED = 100  # lines of studies that the run has not, by name: a truth of years has very many
+NAMED = 100  # lines of studies that the run has not, by name: the wrong file has nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,11 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """truth: the files that name studies of the run, with the lines that do. cases: labelled and scored. unscored:
+    """truth: that was used, see Truth.of_run. cases: labelled and scored. unscored:
     labels that name a study of the run without a score. unlabelled: scored studies that no label names. readers: names.
     unread: studies of a drawn sample without a label. lines: of the truth files. left_out: what became of lines that
-    are no label -> how many. contradictory, overruled, no_row, ambiguous: as in Settlement; absent: the first NAMED."""
+    are no label -> how many. contradictory, overruled, no_row, ambiguous: as in Settlement; absent: the first NAMED of
+    a truth that was given."""
 
     truth: Truth
     cases: tuple[Case, ...]
@@ -71,7 +72,7 @@ class Matched:
     @property
     def names_a_study(self) -> bool:
         """Whether a line of the truth is about a study of the run."""
-        return any(file.lines for file in self.truth.files)
+        return self.lines > dict(self.left_out).get("not_in_this_run", 0)
 
 
 def match(truth: Truth, studies: Iterable[StudyScore]) -> Matched:
@@ -118,7 +119,7 @@ class Matching:
             overruled=tuple(settlement.overruled),
             no_row=tuple(settlement.no_row),
             ambiguous=tuple(settlement.ambiguous),
-            absent=tuple(settlement.absent[:NAMED]),
+            absent=() if self._truth.is_stored else tuple(settlement.absent[:NAMED]),
         )
 
 

@@ -136,9 +136,11 @@ class Truth:
         return tuple(dict.fromkeys(name for file in self.files for name in file.readers))
 
     def of_run(self, study_uids: Container[str], accessions: Container[str]) -> Truth:
-        """Without the lines of other studies; of a stored truth without the files that then have none."""
+        """Of a stored truth the files that name these studies, without their other lines; a given one as it is."""
+        if not self.is_stored:
+            return self
         files = [_of_run(file, study_uids if file.by == "study_uid" else accessions) for file in self.files]
-        return Truth(tuple(file for file in files if file.lines or not self.is_stored), self.is_stored)
+        return Truth(tuple(file for file in files if file.lines), is_stored=True)
 
     def names(self, study_uid: str, accession: str) -> bool:
         """Whether a line of it is about this study."""

@@ -154,7 +154,9 @@ def test_a_stored_truth_keeps_only_files_that_name_the_run(study: StudyMaker) ->
     files = (file("here", line("1", ABNORMAL), line("8", NORMAL)), file("elsewhere", line("9", ABNORMAL)))
     stored, given_now = (match(Truth(files, is_stored=is_stored), [study("1")]) for is_stored in (True, False))
     assert [(one.name, len(one.lines), one.elsewhere) for one in stored.truth.files] == [("here", 1, 1)]
-    assert [one.name for one in given_now.truth.files] == ["here", "elsewhere"]
+    assert given_now.truth.files == files
+    assert [named.partition(": ")[2] for named in given_now.absent] == ["8", "9"]
+    assert stored.absent == ()
     assert counts_of(stored)["not_in_this_run"] == 2
 
 

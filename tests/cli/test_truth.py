@@ -163,6 +163,8 @@ def test_a_truth_without_a_study_of_tonight_warns_and_scores(studies: Path, out:
     assert f"mura-batch: {other} names no study of this run: nothing was compared" in done.stderr
     counts = agreement(out)["counts"]
     assert (counts["lines"], counts["not_in_this_run"], counts["compared"]) == (2, 2, 0)
-    assert "names no study of this run" in (out / "latest/report.html").read_text(encoding="utf-8")
+    page = (out / "latest/report.html").read_text(encoding="utf-8")
+    assert "The truth names no study of this run" in page
+    assert f"{other}, line 2: 9.9" in page
     with pytest.raises(TruthError, match="names no study of this run"):
         run("report", out / "latest", "--truth", other)

@@ -96,6 +96,7 @@ def test_every_model_is_said_and_has_figures_of_its_own(out: Path, truth: Path) 
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "Scores of several models stand side by side" in page
     assert "drawn 1, threshold 0.5: 1 study rows" in page
+    assert '<th scope="row">second, threshold 0.4</th><td class="n">3</td>' in page
 
 
 def test_a_period_of_one_model_has_no_warning(out: Path) -> None:

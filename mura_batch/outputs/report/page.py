@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from mura_batch.agreement.comparison import Comparison
 from mura_batch.agreement.published import ARTICLE, PAPER, PAPER_STUDIES
+from mura_batch.agreement.truth import NAMED
 from mura_batch.errors import InputError
 from mura_batch.model_card import ModelCard
 from mura_batch.outputs.html import UndefinedError, content_policy, html_environment
@@ -113,6 +114,7 @@ def render(data: ReportData, read: ReadPicture) -> Iterator[str]:
             paper=PAPER,
             paper_studies=PAPER_STUDIES,
             line_fates=LINE_WORDS.items(),
+            named=NAMED,
         )
     except UndefinedError as error:
         raise InputError(f"{MANIFEST_NAME} of the run is not as it was written ({error}); score again") from error
@@ -144,9 +146,10 @@ class Pictures:
     """Reads pictures until the page has as many bytes of them as are allowed. anchors: row_key -> identifier of its
     place on the page, of the study rows so far."""
 
-    def __init__(self, read: ReadPicture, allowed: int = PICTURE_BYTES) -> None:
+    def __init__(self, read: ReadPicture, allowed: int | None = None) -> None:
+        """allowed: PICTURE_BYTES where it is None."""
         self._read = read
-        self._left = allowed
+        self._left = PICTURE_BYTES if allowed is None else allowed
         self.anchors: dict[str, str] = {}
 
     @property
