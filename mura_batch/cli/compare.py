@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from json import dumps
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def compare(first: Path, second: Path, truth: Path | None, page: Path | None, as
     from mura_batch.outputs.compare_runs import compare_runs
     from mura_batch.store.stored_truth import stored_truth
 
+    os.umask(0o077)  # identifiers and radiographs: whatever is written is its owner's only
     out = second.resolve().parent.parent
     comparison = compare_runs(first, second, read_truth_option(truth) or stored_truth(out))
     if page is None and not as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def report(
     from mura_batch.outputs.period import Period, write_period_report
     from mura_batch.outputs.report.render import render_report_file
 
+    os.umask(0o077)  # identifiers and radiographs: whatever is written is its owner's only
     given = read_truth_option(truth)
     if since is None and until is None:
         show(str(render_report_file(run, given, viewer_url)))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from mura_batch.cli.options import FILE, FOLDER, example, option
+from mura_batch.cli.options import FILE, FOLDER, example, option, shared_out_option
 from mura_batch.cli.process import say, show
 from mura_batch.errors import ExitCode
 
@@ -37,12 +37,14 @@ def truth() -> None:
     help="A consensus overrules a report; readers count where there is neither, by majority.",
 )
 @out_option
-def add(file: Path, reader: str, kind: str | None, out: Path) -> int:
+@shared_out_option
+def add(file: Path, reader: str, kind: str | None, out: Path, allow_shared_out: bool) -> int:
     """Adds the labels of FILE, a CSV with study_uid (or accession) and label."""
     from mura_batch.agreement.truth_file import TruthKind
     from mura_batch.history.truth_files import add_truth
 
-    stored, is_new = add_truth(out, file, TruthKind(kind or ("reader" if reader else "report")), reader)
+    chosen = TruthKind(kind or ("reader" if reader else "report"))
+    stored, is_new = add_truth(out, file, chosen, reader, allow_shared_out=allow_shared_out)
     words = f"truth file {stored.number}: {stored.labels} labels of {stored.lines} lines, by {stored.level}"
     say(f"{words}; added" if is_new else f"{words}; nothing to do, it was added {stored.added}")
     return ExitCode.OK
@@ -63,10 +65,11 @@ def list_command(out: Path, as_json: bool) -> int:
 @truth.command(epilog=example("mura-batch truth remove 3 --out /srv/mura"))
 @click.argument("number", type=int)
 @out_option
-def remove(number: int, out: Path) -> int:
+@shared_out_option
+def remove(number: int, out: Path, allow_shared_out: bool) -> int:
     """Takes the file of that NUMBER out of use. Later reports do not see it; the list keeps it."""
     from mura_batch.history.truth_files import remove_truth
 
-    removed = remove_truth(out, number)
+    removed = remove_truth(out, number, allow_shared_out=allow_shared_out)
     say(f"truth file {removed.number} ({removed.name}) is out of use")
     return ExitCode.OK

@@ -13,15 +13,18 @@ from mura_batch.errors import InputError
 from mura_batch.store.database import LEDGER_NAME
 from mura_batch.store.ledger import Ledger
 from mura_batch.store.lock import locked
-from mura_batch.store.stored_truth import StoredFile
+from mura_batch.store.stored_truth import StoredFile, stored_files
 
 
-def add_truth(out: Path, path: Path, kind: TruthKind, reader: str) -> tuple[StoredFile, bool]:
-    """The file as it is in the ledger, and whether it is new there. Raises TruthError where the file cannot be read or
-    holds no label, InputError where out is no output folder, LockHeldError while a run is going."""
+def add_truth(
+    out: Path, path: Path, kind: TruthKind, reader: str, *, allow_shared_out: bool = False
+) -> tuple[StoredFile, bool]:
+    """The file as it is in the ledger, and whether it is new there. allow_shared_out: see `locked`. Raises TruthError
+    where the file cannot be read or holds no label, InputError where out is no output folder, LockHeldError while a run
+    is going."""
     file = read_truth(path, kind, reader)
     file.require_labels()
-    with _ledger(out) as ledger:
+    with _ledger(out, allow_shared_out=allow_shared_out) as ledger:
         number = ledger.truth.add(file, _now())
         files = ledger.truth.files()
     if number is not None:
@@ -33,14 +36,15 @@ def add_truth(out: Path, path: Path, kind: TruthKind, reader: str) -> tuple[Stor
 
 
 def list_truth(out: Path) -> list[StoredFile]:
-    """All that were ever added, in that order. Raises as add_truth."""
-    with _ledger(out) as ledger:
-        return ledger.truth.files()
+    """All that were ever added, in that order, also while a run is going. Raises InputError where out is no output
+    folder."""
+    _require_ledger(out)
+    return stored_files(out)
 
 
-def remove_truth(out: Path, number: int) -> StoredFile:
+def remove_truth(out: Path, number: int, *, allow_shared_out: bool = False) -> StoredFile:
     """Raises InputError where no such file is in use; else as add_truth."""
-    with _ledger(out) as ledger:
+    with _ledger(out, allow_shared_out=allow_shared_out) as ledger:
         done, files = ledger.truth.remove(number, _now()), ledger.truth.files()
     if not done:
         used = ", ".join(str(one.number) for one in files if not one.removed)
@@ -61,11 +65,15 @@ def table(files: Sequence[StoredFile]) -> Iterator[str]:
 
 
 @contextmanager
-def _ledger(out: Path) -> Iterator[Ledger]:
+def _ledger(out: Path, *, allow_shared_out: bool) -> Iterator[Ledger]:
+    _require_ledger(out)
+    with locked(out, allow_shared=allow_shared_out), Ledger(out / LEDGER_NAME) as ledger:
+        yield ledger
+
+
+def _require_ledger(out: Path) -> None:
     if not (out / LEDGER_NAME).is_file():
         raise InputError(f"{out} is not an output folder of mura-batch: it has no {LEDGER_NAME}")
-    with locked(out), Ledger(out / LEDGER_NAME) as ledger:
-        yield ledger
 
 
 def _now() -> str:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -87,13 +88,26 @@ class StoredTruth:
 def stored_truth(out: Path) -> Truth | None:
     """For a report that is rendered later, beside a run that may be writing. None where OUT holds no ledger of this
     version or no truth. Raises LedgerError."""
+    with _reading(out) as stored:
+        return stored.truth() if stored is not None else None
+
+
+def stored_files(out: Path) -> list[StoredFile]:
+    """As StoredTruth.files; none where OUT holds no ledger of this version. Raises LedgerError."""
+    with _reading(out) as stored:
+        return stored.files() if stored is not None else []
+
+
+@contextmanager
+def _reading(out: Path) -> Iterator[StoredTruth | None]:
     may_lock = has_locks(out)
     database = Database(out / LEDGER_NAME, may_lock=may_lock)
     if schema_of(database.path, may_lock=may_lock) != SCHEMA:
-        return None
+        yield None
+        return
     database.open_to_read()
     try:
-        return StoredTruth(database).truth()
+        yield StoredTruth(database)
     finally:
         database.close()
 

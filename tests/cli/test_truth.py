@@ -152,8 +152,10 @@ def test_what_cannot_be_added_says_why(out: Path, tmp_path: Path) -> None:
         run("truth", "add", path, "--out", tmp_path / "nowhere")
     with pytest.raises(TruthError, match="Name the reader with --reader"):
         run("truth", "add", path, "--kind", "reader", "--out", out)
-    with locked(out), pytest.raises(LockHeldError, match="wait for it"):
-        run("truth", "list", "--out", out)
+    with locked(out):
+        assert run("truth", "list", "--out", out, "--json").stdout == "[]\n"
+        with pytest.raises(LockHeldError, match="wait for it"):
+            run("truth", "add", path, "--out", out)
 
 
 def test_a_truth_without_a_study_of_tonight_warns_and_scores(studies: Path, out: Path, tmp_path: Path) -> None:

@@ -118,6 +118,7 @@ def test_a_given_truth_is_recorded_and_rendering_again_gives_the_same(out: Path,
     run("report", folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in (out / "reports").iterdir()] == [folder.name]
+    assert not any(path.stat().st_mode & 0o077 for path in (folder, *folder.iterdir()))
 
 
 def test_counts_of_the_folder_add_up(out: Path) -> None:
