@@ -83,7 +83,7 @@ def _parity(model: Model, dataset: Dataset, inputs: Pictures) -> dict[str, Any]:
     apart = np.abs(rounded.probability.astype(np.float64) - exact.probability)
     studies = studies_of(dataset.split(VAL))
     scores = [studies.mean(outputs.probability.astype(np.float64)) for outputs in (rounded, exact)]
-    auroc = roc_auc_difference(studies.abnormal, *scores)
+    auroc = roc_auc_difference(studies.abnormal, scores[0], scores[1])
     called = [s > model.card.threshold for s in scores]
     return {
         "split": VAL,
