@@ -78,6 +78,27 @@ def write_atomic(path: Path, data: bytes | memoryview, fix: str = FREE_SPACE, mo
         file.write(data)
 
 
+def replace_by_link(path: Path, twin: Path) -> None:
+    """path becomes another name of the file twin, atomically; it stays as it is where there can be no such link. Raises
+    OSError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        os.link(twin, temporary, follow_symlinks=False)
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# link(2): a file system without hard links, another file system, a file that has as many names as it can have, and the
+# kernel's rule against links to files of others (fs.protected_hardlinks).
+_NO_HARD_LINKS = frozenset(
+    {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK}
+)
+
+
 @contextmanager
 def atomic_folder(out: Path, fix: str = FREE_SPACE) -> Iterator[Path]:
     """An empty folder beside out that takes its place, whole, when the block ends without an error. The folder that

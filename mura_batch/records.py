@@ -304,6 +304,17 @@ class StudyScore:
         return row_key(self.study_uid, self.region, self.laterality)
 
 
+@dataclass(frozen=True, slots=True)
+class MissingStudy:
+    """A study of an earlier run of which this run sees no file. files: how many the ledger has. accession, study_date:
+    of one of its radiographs, '' where it has none."""
+
+    study_uid: str
+    accession: str
+    study_date: str
+    files: int
+
+
 def row_key(study_uid: str, region: str, laterality: str) -> str:
     """Names a study row in every output: the study, the region and, where it is known, the side."""
     return "/".join(filter(None, (study_uid, region, laterality)))

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mura_batch.cli.options import FOLDER, example, option, shared_out_option
-from mura_batch.cli.process import show
+from mura_batch.cli.process import say, show
 from mura_batch.errors import ExitCode
 
 
@@ -36,5 +36,7 @@ def prune(out: Path, dry_run: bool, allow_shared_out: bool, **keep: Any) -> int:
     plan = carry_out(out, retention, dry_run=dry_run, allow_shared_out=allow_shared_out)
     for path in (*plan.remove, *plan.packs):
         show(f"{'would remove' if dry_run else 'removed'} {path}")
+    for warning in plan.warnings:
+        say(warning)
     show(f"{len(plan.keep)} runs kept, {len(plan.remove)} removed, {plan.freed / 1e6:.1f} MB")
     return ExitCode.OK

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from mura_batch.cli.options import FILE, FOLDER, example, option, read_truth_option, viewer_option
-from mura_batch.cli.process import show
+from mura_batch.cli.process import say, show
 from mura_batch.errors import ExitCode
 
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -31,6 +31,7 @@ def report(
 ) -> int:
     """Renders the report of a past RUN again, with truth that was not known then, or one over many runs of an OUT: each
     study with its last score."""
+    from mura_batch.history.past_runs import refresh_index_of
     from mura_batch.outputs.period import Period, write_period_report
     from mura_batch.outputs.report.render import render_report_file
 
@@ -38,6 +39,8 @@ def report(
     given = read_truth_option(truth)
     if since is None and until is None:
         show(str(render_report_file(run, given, viewer_url)))
+        for warning in refresh_index_of(run):
+            say(warning)
         return ExitCode.OK
     period = Period(since.date() if since else None, until.date() if until else None)
     show(str(write_period_report(run, period, given, viewer_url)))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from mura_batch.errors import InputError
+from mura_batch.errors import InputError, LedgerError
+from mura_batch.outputs.index.nights import kappa_of
+from mura_batch.outputs.index.page import index_warning, refresh_index
 from mura_batch.outputs.manifest import read_manifest
 from mura_batch.store.database import LEDGER_NAME
-from mura_batch.store.run_folder import published_runs
+from mura_batch.store.run_folder import in_order, published_runs
+from mura_batch.store.runs import KnownRuns, read_known_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,30 @@ class PastRun:
 def past_runs(out: Path) -> tuple[PastRun, ...]:
     """Newest first. Raises InputError where out is no output folder of this program."""
     check_out(out)
-    return tuple(_read(out / "runs" / name) for name in reversed(published_runs(out)))
+    names = in_order(published_runs(out), known_runs(out).names)
+    return tuple(_read(out / "runs" / name) for name in reversed(names))
+
+
+def known_runs(out: Path) -> KnownRuns:
+    """What the ledger says of the runs; nothing where it cannot be read: the folders can be listed all the same, by
+    their names."""
+    try:
+        return read_known_runs(out)
+    except LedgerError:
+        return KnownRuns()
+
+
+def refresh_index_of(run: Path) -> tuple[str, ...]:
+    """After a file of a past run was written again. Returns a warning, none where all is well or the run lies in no
+    OUT."""
+    out = run.resolve().parent.parent
+    try:
+        check_out(out)
+        return refresh_index(out, read_known_runs(out))
+    except InputError:
+        return ()
+    except LedgerError as error:
+        return (index_warning(error),)
 
 
 def check_out(out: Path) -> None:
@@ -79,17 +102,5 @@ def _read(folder: Path) -> PastRun:
         precision=manifest.runner["precision"],
         counts=manifest.counts,
         exit_code=manifest.exit_code,
-        kappa=_kappa(folder),
+        kappa=kappa_of(manifest.agreement),
     )
-
-
-def _kappa(folder: Path) -> float | None:
-    """run.json holds it where the run had truth."""
-    values: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    kappa = ((values.get("agreement") or {}).get("kappa") or {}).get("value")
-    return float(kappa) if kappa is not None else None
-
-
-def bytes_of(folder: Path) -> int:
-    """Disk space of a folder; a file with several names counts once for each of them."""
-    return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))

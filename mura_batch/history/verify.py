@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mura_batch.errors import InputError, LedgerError
-from mura_batch.history.past_runs import check_out, time_of
-from mura_batch.outputs.manifest import RunManifest, read_manifest
+from mura_batch.history.past_runs import check_out, known_runs, time_of
+from mura_batch.outputs.manifest import RunManifest, file_hashes, read_manifest
 from mura_batch.outputs.read_tables import read_rows
+from mura_batch.outputs.report.render import REPORT_NAME
 from mura_batch.store.audit import Audit
 from mura_batch.store.database import LEDGER_NAME
-from mura_batch.store.run_folder import LATEST, published_runs
+from mura_batch.store.run_folder import LATEST, in_order, latest_name, published_runs
+from mura_batch.store.runs import KnownRuns
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,11 @@ def verify(out: Path) -> Iterator[Finding]:
     """One finding for each thing looked at, sound or not. Raises InputError where out is no output folder."""
     check_out(out)
     yield from _ledger(out)
-    names = published_runs(out)
+    known = known_runs(out)
+    names = in_order(published_runs(out), known.names)
     for name in names:
         yield _run(out / "runs" / name)
+    yield from _gone(names, known)
     yield _latest(out, names)
     yield from _hidden(out)
 
@@ -78,16 +81,57 @@ def _differences(folder: Path, manifest: RunManifest) -> Iterator[str]:
     for name, rows in expected.items():
         if (found := sum(1 for _ in read_rows(folder, name))) != rows:
             yield f"{name} have {found} rows, run.json {rows}"
-    if not (folder / "report.html").is_file():
-        yield "report.html is missing (mura-batch report renders it again)"
+    yield from _edited(folder, manifest)
+    if not (folder / REPORT_NAME).is_file():
+        yield f"{REPORT_NAME} is missing (mura-batch report renders it again)"
+    elif manifest.report_of and not (folder.parent / manifest.report_of / REPORT_NAME).is_file():
+        yield f"its page links to run {manifest.report_of}, which is gone (mura-batch report renders one of its own)"
+
+
+def _edited(folder: Path, manifest: RunManifest) -> Iterator[str]:
+    """Files whose content is another than the manifest says; an earlier version wrote no hashes."""
+    try:
+        now = file_hashes(folder)
+    except OSError as error:
+        yield f"cannot be read ({error.strerror})"
+        return
+    for name, expected in manifest.files.items():
+        if name not in now:
+            yield f"{name} is missing"
+        elif now[name] != expected:
+            yield f"{name} is not as it was written"
+
+
+def _gone(names: tuple[str, ...], known: KnownRuns) -> Iterator[Finding]:
+    """Differences between the folders and what the ledger has of them."""
+    for name in known.names:
+        if name not in names and name not in known.removed:
+            fix = "restore it from a backup; `mura-batch prune` notes that it is gone"
+            yield Finding(f"runs/{name}", "its folder is missing, and `prune` did not remove it", fix)
+    for name in names:
+        if known.names and name not in known.names and _is_time(name):
+            yield Finding(
+                f"runs/{name}", "the ledger does not know it: is the ledger older than runs/?", _HALF_A_BACKUP
+            )
+
+
+_HALF_A_BACKUP = (
+    "restore ledger.sqlite, runs/ and pictures/ from one backup; scores that the ledger lacks are made again"
+)
+
+
+def _is_time(name: str) -> bool:
+    try:
+        time_of(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _latest(out: Path, names: tuple[str, ...]) -> Finding:
-    link = out / LATEST
-    if not link.is_symlink():
-        return Finding(LATEST)  # a file system without symbolic links
-    if names and Path(os.readlink(link)).name != names[-1]:
-        return Finding(LATEST, f"points at {os.readlink(link)}, the newest run is {names[-1]}", "the next run sets it")
+    latest = latest_name(out)
+    if names and latest != names[-1]:
+        return Finding(LATEST, f"names {latest or 'no run'}, the newest run is {names[-1]}", "the next run sets it")
     return Finding(LATEST)
 
 

@@ -1,4 +1,5 @@
-"""The tables as CSV: studies.csv, images.csv and skipped.csv, written row by row in flat memory, and read back.
+"""The tables as CSV: studies.csv, images.csv, skipped.csv and missing.csv, written row by row in flat memory, and read
+back.
 
 RFC 4180, UTF-8. Text that a spreadsheet would run as a formula is made inert with an apostrophe (OWASP, "CSV
 Injection"), at the start of a cell and behind any character that another locale takes for a separator; numbers stay
@@ -19,8 +20,18 @@ from typing import Any, Self
 from mura_batch.atomic_files import atomic_writer
 from mura_batch.errors import InputError
 from mura_batch.outputs.sink import RunEnd, RunInfo
-from mura_batch.outputs.tables import TABLES, Row, Value, absent_columns, cut, image_values, skip_values, study_values
-from mura_batch.records import InstanceScore, Skipped, StudyScore
+from mura_batch.outputs.tables import (
+    TABLES,
+    Row,
+    Value,
+    absent_columns,
+    cut,
+    image_values,
+    missing_values,
+    skip_values,
+    study_values,
+)
+from mura_batch.records import InstanceScore, MissingStudy, Skipped, StudyScore
 
 SUFFIX = ".csv"
 # What starts a formula: at the start of a cell, and behind what some locale takes for the end of one. The wide forms of
@@ -32,7 +43,7 @@ _UNESCAPE = re.compile("(^|[;,|\t\r\n])'")
 
 
 class CsvTables:
-    """The three files of a run, which appear together when it is finished. Memory does not grow with the rows."""
+    """The files of a run, which appear together when it is finished. Memory does not grow with the rows."""
 
     def __init__(self, run: RunInfo) -> None:
         self._folder = run.folder
@@ -65,6 +76,9 @@ class CsvTables:
 
     def skip(self, skip: Skipped) -> None:
         self._writers["skipped"].writerow(map(_cell, skip_values(skip, self._keys)))
+
+    def missing(self, study: MissingStudy) -> None:
+        self._writers["missing"].writerow(map(_cell, missing_values(study, self._keys)))
 
     def finish(self, end: RunEnd) -> None:
         self._stack.close()

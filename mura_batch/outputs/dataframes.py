@@ -41,6 +41,11 @@ class Run:
         """A row for each file without a score."""
         return _table(self.folder, "skipped")
 
+    @cached_property
+    def missing(self) -> pd.DataFrame:
+        """A row for each study that earlier runs saw and of which this run saw no file."""
+        return _table(self.folder, "missing")
+
 
 def open_run(folder: Path) -> Run:
     """Raises InputError where the folder is not one of a whole run."""

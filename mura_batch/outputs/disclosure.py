@@ -15,13 +15,13 @@ from mura_batch.pseudonyms import Identifiers, Pseudonyms
 from mura_batch.records import (
     Instance,
     InstanceScore,
+    MissingStudy,
     Reason,
     RegionFinding,
     Skipped,
     SourceFile,
     StudyScore,
 )
-from mura_batch.store.seen_files import MissingStudy
 
 # Defined Terms and Enumerated Values that may pass with `key`; a header may hold any text in their place.
 _MODALITIES = frozenset({"CR", "DX", "DR", "RG", "OT"})  # PS3.3 C.7.3.1.1.1

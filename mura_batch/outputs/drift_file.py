@@ -19,7 +19,7 @@ from mura_batch.atomic_files import write_atomic
 from mura_batch.errors import InputError
 from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.outputs.tables import flags_of
-from mura_batch.records import UNREADABLE, InstanceScore, Skipped, StudyScore
+from mura_batch.records import UNREADABLE, InstanceScore, MissingStudy, Skipped, StudyScore
 from mura_batch.store.run_folder import newest_run
 
 DRIFT_NAME = "drift.json"
@@ -64,6 +64,9 @@ class DriftFile:
         self._mixes["formats"][" ".join((instance.modality, instance.transfer_syntax, instance.photometric))] += 1
 
     def skip(self, skip: Skipped) -> None:
+        pass
+
+    def missing(self, study: MissingStudy) -> None:
         pass
 
     def finish(self, end: RunEnd) -> None:

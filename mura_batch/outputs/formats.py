@@ -12,10 +12,11 @@ from mura_batch.outputs.jsonl_tables import JsonlTables
 from mura_batch.outputs.manifest import ManifestFile
 from mura_batch.outputs.report.render import ReportFile
 from mura_batch.outputs.sink import OpenSink, RunEnd, RunInfo, Sink
-from mura_batch.records import InstanceScore, Skipped, StudyScore
+from mura_batch.records import InstanceScore, MissingStudy, Skipped, StudyScore
 
 FORMATS: dict[str, OpenSink] = {"csv": CsvTables, "jsonl": JsonlTables}  # of the tables
-ALWAYS: tuple[OpenSink, ...] = (AgreementFiles, ManifestFile, DriftFile, ReportFile)  # in every run, after the tables
+# In every run, after the tables; the manifest last, for it has the hashes of the others.
+ALWAYS: tuple[OpenSink, ...] = (AgreementFiles, DriftFile, ReportFile, ManifestFile)
 
 
 @contextmanager
@@ -39,6 +40,10 @@ class _Every:
     def skip(self, skip: Skipped) -> None:
         for sink in self._sinks:
             sink.skip(skip)
+
+    def missing(self, study: MissingStudy) -> None:
+        for sink in self._sinks:
+            sink.missing(study)
 
     def finish(self, end: RunEnd) -> None:
         for sink in self._sinks:

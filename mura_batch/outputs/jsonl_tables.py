@@ -1,5 +1,5 @@
-"""The tables as JSON Lines: studies.jsonl, images.jsonl and skipped.jsonl, one object a line, with the columns and the
-values of the CSV files. Text is not escaped for spreadsheets; what is not known is null."""
+"""The tables as JSON Lines: studies.jsonl, images.jsonl, skipped.jsonl and missing.jsonl, one object a line, with the
+columns and the values of the CSV files. Text is not escaped for spreadsheets; what is not known is null."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ from mura_batch.outputs.tables import (
     as_text,
     cut,
     image_values,
+    missing_values,
     rounded,
     skip_values,
     study_values,
 )
-from mura_batch.records import InstanceScore, Skipped, StudyScore
+from mura_batch.records import InstanceScore, MissingStudy, Skipped, StudyScore
 
 SUFFIX = ".jsonl"
 
 
 class JsonlTables:
-    """The three files of a run, which appear together when it is finished. Memory does not grow with the rows."""
+    """The files of a run, which appear together when it is finished. Memory does not grow with the rows."""
 
     def __init__(self, run: RunInfo) -> None:
         self._folder = run.folder
@@ -59,6 +60,9 @@ class JsonlTables:
 
     def skip(self, skip: Skipped) -> None:
         self._write("skipped", skip_values(skip, self._keys))
+
+    def missing(self, study: MissingStudy) -> None:
+        self._write("missing", missing_values(study, self._keys))
 
     def finish(self, end: RunEnd) -> None:
         self._stack.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from mura_batch.atomic_files import SURROGATES, write_atomic
+from mura_batch.atomic_files import SURROGATES, output_errors, write_atomic
 from mura_batch.errors import InputError, OutputError
 from mura_batch.outputs.agreement_files import manifest_values
 from mura_batch.outputs.sink import EndSink, RunEnd, RunInfo
@@ -21,7 +22,8 @@ MANIFEST_NAME = "run.json"
 
 @dataclass(frozen=True, slots=True)
 class RunManifest:
-    """Each field is described in docs/outputs.md. counts: found = scored + unchanged + skipped, in source files."""
+    """Each field is described in docs/outputs.md. counts: found = scored + unchanged + skipped, in source files. Fields
+    with a default are missing where an earlier version wrote the run."""
 
     schema_version: str
     tool_version: str
@@ -44,10 +46,14 @@ class RunManifest:
     agreement: dict[str, Any] | None = None  # a run without truth has none
     identifiers: str = Identifiers.FULL  # runs of before had no choice
     period: dict[str, Any] | None = None  # of a report over many runs: which they are, and their models
+    new_studies: dict[str, int] = field(default_factory=dict)
+    content: str = ""
+    report_of: str = ""
+    files: dict[str, str] = field(default_factory=dict)
 
 
 class ManifestFile(EndSink):
-    """run.json, written when the run is finished."""
+    """run.json, written when the run is finished: the last of the outputs, for it has the hashes of the others."""
 
     def finish(self, end: RunEnd) -> None:
         write_manifest(self._run.folder, manifest_of(self._run, end))
@@ -83,6 +89,9 @@ def manifest_of(run: RunInfo, end: RunEnd) -> RunManifest:
         breached_limits=end.breached_limits,
         agreement=manifest_values(end.comparison) if end.comparison is not None else None,
         identifiers=run.disclosure.identifiers.value,
+        new_studies=end.new_studies,
+        content=end.content,
+        report_of=end.report_of,
     )
 
 
@@ -94,8 +103,21 @@ def check_identity(end: RunEnd) -> None:
 
 
 def write_manifest(folder: Path, manifest: RunManifest) -> None:
+    """With the hashes of the files as they are now. Raises OutputError."""
+    with output_errors(folder / MANIFEST_NAME):
+        manifest = replace(manifest, files=file_hashes(folder))
     text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n"
     write_atomic(folder / MANIFEST_NAME, text.encode("utf-8", SURROGATES))  # JSON reads \udcXX back as it was
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """Name -> SHA-256 of each file of a run but run.json itself; dicom/ has its own. Raises OSError."""
+    hashes = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.name != MANIFEST_NAME and not path.name.startswith("."):
+            with path.open("rb") as file:
+                hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
 
 
 def read_manifest(folder: Path) -> RunManifest:
@@ -103,7 +125,7 @@ def read_manifest(folder: Path) -> RunManifest:
     path = folder / MANIFEST_NAME
     try:
         values = read_json(path)
-        known = {f.name: values[f.name] for f in fields(RunManifest) if f.default is MISSING or f.name in values}
+        known = {f.name: values[f.name] for f in fields(RunManifest) if f.name in values}
         return RunManifest(**{**known, "breached_limits": tuple(values.get("breached_limits", ()))})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder} is not the folder of a run: {MANIFEST_NAME} cannot be read ({error!r})") from error

@@ -17,8 +17,8 @@ _READERS: dict[str, Callable[[Path, str, str, Container[str]], Iterator[Row]]] =
 
 
 def read_rows(folder: Path, table: str, column: str = "", wanted: Container[str] = ()) -> Iterator[Row]:
-    """Rows of 'studies', 'images' or 'skipped', in a stream; only those whose value in column is wanted, if one is
-    given. Raises InputError where the folder has no such table of this version."""
+    """Rows of a table of tables.TABLES, in a stream; only those whose value in column is wanted, if one is given.
+    Raises InputError where the folder has no such table of this version."""
     suffix = next((suffix for suffix in _READERS if (folder / f"{table}{suffix}").exists()), csv_tables.SUFFIX)
     return _READERS[suffix](folder / f"{table}{suffix}", table, column, wanted)
 

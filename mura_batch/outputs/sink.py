@@ -3,6 +3,7 @@
 with open_sinks(run, formats) as sink:
     sink.study(row, images)   # for each row of a study, in the order of studies and rows
     sink.skip(skip)           # for each file without a score, at any time
+    sink.missing(study)       # for each known study of which the run sees no file, at any time
     sink.finish(end)          # once, after the last row: the output is complete
 """
 
@@ -15,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
-from mura_batch.records import InstanceScore, Skipped, StudyScore
+from mura_batch.records import InstanceScore, MissingStudy, Skipped, StudyScore
 
 if TYPE_CHECKING:
     from mura_batch.agreement.comparison import Comparison
@@ -34,7 +35,7 @@ class RunInfo:
     manifest. settings_hash: names what a score depends on besides file and model. runner: the fields of
     runtime.runner.RunnerInfo. truth: given on the command line, else that of the ledger; as disclosed. read_picture:
     the thumbnail of a content hash. disclosure: what rows and skips have passed through; it makes the keys that stand
-    beside them.
+    beside them. previous: folder of the run that was published last, None for the first run of an OUT.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class RunInfo:
     read_picture: ReadPicture
     disclosure: Disclosure
     truth: Truth | None = None
+    previous: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,11 @@ class RunEnd:
 
     finished: UTC, ISO 8601. counts: 'found', 'scored', 'unchanged' and 'skipped', in source files. skipped_by_reason:
     'stage/reason' -> files. studies_by_status: status -> study rows. seconds: part -> 'busy' and 'waiting'. comparison:
-    with the truth, None where none was given. missing: known studies of which this run sees no file.
-    breached_limits: a line each. new_skipped: of skipped_by_reason, those that no earlier run met.
+    with the truth, None where none was given. missing: known studies of which this run sees no file. breached_limits: a
+    line each. new_skipped: of skipped_by_reason, those that no earlier run met. new_studies: study `rows` with an image
+    that no earlier run reported, and how many of them are `abnormal`. content: hash over what the report says, equal in
+    nights without news. report_of: name of the earlier run whose report says the same, '' where this run needs one of
+    its own.
     """
 
     finished: str
@@ -70,6 +75,9 @@ class RunEnd:
     missing: int = 0
     breached_limits: tuple[str, ...] = ()
     new_skipped: dict[str, int] = field(default_factory=dict)
+    new_studies: dict[str, int] = field(default_factory=dict)
+    content: str = ""
+    report_of: str = ""
 
 
 class Sink(Protocol):
@@ -82,6 +90,10 @@ class Sink(Protocol):
 
     def skip(self, skip: Skipped) -> None:
         """A file without a score."""
+        ...
+
+    def missing(self, study: MissingStudy) -> None:
+        """A known study of which the run sees no file."""
         ...
 
     def finish(self, end: RunEnd) -> None:
@@ -105,6 +117,9 @@ class EndSink:
         pass
 
     def skip(self, skip: Skipped) -> None:
+        pass
+
+    def missing(self, study: MissingStudy) -> None:
         pass
 
 

@@ -1,4 +1,4 @@
-"""The three tables of a run: their columns and the values of their rows. Formats write them; docs/outputs.md describes
+"""The tables of a run: their columns and the values of their rows. Formats write them; docs/outputs.md describes
 them, docs/python.md their types."""
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from mura_batch.records import (
     SCHEMA_VERSION,
     InstanceScore,
     Laterality,
+    MissingStudy,
     PixelDecisions,
     Reason,
     Region,
@@ -54,6 +55,9 @@ TABLES: dict[str, dict[str, Kind]] = {
     "skipped": {
         "schema_version": _C, "file": _T, "file_key": _T, "stage": _C, "reason": _C, "detail": _T, "advice": _C,
         "study_uid": _T, "sop_instance_uid": _T, "accession": _T, "region": _C,
+    },
+    "missing": {
+        "schema_version": _C, "study_uid": _T, "accession": _T, "study_date": _D, "files": _I, "study_key": _T,
     },
 }  # fmt: skip
 CLOSED: dict[str, type[StrEnum]] = {  # columns of kind CATEGORY whose values are one of a closed set
@@ -121,6 +125,11 @@ def skip_values(s: Skipped, keys: Disclosure) -> Values:
         SCHEMA_VERSION, s.source.path, keys.file_key(s.source.path), s.stage, s.reason, s.detail, ADVICE[s.reason],
         s.study_uid, s.sop_instance_uid, s.accession, s.region,
     )  # fmt: skip
+
+
+def missing_values(s: MissingStudy, keys: Disclosure) -> Values:
+    """A row of `missing`."""
+    return (SCHEMA_VERSION, s.study_uid, s.accession, s.study_date, s.files, keys.study_key(s.study_uid))
 
 
 def rounded(value: float) -> float:

@@ -19,28 +19,33 @@ from typing import TYPE_CHECKING
 from mura_batch.agreement.drift import Count
 from mura_batch.agreement.truth import Matching
 from mura_batch.agreement.truth_file import Truth
+from mura_batch.atomic_files import output_errors
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.errors import ExitCode, InputError
 from mura_batch.model_card import CARD_NAME, Model
 from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.outputs.drift_file import abnormal_alarm, read_alarms
 from mura_batch.outputs.formats import open_sinks
-from mura_batch.outputs.manifest import RunManifest, check_identity, manifest_of
-from mura_batch.outputs.missing_studies import write_missing
+from mura_batch.outputs.index.page import refresh_index
+from mura_batch.outputs.manifest import RunManifest, check_identity, read_manifest
+from mura_batch.outputs.share import share_equal_files
 from mura_batch.outputs.sink import OpenSink, RunEnd, RunInfo
 from mura_batch.progress import Observer
 from mura_batch.pseudonyms import Identifiers
 from mura_batch.runtime.choose import open_runner
 from mura_batch.runtime.runner import Runner, RunnerOptions
 from mura_batch.scoring.intake import refuse_unreadable, scan, score_key, settle_identity, strict_error
+from mura_batch.scoring.news import shown_by
 from mura_batch.scoring.night_limits import Limits, breaches
-from mura_batch.scoring.results import Tally, feed
+from mura_batch.scoring.results import Tally, feed, feed_missing
 from mura_batch.scoring.timings import Timings
 from mura_batch.store.database import LEDGER_NAME
 from mura_batch.store.key import Key
 from mura_batch.store.ledger import Ledger
 from mura_batch.store.lock import locked
-from mura_batch.store.run_folder import RunFolder, is_published
+from mura_batch.store.run_folder import RunFolder, correct_latest, is_published, newest_run
+from mura_batch.store.runs import KnownRuns
+from mura_batch.version import __version__
 
 if TYPE_CHECKING:
     from mura_batch.agreement.comparison import Comparison
@@ -129,6 +134,8 @@ class _Run:
         """Returns the number of source files found."""
         request, ledger = self.request, self.ledger
         ledger.runs.reconcile(partial(is_published, request.out))
+        with output_errors(request.out):
+            correct_latest(request.out, ledger.runs.published())
         ledger.runs.begin(self.folder.name, request.studies)
         ledger.scores.forget_transient()
         with self.timings.measuring("headers"):
@@ -156,29 +163,31 @@ class _Run:
         info = self._info(self.request.truth or self.ledger.truth.truth())
         with open_sinks(info, self.request.formats, self._dicom()) as sink:
             with self.timings.measuring("tables"):
-                missing = write_missing(self.folder.path, self.ledger.files.missing_studies(), info.disclosure)
+                tally = Tally(matching=Matching(info.truth) if info.truth is not None else None)
+                feed_missing(sink, self.ledger.files.missing_studies(), tally, info.disclosure)
                 threshold = self.request.model.card.threshold
-                tally = feed(sink, self.ledger.outcomes, self.key, threshold, info.truth, info.disclosure)
+                feed(sink, self.ledger.outcomes, self.key, threshold, tally, info.disclosure)
                 shutil.copyfile(self.request.model.folder / CARD_NAME, self.folder.path / CARD_NAME)
-            end = self._end(found, tally, missing, self._breaches(info, tally, missing))
+            end = self._end(info, found, tally)
             check_identity(end)
             sink.finish(end)
+        if info.previous is not None:
+            share_equal_files(self.folder.path, info.previous)
         self.ledger.claim(self.key)
         final = self.folder.publish()
         self.ledger.runs.finish(end.finished)
-        return ScoreResult(
-            manifest_of(info, end),
-            ExitCode(end.exit_code),
-            _summary(tally, end, final),
-            _truth_warnings(end.comparison),
-        )
+        runs = self.ledger.runs
+        warnings = refresh_index(self.request.out, KnownRuns(runs.published(), runs.removed()))
+        summary = _summary(tally, end, final, self.request.formats[0])
+        warnings += _truth_warnings(end.comparison)
+        return ScoreResult(read_manifest(final), ExitCode(end.exit_code), summary, warnings)
 
-    def _breaches(self, info: RunInfo, tally: Tally, missing: int) -> tuple[str, ...]:
+    def _breaches(self, info: RunInfo, tally: Tally) -> tuple[str, ...]:
         return breaches(
             self.request.limits,
-            missing=Count(missing, missing + tally.found_studies),
+            missing=Count(tally.missing, tally.missing + tally.found_studies),
             unreadable=Count(tally.unreadable, tally.scored + tally.unchanged + tally.unreadable),
-            abnormal=Count(tally.new_abnormal, tally.new_rows),
+            abnormal=Count(tally.new_studies["abnormal"], tally.new_studies["rows"]),
             drift_alarm=partial(abnormal_alarm, info),
         )
 
@@ -205,9 +214,13 @@ class _Run:
             truth=disclosure.truth(truth) if truth is not None else None,
             read_picture=self.ledger.pictures.of(self.key),
             disclosure=disclosure,
+            previous=newest_run(request.out),
         )
 
-    def _end(self, found: int, tally: Tally, missing: int, breached: tuple[str, ...]) -> RunEnd:
+    def _end(self, info: RunInfo, found: int, tally: Tally) -> RunEnd:
+        comparison = _compared(tally.matching)
+        breached = self._breaches(info, tally)
+        content = content_of(tally, info, comparison, breached)
         return RunEnd(
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             counts={
@@ -220,10 +233,13 @@ class _Run:
             studies_by_status=dict(sorted(tally.studies.items())),
             seconds=self.timings.as_seconds(),
             exit_code=int(ExitCode.INPUT_UNREADABLE if tally.new_unreadable or breached else ExitCode.OK),
-            comparison=_compared(tally.matching),
-            missing=missing,
+            comparison=comparison,
+            missing=tally.missing,
             breached_limits=breached,
-            new_skipped=dict(tally.new_skipped),
+            new_skipped=dict(+tally.new_skipped),
+            new_studies={name: tally.new_studies[name] for name in ("rows", "abnormal")},
+            content=content,
+            report_of="" if tally.has_news else shown_by(info.previous, content),
         )
 
 
@@ -243,15 +259,30 @@ def _truth_warnings(comparison: Comparison | None) -> tuple[str, ...]:
     return (f"mura-batch: {names} names no study of this run: nothing was compared",)
 
 
-def _summary(tally: Tally, end: RunEnd, final: Path) -> str:
-    """Of the published run; one more line for each limit that it is beyond and for each alarm of drift."""
+# They change how a run goes and what it prints, not what its report says.
+_OPTIONS_OF_THE_PROCESS = frozenset({"dry_run", "json", "out", "single_writer", "strict", "timings", "workers"})
+
+
+def content_of(tally: Tally, info: RunInfo, comparison: Comparison | None, breached: tuple[str, ...]) -> str:
+    """What the report says: rows, options, model, agreement, limits; and which version says it."""
+    truth = [(file.name, file.sha256) for file in info.truth.files] if info.truth is not None else []
+    agreement = comparison.figures() if comparison is not None else None
+    options = {name: value for name, value in info.options.items() if name not in _OPTIONS_OF_THE_PROCESS}
+    of_run = (info.settings_hash, info.model.hash, options, __version__)
+    tally.content.circumstances(*of_run, truth, agreement, breached)
+    return tally.content.hex
+
+
+def _summary(tally: Tally, end: RunEnd, final: Path, suffix: str) -> str:
+    """Of the published run, whose tables have this suffix; one more line for each limit that it is beyond and for each
+    alarm of drift."""
     line = (
         f"mura-batch: {tally.scored} images scored, {tally.unchanged} unchanged, {tally.skipped.total()} skipped, "
         f"{sum(tally.studies.values())} study rows: {final / 'report.html'}"
     )
     if tally.new_unreadable:
-        line += f"; {tally.new_unreadable} files could not be read: see {final / 'skipped.csv'}"
+        line += f"; {tally.new_unreadable} files could not be read: see {final / f'skipped.{suffix}'}"
     if end.missing:
-        line += f"; {end.missing} known studies are missing: see {final / 'missing.csv'}"
+        line += f"; {end.missing} known studies are missing: see {final / f'missing.{suffix}'}"
     beyond = [f"mura-batch: limit: {breach}" for breach in end.breached_limits]
     return "\n".join([line, *beyond, *(f"mura-batch: drift: {alarm}" for alarm in read_alarms(final))])

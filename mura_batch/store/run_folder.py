@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,9 +25,12 @@ class RunFolder:
     """
 
     def __init__(self, out: Path, started: datetime) -> None:
+        """started: UTC; a little later where another run has the name, as after a clock was set back."""
         self.out = out
-        self.started = started
         self.runs = out / "runs"
+        while (self.runs / run_name(started)).exists():
+            started += timedelta(microseconds=1)
+        self.started = started
         self.name = run_name(started)
         self.path = self.runs / f".{self.name}.partial"
 
@@ -69,9 +73,38 @@ def run_name(started: datetime) -> str:
 
 
 def newest_run(out: Path) -> Path | None:
-    """Folder of the newest published run, None where there is none."""
-    names = [path.name for path in (out / "runs").glob("[!.]*") if path.is_dir()]
-    return out / "runs" / max(names) if names else None
+    """Folder of the run that was published last, None where there is none. OUT/latest says which it is: the name of a
+    folder is a time, and clocks are set back. Where it says nothing of use, the greatest name."""
+    names = published_runs(out)
+    if not names:
+        return None
+    latest = latest_name(out)
+    return out / "runs" / (latest if latest in names else names[-1])
+
+
+def latest_name(out: Path) -> str:
+    """The run that OUT/latest or OUT/latest.txt names, '' where there is neither. It may be gone."""
+    link = out / LATEST
+    try:
+        target = os.readlink(link) if link.is_symlink() else (out / LATEST_FILE).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return Path(target).name
+
+
+def correct_latest(out: Path, known: Sequence[str]) -> None:
+    """Points OUT/latest at the run that was published last: a kill may have come between its folder's name and the
+    link. known: as Runs.published gives them. Raises OSError and OutputError."""
+    names = in_order(published_runs(out), known)
+    if names and names[-1] != latest_name(out):
+        point_latest(out, names[-1])
+
+
+def in_order(names: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Names of run folders in the order in which the runs were begun, the oldest first. known: as Runs.published gives
+    them. Folders that the ledger does not know come first, by their names."""
+    place = {name: n for n, name in enumerate(known)}
+    return tuple(sorted(names, key=lambda name: (place.get(name, -1), name)))
 
 
 def is_published(out: Path, name: str) -> bool:
@@ -80,7 +113,7 @@ def is_published(out: Path, name: str) -> bool:
 
 
 def published_runs(out: Path) -> tuple[str, ...]:
-    """Names of the run folders, oldest first; none where there is no folder of runs."""
+    """Names of the run folders, by name; none where there is no folder of runs."""
     runs = out / "runs"
     if not runs.is_dir():
         return ()

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from mura_batch.store.database import Database
+from mura_batch.store.database import LEDGER_NAME, Database
+from mura_batch.store.file_system import has_locks
 from mura_batch.store.key import Key
+from mura_batch.store.migrations import SCHEMA, schema_of
 
 
 class Runs:
@@ -55,6 +58,23 @@ class Runs:
         with self._db.writing():
             self._db.execute("UPDATE runs SET published = ? WHERE id = ?", (finished, self.current))
 
+    def published(self) -> tuple[str, ...]:
+        """Names of the runs that were published, in the order in which they were begun: a clock that is set back does
+        not change it."""
+        return tuple(name for name, _ in self._published())
+
+    def removed(self) -> dict[str, str]:
+        """Name -> what `remove` noted, of the runs whose folders need not be there."""
+        return {name: note for name, note in self._published() if note is not None}
+
+    def remove(self, name: str, note: str) -> None:
+        """The folder of the run is about to be removed. note: what there is to remember of the run."""
+        with self._db.writing():
+            self._db.execute("UPDATE runs SET removed = ? WHERE name = ?", (note, name))
+
+    def _published(self) -> Iterator[tuple[str, str | None]]:
+        yield from self._db.rows("SELECT name, removed FROM runs WHERE published IS NOT NULL ORDER BY id")
+
 
 _CLAIM = (
     "UPDATE files INDEXED BY files_unreported SET run = :run WHERE run = 0 AND id IN (SELECT file FROM present)",
@@ -63,6 +83,29 @@ _CLAIM = (
     " AND model = :model AND settings = :settings"
     " AND content_hash IN (SELECT content_hash FROM present_files WHERE is_instance AND set_aside IS NULL)",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRuns:
+    """names: of the published runs, in the order in which they were begun. removed: name -> what `prune` noted."""
+
+    names: tuple[str, ...] = ()
+    removed: dict[str, str] = field(default_factory=dict)
+
+
+def read_known_runs(out: Path) -> KnownRuns:
+    """For a program that only reads, beside a run that may be going. Nothing where the ledger is of another schema: the
+    next run upgrades it. Raises LedgerError."""
+    may_lock = has_locks(out)
+    database = Database(out / LEDGER_NAME, may_lock=may_lock)
+    if schema_of(database.path, may_lock=may_lock) != SCHEMA:
+        return KnownRuns()
+    database.open_to_read()
+    try:
+        runs = Runs(database)
+        return KnownRuns(runs.published(), runs.removed())
+    finally:
+        database.close()
 
 
 def _number_of(folder: Path) -> int:

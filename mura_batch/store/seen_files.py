@@ -6,13 +6,12 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from mura_batch.records import Instance, Skipped, SourceFile
+from mura_batch.records import Instance, MissingStudy, Skipped, SourceFile
 from mura_batch.store.checksum import record_checksum
 from mura_batch.store.database import Database, Row
 from mura_batch.store.key import Key
@@ -34,17 +33,6 @@ class Recall(Enum):
     KNOWN = "known"  # same size, times and intake settings: its header need not be read
     TOUCHED = "touched"  # only its change time is another: the content decides
     NEW = "new"  # unknown, changed, or judged under other settings
-
-
-@dataclass(frozen=True, slots=True)
-class MissingStudy:
-    """A study of an earlier run of which this run sees no file. files: how many the ledger has. accession, study_date:
-    of one of its radiographs, '' where it has none."""
-
-    study_uid: str
-    accession: str
-    study_date: str
-    files: int
 
 
 class SeenFiles:

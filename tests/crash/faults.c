@@ -2,7 +2,7 @@
  *
  * faults_arm(kind, k, torn): SIGKILL at the k-th call of a kind from now on (1: write, 2: fsync, 4: rename and the like),
  * before it is made; torn: half of what a write was to write is written first. faults_count(kind): calls since then.
- * FAULTS in the environment, words with commas: noflock, nolocks, nosymlink, nofsyncdir, noshm.
+ * FAULTS in the environment, words with commas: noflock, nolocks, nosymlink, nohardlink, nofsyncdir, noshm.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -86,6 +86,22 @@ int symlink(const char *target, const char *path) {
     return -1;
   }
   return (REAL(symlink))(target, path);
+}
+int link(const char *from, const char *to) {
+  if (is_last(RENAME)) die();
+  if (lacks("nohardlink")) {
+    errno = EPERM;
+    return -1;
+  }
+  return (REAL(link))(from, to);
+}
+int linkat(int from_folder, const char *from, int to_folder, const char *to, int flags) {
+  if (is_last(RENAME)) die();
+  if (lacks("nohardlink")) {
+    errno = EPERM;
+    return -1;
+  }
+  return (REAL(linkat))(from_folder, from, to_folder, to, flags);
 }
 int flock(int fd, int operation) {
   if (lacks("noflock")) {

@@ -5,39 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from command_line import mura_batch
 
-from mura_batch.phantom import PhantomOptions, make_phantoms
 from mura_batch.store.lock import locked
-
-
-def mura_batch(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mura_batch", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-
-
-@pytest.fixture(scope="module")
-def two_nights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """(studies, OUT after two runs, the second without news)."""
-    folder = tmp_path_factory.mktemp("history")
-    studies = make_phantoms(folder / "studies", PhantomOptions(studies=1, small=True)).folder
-    for _ in range(2):
-        done = mura_batch("score", studies, "--out", folder / "out", "--settle", 0, "--truth", studies / "truth.csv")
-        assert done.returncode in {0, 3}, done.stderr
-    return studies, folder / "out"
-
-
-@pytest.fixture
-def out(two_nights: tuple[Path, Path], tmp_path: Path) -> Path:
-    """A copy that the test may change."""
-    shutil.copytree(two_nights[1], tmp_path / "out", symlinks=True)
-    return tmp_path / "out"
 
 
 def run_folders(out: Path) -> list[Path]:
@@ -45,34 +20,34 @@ def run_folders(out: Path) -> list[Path]:
 
 
 def test_runs_lists_the_newest_run_first(out: Path) -> None:
-    first, second = run_folders(out)
+    names = [run.name for run in reversed(run_folders(out))]
     listed = json.loads(mura_batch("runs", "--out", out, "--json").stdout)
-    assert [run["name"] for run in listed] == [second.name, first.name]
-    assert [run["exit_code"] for run in listed] == [0, 3]  # the truncated file is news once
+    assert [run["name"] for run in listed] == names
+    assert [run["exit_code"] for run in listed] == [0, 0, 0, 3]  # the truncated file is news once
     assert listed[0]["counts"]["scored"] == 0
-    assert listed[1]["counts"]["scored"] > 0
+    assert listed[-1]["counts"]["scored"] > 0
+    assert listed[0]["kappa"] == listed[-1]["kappa"]
     lines = mura_batch("runs", "--out", out).stdout.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == [second.name, first.name]
+    assert [line.split()[0] for line in lines[1:]] == names
 
 
 def test_a_run_with_a_damaged_manifest_is_still_listed(out: Path) -> None:
-    first, _ = run_folders(out)
+    first, *_ = run_folders(out)
     (first / "run.json").write_text("{")
     listed = json.loads(mura_batch("runs", "--out", out, "--json").stdout)
-    assert "run.json cannot be read" in listed[1]["problem"]
+    assert "run.json cannot be read" in listed[-1]["problem"]
     assert mura_batch("runs", "--out", out).returncode == 0
 
 
-def test_prune_lists_what_goes_and_leaves_the_ledger(out: Path, two_nights: tuple[Path, Path]) -> None:
-    first, second = run_folders(out)
+def test_prune_lists_what_goes_and_leaves_the_ledger(out: Path, four_nights: tuple[Path, Path]) -> None:
+    *others, last = run_folders(out)
     planned = mura_batch("prune", "--out", out, "--keep-last", 1, "--dry-run")
-    assert f"would remove {first}" in planned.stdout
-    assert run_folders(out) == [first, second]
+    assert all(f"would remove {run}" in planned.stdout for run in others)
+    assert run_folders(out) == [*others, last]
     done = mura_batch("prune", "--out", out, "--keep-last", 1)
-    assert f"removed {first}" in done.stdout
-    assert run_folders(out) == [second]
-    shutil.copytree(two_nights[0], out.parent / "studies")
-    again = mura_batch("score", two_nights[0], "--out", out, "--settle", 0, "--json")
+    assert all(f"removed {run}" in done.stdout for run in others)
+    assert run_folders(out) == [last]
+    again = mura_batch("score", four_nights[0], "--out", out, "--settle", 0, "--json")
     assert json.loads(again.stdout)["counts"]["scored"] == 0  # no score went with the folder
     assert again.returncode == 0, "and nothing became news again"
 
@@ -105,20 +80,20 @@ def test_a_folder_that_is_no_out_is_refused(tmp_path: Path, words: tuple[str, ..
 def test_prune_that_would_keep_nothing_is_refused(out: Path) -> None:
     done = mura_batch("prune", "--out", out)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert len(run_folders(out)) == 2
+    assert len(run_folders(out)) == 4
 
 
 def test_prune_waits_for_no_run(out: Path) -> None:
     with locked(out):
         done = mura_batch("prune", "--out", out, "--keep-last", 1)
     assert (done.returncode, len(done.stderr.splitlines())) == (11, 1)
-    assert len(run_folders(out)) == 2
+    assert len(run_folders(out)) == 4
 
 
 def test_a_sound_out_is_verified(out: Path) -> None:
     done = mura_batch("verify", "--out", out)
     assert done.returncode == 0, done.stderr
-    assert len([line for line in done.stdout.splitlines() if line.endswith(": ok")]) == 4  # ledger, two runs, latest
+    assert len([line for line in done.stdout.splitlines() if line.endswith(": ok")]) == 6  # ledger, four runs, latest
 
 
 def flip_a_bit(path: Path, at: int) -> None:
@@ -152,6 +127,18 @@ def rename_a_run(out: Path) -> None:
     first.rename(first.with_name("2020-01-01T000000.000000Z"))
 
 
+def edit_a_table(out: Path) -> None:
+    """In place, as a careless editor does: no count changes."""
+    table = run_folders(out)[0] / "studies.csv"
+    table.write_bytes(table.read_bytes().replace(b"2.25", b"2.26", 1))
+
+
+def lose_the_last_run_of_the_ledger(out: Path) -> None:
+    """As after restoring a ledger that is older than the folders."""
+    with closing(sqlite3.connect(out / "ledger.sqlite")) as db, db:
+        db.execute("DELETE FROM runs WHERE id = (SELECT max(id) FROM runs)")
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -164,6 +151,11 @@ def rename_a_run(out: Path) -> None:
         (point_latest_elsewhere, "the newest run is"),
         (rename_a_run, "run.json is of the run"),
         (lambda out: (out / "runs" / "notes").mkdir(), "not a folder of a run"),
+        (edit_a_table, "studies.csv is not as it was written"),
+        (lambda out: shutil.rmtree(run_folders(out)[1]), "its folder is missing, and `prune` did not remove it"),
+        (lambda out: shutil.rmtree(run_folders(out)[0]), "which is gone (mura-batch report renders one of its own)"),
+        (lose_the_last_run_of_the_ledger, "the ledger does not know it"),
+        (lambda out: shutil.rmtree(out / "pictures"), "the picture of content"),
     ],
 )
 def test_damage_is_named_and_nothing_is_changed(out: Path, damage: Callable[[Path], object], message: str) -> None:
@@ -177,7 +169,7 @@ def test_damage_is_named_and_nothing_is_changed(out: Path, damage: Callable[[Pat
     assert after == {path: data for path, data in before.items() if "sqlite-" not in path.name}
 
 
-def test_a_backup_is_a_whole_ledger(out: Path, two_nights: tuple[Path, Path]) -> None:
+def test_a_backup_is_a_whole_ledger(out: Path, four_nights: tuple[Path, Path]) -> None:
     copy = out.parent / "copy.sqlite"
     with locked(out):  # a run is going
         assert mura_batch("backup", copy, "--out", out).returncode == 0
@@ -185,7 +177,7 @@ def test_a_backup_is_a_whole_ledger(out: Path, two_nights: tuple[Path, Path]) ->
     for path in out.glob("ledger*"):
         path.unlink()
     copy.rename(out / "ledger.sqlite")
-    again = mura_batch("score", two_nights[0], "--out", out, "--settle", 0, "--json")
+    again = mura_batch("score", four_nights[0], "--out", out, "--settle", 0, "--json")
     assert json.loads(again.stdout)["counts"]["scored"] == 0
 
 

@@ -23,6 +23,7 @@ from mura_batch.reasons import ADVICE
 from mura_batch.records import (
     InstanceScore,
     Laterality,
+    MissingStudy,
     Reason,
     Region,
     RegionFinding,
@@ -58,11 +59,12 @@ def test_tables_equal_the_golden_files(
         tables.study(study(study_uid="1.2.5", accession="=1+1", score=2 / 3, abnormal=True, reason=""), [])
         tables.skip(skip(study_uid="1.2.3", sop_instance_uid="1.2.9", accession="00042", region=Region.WRIST))
         tables.skip(skip("notes.txt", Reason.NOT_DICOM, detail='no "DICM" prefix'))
+        tables.missing(MissingStudy("1.2.6", "00043", "20240130", 2))
     name = f"{table}.csv"
     assert (tmp_path / name).read_bytes().decode() == (GOLDEN / name).read_bytes().decode()
 
 
-def test_an_empty_run_has_three_files_with_their_headers(tmp_path: Path, run_info: RunInfoMaker) -> None:
+def test_an_empty_run_has_files_with_their_headers(tmp_path: Path, run_info: RunInfoMaker) -> None:
     with CsvTables(run_info(tmp_path)):
         pass
     for table, columns in TABLES.items():
@@ -101,6 +103,7 @@ def test_no_cell_starts_a_formula_in_any_locale(
         row = study(study_uid=attack, accession=attack, reason=attack)
         tables.study(row, [image(attack, accession=attack, region=finding)])
         tables.skip(skip(attack, detail=attack, accession=attack))
+        tables.missing(MissingStudy(attack, attack, attack, 1))
     for table in TABLES:
         text = (tmp_path / f"{table}.csv").read_text(encoding="utf-8")
         for row in csv.reader(text.splitlines(keepends=True)):

@@ -11,7 +11,6 @@ from record_builders import build_truth
 
 from mura_batch.agreement.comparison import Comparison
 from mura_batch.agreement.truth import match
-from mura_batch.outputs import missing_studies
 from mura_batch.outputs.agreement_files import COLUMNS, agreement_values
 from mura_batch.outputs.manifest import RunManifest
 from mura_batch.outputs.report.collect import LISTED_ROWS
@@ -38,10 +37,6 @@ def names_under(heading: str, head: str) -> list[str]:
 @pytest.mark.parametrize("table", TABLES)
 def test_every_column_is_described_in_its_order(table: str) -> None:
     assert names_under(f"### `{table}.csv`", "column") == list(TABLES[table])
-
-
-def test_every_column_of_the_missing_studies_is_described() -> None:
-    assert names_under("### `missing.csv`", "column") == list(missing_studies.COLUMNS)
 
 
 def test_every_field_of_the_manifest_is_described() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -40,6 +41,12 @@ def manifest() -> RunManifest:
 def test_a_manifest_survives_writing_and_reading(tmp_path: Path, manifest: RunManifest) -> None:
     write_manifest(tmp_path, manifest)
     assert read_manifest(tmp_path) == manifest
+
+
+def test_a_manifest_has_the_hashes_of_the_files(tmp_path: Path, manifest: RunManifest) -> None:
+    (tmp_path / "studies.csv").write_bytes(b"rows")
+    write_manifest(tmp_path, manifest)
+    assert read_manifest(tmp_path).files == {"studies.csv": hashlib.sha256(b"rows").hexdigest()}
 
 
 def test_the_manifest_is_plain_json(tmp_path: Path, manifest: RunManifest) -> None:

@@ -24,7 +24,7 @@ from mura_batch.outputs.read_tables import read_rows
 from mura_batch.outputs.report.render import render_report_file
 from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.outputs.tables import TABLES
-from mura_batch.records import InstanceScore, Skipped, StudyScore
+from mura_batch.records import InstanceScore, MissingStudy, Skipped, StudyScore
 
 RunInfoMaker = Callable[..., RunInfo]
 
@@ -42,6 +42,9 @@ class Toy:
 
     def skip(self, skip: Skipped) -> None:
         self._lines.append(f"skip {skip.source.path}")
+
+    def missing(self, study: MissingStudy) -> None:
+        self._lines.append(f"missing {study.key}")
 
     def finish(self, end: RunEnd) -> None:
         self._lines.append(f"found {end.counts['found']}")

@@ -20,7 +20,7 @@ from mura_batch.outputs.dicom.image_parts import image_parts
 from mura_batch.outputs.dicom.objects_table import NOT_WRITTEN, WRITTEN, ObjectRow, write_objects
 from mura_batch.outputs.dicom.sources import NoSource, sources_of
 from mura_batch.outputs.sink import RunEnd, RunInfo, Sink
-from mura_batch.records import InstanceScore, Reason, Skipped, StudyScore, StudyStatus
+from mura_batch.records import InstanceScore, MissingStudy, Reason, Skipped, StudyScore, StudyStatus
 from mura_batch.store.dicom_results import DicomResults, StoredReport
 from mura_batch.version import __version__
 
@@ -80,6 +80,9 @@ class DicomObjects:
             known = self._skipped.setdefault(skip.study_uid, [])
             if len(known) < _SKIPS_A_STUDY:
                 known.append(skip)
+
+    def missing(self, study: MissingStudy) -> None:
+        pass
 
     def finish(self, end: RunEnd) -> None:
         for rows in self._unscored.values():

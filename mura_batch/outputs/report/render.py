@@ -30,9 +30,10 @@ from mura_batch.outputs.report.collect import Picture, ReportRows, read_report_r
 from mura_batch.outputs.report.drift_view import drift_view
 from mura_batch.outputs.report.file_flow import steps_of
 from mura_batch.outputs.report.page import ReportData, StudyCard, Totals, render
+from mura_batch.outputs.report.quiet_page import write_quiet_page
 from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.pseudonyms import Identifiers, require_identifiers
-from mura_batch.records import InstanceScore, Skipped, StudyScore
+from mura_batch.records import InstanceScore, MissingStudy, Skipped, StudyScore
 from mura_batch.store.key import Key
 from mura_batch.store.pictures import ReadPicture, stored_pictures
 from mura_batch.store.secret import names_of
@@ -61,8 +62,14 @@ class ReportFile:
     def skip(self, skip: Skipped) -> None:
         self._rows.skip(skip, self._run.disclosure)
 
+    def missing(self, study: MissingStudy) -> None:
+        pass
+
     def finish(self, end: RunEnd) -> None:
         manifest, drift = manifest_of(self._run, end), read_drift(self._run.folder)
+        if manifest.report_of:
+            write_quiet_page(self._run.folder / REPORT_NAME, manifest, manifest.report_of)
+            return
         data = _report_data(manifest, self._run.model.card, self._rows, end.comparison, drift)
         _write(data, self._run.read_picture, self._run.folder / REPORT_NAME)
 
@@ -77,7 +84,7 @@ def render_report_file(run_folder: Path, truth: Truth | None, viewer_url: str | 
     OutputError where the page cannot be written.
     """
     try:
-        manifest, card = read_manifest(run_folder), _card(run_folder)
+        manifest, card = replace(read_manifest(run_folder), report_of=""), _card(run_folder)
         if viewer_url is not None:
             require_identifiers(manifest.identifiers, "--viewer-url")
         rows, comparison, is_new = _compared(run_folder, manifest, truth)
@@ -93,12 +100,12 @@ def render_report_file(run_folder: Path, truth: Truth | None, viewer_url: str | 
         ) from error
     if is_new and comparison is not None:
         write_agreement(run_folder, comparison)
-        write_manifest(run_folder, manifest)
     path = run_folder / REPORT_NAME
     with ExitStack() as stack:
         out = run_folder.resolve().parent.parent
         reads = [stack.enter_context(stored_pictures(out, key)) for key in _keys(manifest)]
         _write(data, lambda content: next((p for read in reads if (p := read(content)) is not None), None), path)
+    write_manifest(run_folder, manifest)
     return path
 
 

@@ -1,0 +1,1 @@
+"""OUT/index.html: all nights of an OUT at a glance."""
