@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from mura_batch.errors import InputError, LedgerError
+from mura_batch.outputs.index.index_page import index_warning, refresh_index
 from mura_batch.outputs.index.nights import kappa_of
-from mura_batch.outputs.index.page import index_warning, refresh_index
 from mura_batch.outputs.manifest import read_manifest
 from mura_batch.store.database import LEDGER_NAME
 from mura_batch.store.run_folder import in_order, published_runs

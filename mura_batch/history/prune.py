@@ -17,8 +17,8 @@ from mura_batch.errors import InputError, OutputError
 from mura_batch.history.freed import freed_bytes
 from mura_batch.history.past_reports import hand_on_reports
 from mura_batch.history.past_runs import check_out, time_of
+from mura_batch.outputs.index.index_page import refresh_index
 from mura_batch.outputs.index.nights import note_of
-from mura_batch.outputs.index.page import refresh_index
 from mura_batch.outputs.manifest import read_manifest
 from mura_batch.store.database import LEDGER_NAME
 from mura_batch.store.ledger import Ledger

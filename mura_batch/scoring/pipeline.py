@@ -26,7 +26,7 @@ from mura_batch.model_card import CARD_NAME, Model
 from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.outputs.drift_file import abnormal_alarm, read_alarms
 from mura_batch.outputs.formats import open_sinks
-from mura_batch.outputs.index.page import refresh_index
+from mura_batch.outputs.index.index_page import refresh_index
 from mura_batch.outputs.manifest import RunManifest, check_identity, read_manifest
 from mura_batch.outputs.share import share_equal_files
 from mura_batch.outputs.sink import OpenSink, RunEnd, RunInfo

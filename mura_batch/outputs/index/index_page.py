@@ -11,8 +11,8 @@ from markupsafe import Markup
 from mura_batch.atomic_files import write_atomic
 from mura_batch.errors import MuraBatchError
 from mura_batch.outputs.html import content_policy, html_environment
-from mura_batch.outputs.index.charts import over_time
 from mura_batch.outputs.index.nights import Night, Period, all_nights, periods, single
+from mura_batch.outputs.index.over_time import over_time
 from mura_batch.resources import templates_folder
 from mura_batch.store.runs import KnownRuns
 from mura_batch.version import DISCLAIMER, __version__
