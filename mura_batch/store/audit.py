@@ -11,7 +11,7 @@ from typing import Self
 
 from mura_batch.errors import LedgerError
 from mura_batch.pseudonyms import Pseudonyms
-from mura_batch.store.checksum import failure_checksum, score_checksum
+from mura_batch.store.checksum import failure_checksum, score_checksum, truth_checksum
 from mura_batch.store.database import LEDGER_NAME, Database
 from mura_batch.store.migrations import SCHEMA, schema_of
 from mura_batch.store.pictures import FOLDER, PictureStore, Place
@@ -67,6 +67,12 @@ class Audit:
             intact = failure_checksum(path, settings, reason, detail, stage) == expected
             file = self._names.file(os.fsdecode(path))
             yield ROWS, "" if intact else f"the failure of file {file} is not as it was written"
+        labels = (
+            "SELECT file, line, study, region, side, said, readers, stratum, probability, checksum FROM truth_lines"
+        )
+        for number, line, *says, expected in self._db.rows(labels):
+            intact = truth_checksum(*says) == expected
+            yield ROWS, "" if intact else f"line {line} of truth file {number} is not as it was written"
 
 
 def _problem_of_record(is_instance: bool, row: tuple[object, ...], names: Pseudonyms) -> str:

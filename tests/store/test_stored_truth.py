@@ -10,6 +10,7 @@ import pytest
 
 from mura_batch.agreement.truth_file import Said, Sampled, TruthFile, TruthKind, TruthLine
 from mura_batch.errors import LedgerError
+from mura_batch.store.audit import Audit
 from mura_batch.store.ledger import Ledger
 from mura_batch.store.stored_truth import stored_truth
 
@@ -99,6 +100,18 @@ def test_a_changed_label_is_damage_that_is_named(ledger_path: Path) -> None:
         db.commit()
     with pytest.raises(LedgerError, match="a truth label is not as it was written"):
         stored_truth(ledger_path.parent)
+
+
+def test_verify_names_the_changed_line(ledger_path: Path) -> None:
+    with Ledger(ledger_path) as ledger:
+        ledger.truth.add(SHEET, NOW)
+    with Audit(ledger_path.parent) as audit:
+        assert [problem for _, problem in audit.findings()] == ["", ""]
+    with closing(sqlite3.connect(ledger_path)) as db:
+        db.execute("UPDATE truth_lines SET probability = 0.5 WHERE line = 3")
+        db.commit()
+    with Audit(ledger_path.parent) as audit:
+        assert [problem for _, problem in audit.findings()] == ["", "line 3 of truth file 1 is not as it was written"]
 
 
 def test_a_folder_without_ledger_has_no_truth(tmp_path: Path) -> None:
