@@ -23,6 +23,7 @@ from mura_batch.preprocess import InputSpec
 from mura_batch.runtime.inference_stream import stream
 from mura_batch.runtime.meter import Meter
 from mura_batch.runtime.runner import Outputs, Runner, RunnerInfo
+from mura_batch.scoring.archive import Folder
 from mura_batch.scoring.intake import scan, settle_identity
 from mura_batch.scoring.score_stream import Stream
 from mura_batch.scoring.timings import Timings
@@ -115,8 +116,8 @@ def stream_through(runner: Runner, studies: Path, size: int) -> tuple[int, float
         DecodePool(studies, policy, InputSpec(size=size), workers) as pool,
     ):
         ledger.runs.begin("bench", studies)
-        scan(studies, policy, ledger.files, _Silent())
-        settle_identity(studies, policy, ledger, key)
+        scan(Folder(studies), policy, ledger.files, _Silent())
+        settle_identity(Folder(studies), policy, ledger, key)
         pictures = ledger.scores.count_pending(key)
         for _ in pool.decode(list(ledger.scores.pending(key))[:workers]):  # the processes start and import
             pass

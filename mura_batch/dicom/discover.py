@@ -35,8 +35,7 @@ def discover(root: Path, policy: IntakePolicy, now: float | None = None) -> Iter
     Symbolic links are not followed: they would list a file many times or leave the folder. A file reached by two hard
     links is given once, and so is a folder reached by two mounts. now: seconds since the epoch, for the settle time.
     """
-    now = time.time() if now is None else now
-    young = (now - policy.settle_seconds, now + CLOCK_SKEW) if policy.settle_seconds > 0 else (math.inf, math.inf)
+    young = young_times(policy, time.time() if now is None else now)
     seen: set[tuple[int, int]] = set()  # of files with several links only: it does not grow with the export
     walk = FolderWalk(root)
     for here, entries in walk:
@@ -50,13 +49,20 @@ def discover(root: Path, policy: IntakePolicy, now: float | None = None) -> Iter
                 yield _skipped(path, None, Reason.UNREADABLE_FILE, info.strerror or "cannot be looked at")
             elif not stat.S_ISDIR(info.st_mode):
                 yield _judge(path, info, young, seen)
-            elif _is_service(name):
+            elif is_service_folder(name):
                 yield _skipped(path, info, Reason.SERVICE_FOLDER, "a folder that the storage system keeps for itself")
             else:
                 walk.enter(path)
 
 
-def _is_service(name: str) -> bool:
+def young_times(policy: IntakePolicy, now: float) -> tuple[float, float]:
+    """(since, until) in seconds since the epoch: a file changed after the one and not after the other is left for the
+    next run."""
+    return (now - policy.settle_seconds, now + CLOCK_SKEW) if policy.settle_seconds > 0 else (math.inf, math.inf)
+
+
+def is_service_folder(name: str) -> bool:
+    """Of a folder's name: whether the storage system keeps it for itself."""
     return _SERVICE.fullmatch(name) is not None and name.lower() not in _PLAIN
 
 

@@ -8,12 +8,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
-from pathlib import Path
 
-from mura_batch.dicom.discover import discover
 from mura_batch.dicom.header.data_set_hash import hash_data_set
 from mura_batch.dicom.header.judge import HEADERS_VERSION
-from mura_batch.dicom.header.reader import read_header
 from mura_batch.dicom.pixels.pixels_version import PIXELS_VERSION
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker.examiner import Examiner
@@ -22,6 +19,8 @@ from mura_batch.model_card import Model, sha256_of
 from mura_batch.progress import Observer
 from mura_batch.pseudonyms import Pseudonyms
 from mura_batch.records import UNREADABLE, Instance, Reason, Skipped, SourceFile, Stage, skip_instance
+from mura_batch.scoring.archive import Archive
+from mura_batch.scoring.headers import HeaderReader, LocalHeaders
 from mura_batch.scoring.studies import settle_patients, settle_same_sop
 from mura_batch.store.copy_digests import CopyDigests
 from mura_batch.store.key import Key
@@ -31,7 +30,6 @@ from mura_batch.version import __version__
 
 # What `dicom.header` reads of the policy.
 JUDGED_BY = ("regions", "score_unknown_region", "site_terms", "max_pixels", "max_file_bytes")
-HEADERS_PER_COMMIT = 1000  # a commit costs a disk flush; a crash costs at most this many headers read again
 
 
 def intake_key(policy: IntakePolicy) -> str:
@@ -50,66 +48,70 @@ def score_key(model: Model, policy: IntakePolicy, precision: str) -> Key:
     return Key(model.hash, _digest(settings))
 
 
-def scan(root: Path, policy: IntakePolicy, files: SeenFiles, observer: Observer) -> int:
-    """Judges every file under root that is new or changed; returns the number of source files found.
+def scan(
+    archive: Archive, policy: IntakePolicy, files: SeenFiles, observer: Observer, reader: HeaderReader | None = None
+) -> int:
+    """Judges every file of the archive that is new or changed; returns the number of source files found. reader: None
+    for this process.
 
     Raises InputError where there is no file at all, or none but archives: an empty folder in a nightly job is a mount
     that failed.
     """
-    found = discover(root, policy)
+    reader = reader or LocalHeaders(archive, policy)
+    found = archive.discover(policy)
     first = next(found, None)
     if first is None:
-        raise InputError(f"no files under {root}: is the export there, and the disk mounted?")
+        raise InputError(f"no files under {archive}: is the export there, and the disk mounted?")
     intake, count = intake_key(policy), 0
     observer.begin("reading headers", None)
-    with Examiner(root, policy) as examiner:
-        for group in _batched(chain([first], found)):
-            with files.intake((item for item in group if isinstance(item, SourceFile)), hold=True):
-                for item in group:
-                    _judge(root, item, policy, intake, files, examiner)
-            count += len(group)
-            observer.advance(len(group))
+    for group in _batched(chain([first], found), reader.group):
+        with files.intake((item for item in group if isinstance(item, SourceFile)), hold=True):
+            unread = [source for item in group if (source := _unread(archive, item, intake, files)) is not None]
+            for record in reader.read_headers(unread):
+                # A file that could not be opened may be readable tomorrow, with the same size and time.
+                opened = not (isinstance(record, Skipped) and record.reason is Reason.UNREADABLE_FILE)
+                files.put_header(record, intake if opened else "")
+        count += len(group)
+        observer.advance(len(group))
     files.note_present()
-    _refuse_archives(root, count, files)
+    _refuse_archives(archive, count, files)
     return count
 
 
-def _refuse_archives(root: Path, count: int, files: SeenFiles) -> None:
+def _refuse_archives(archive: Archive, count: int, files: SeenFiles) -> None:
     """Raises InputError where nothing but archives, and perhaps other files that are no DICOM, lies under root."""
     if next(files.identities(), None) is not None:
         return
     reasons = Counter(skip.reason for skip in files.skipped_before_decoding())
     if (archives := reasons[Reason.ARCHIVE]) and archives + reasons[Reason.NOT_DICOM] == count:
-        raise InputError(f"no DICOM file under {root}, but {archives} archives: unpack them, they are not looked into")
+        raise InputError(
+            f"no DICOM file under {archive}, but {archives} archives: unpack them, they are not looked into"
+        )
 
 
-def _batched(items: Iterator[SourceFile | Skipped]) -> Iterator[tuple[SourceFile | Skipped, ...]]:
-    while group := tuple(islice(items, HEADERS_PER_COMMIT)):  # itertools.batched is Python 3.12's
+def _batched(items: Iterator[SourceFile | Skipped], size: int) -> Iterator[tuple[SourceFile | Skipped, ...]]:
+    while group := tuple(islice(items, size)):  # itertools.batched is Python 3.12's
         yield group
 
 
-def _judge(
-    root: Path, item: SourceFile | Skipped, policy: IntakePolicy, intake: str, files: SeenFiles, examiner: Examiner
-) -> None:
+def _unread(archive: Archive, item: SourceFile | Skipped, intake: str, files: SeenFiles) -> SourceFile | None:
+    """The file where its header is to be read; else what is known of it is noted."""
     if isinstance(item, Skipped):
         if item.reason is not Reason.TOO_YOUNG or not files.is_as_read(item.source):
             files.put_header(item, "")  # what discovery skips, it judges anew every time
-            return
+            return None
         item = item.source  # the settle time is for files that are still being written, not for those read before
     known = files.recall(item, intake)
-    if known is Recall.TOUCHED and _has_same_content(root, item, files):
+    if known is Recall.TOUCHED and _has_same_content(archive, item, files):
         files.put_touched(item)
-    elif known is not Recall.KNOWN:
-        record = read_header(root, item, policy, examiner.header)
-        # A file that could not be opened may be readable tomorrow, with the same size and time.
-        opened = not (isinstance(record, Skipped) and record.reason is Reason.UNREADABLE_FILE)
-        files.put_header(record, intake if opened else "")
+        return None
+    return None if known is Recall.KNOWN else item
 
 
-def _has_same_content(root: Path, source: SourceFile, files: SeenFiles) -> bool:
+def _has_same_content(archive: Archive, source: SourceFile, files: SeenFiles) -> bool:
     """Whether a file of which only the change time is another holds what was scored."""
     content = files.content_hash(source)
-    return content is not None and _hash_file(root / source.path) == content
+    return content is not None and _hash_file(archive, source) == content
 
 
 def strict_error(skip: Skipped, names: Pseudonyms) -> StrictError:
@@ -125,38 +127,46 @@ def refuse_unreadable(files: SeenFiles, names: Pseudonyms) -> None:
             raise strict_error(skip, names)
 
 
-def settle_identity(root: Path, policy: IntakePolicy, ledger: Ledger, key: Key) -> None:
+def settle_identity(archive: Archive, policy: IntakePolicy, ledger: Ledger, key: Key) -> None:
     """Duplicates, conflicts, and files that were only moved or written again since they were scored."""
     files = ledger.files
     files.clear_set_aside()
-    with Examiner(root, policy) as examiner:
-        digests = _Digests(root, policy, examiner, ledger.copies)
+    with Examiner(archive.folder, policy) as examiner:
+        digests = _Digests(archive, policy, examiner, ledger.copies)
         for copies in files.same_sop():
-            hashed = _hashed(root, copies, files)
+            hashed = _hashed(archive, copies, files)
             scored = frozenset(i.source.path for i, content in hashed if files.is_scored(content, key))
             files.set_aside(settle_same_sop(_compared(hashed, digests), ledger.names, scored))
     for instances in files.studies_of_two_patients():
         files.set_aside(settle_patients(instances))
     for instance in files.not_hashed_but_scored(key):
-        _hashed(root, [instance], files)
+        _hashed(archive, [instance], files)
 
 
 @dataclass(frozen=True, slots=True)
 class _Digests:
     """What copies are compared by. A file is read for it once: the ledger remembers."""
 
-    root: Path
+    archive: Archive
     policy: IntakePolicy
     examiner: Examiner
     known: CopyDigests
 
     def data_set(self, instance: Instance, content: str) -> str:
-        return self.known.of(content, "data set", lambda: hash_data_set(self.root, instance.source, self.policy))
+        def read() -> str | None:
+            with self.archive.at_hand(instance.source):
+                return hash_data_set(self.archive.folder, instance.source, self.policy)
+
+        return self.known.of(content, "data set", read)
 
     def picture(self, instance: Instance, content: str) -> str:
         """Of a copy, with the identity that it names."""
-        kind = f"picture {PIXELS_VERSION} {self.policy.voi}"
-        picture = self.known.of(content, kind, lambda: self.examiner.picture(instance.source))
+
+        def read() -> str | None:
+            with self.archive.at_hand(instance.source):
+                return self.examiner.picture(instance.source)
+
+        picture = self.known.of(content, f"picture {PIXELS_VERSION} {self.policy.voi}", read)
         i = instance
         identity = (i.study_uid, i.series_uid, i.patient_key, i.region.region, i.laterality)
         return f"{picture} {identity}" if picture else ""
@@ -173,9 +183,9 @@ def _compared(copies: list[tuple[Instance, str]], digests: _Digests) -> list[tup
     return compared
 
 
-def _hashed(root: Path, instances: list[Instance], files: SeenFiles) -> list[tuple[Instance, str]]:
+def _hashed(archive: Archive, instances: list[Instance], files: SeenFiles) -> list[tuple[Instance, str]]:
     """Content hashes, remembered in the ledger; a file that cannot be read any more is set aside."""
-    known = [(i, files.content_hash(i.source) or _hash_file(root / i.source.path)) for i in instances]
+    known = [(i, files.content_hash(i.source) or _hash_file(archive, i.source)) for i in instances]
     gone = [i for i, content in known if not content]
     files.set_aside(
         skip_instance(i, Stage.STUDY, Reason.UNREADABLE_FILE, "the file went away while the run read it") for i in gone
@@ -185,12 +195,13 @@ def _hashed(root: Path, instances: list[Instance], files: SeenFiles) -> list[tup
     return readable
 
 
-def _hash_file(path: Path) -> str:
+def _hash_file(archive: Archive, source: SourceFile) -> str:
     """SHA-256, hex; '' where the file cannot be read."""
-    try:
-        return sha256_of(path)
-    except OSError:
-        return ""
+    with archive.at_hand(source):
+        try:
+            return sha256_of(archive.folder / source.path)
+        except OSError:
+            return ""
 
 
 def _digest(values: object) -> str:

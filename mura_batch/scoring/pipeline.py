@@ -32,13 +32,13 @@ from mura_batch.outputs.share import share_equal_files
 from mura_batch.outputs.sink import OpenSink, RunEnd, RunInfo
 from mura_batch.progress import Observer
 from mura_batch.pseudonyms import Identifiers
-from mura_batch.runtime.choose import open_runner
-from mura_batch.runtime.runner import Runner, RunnerOptions
+from mura_batch.runtime.runner import RunnerOptions
 from mura_batch.scoring.intake import refuse_unreadable, scan, score_key, settle_identity, strict_error
 from mura_batch.scoring.news import shown_by
 from mura_batch.scoring.night_limits import Limits, breaches
 from mura_batch.scoring.results import Tally, feed, feed_missing
 from mura_batch.scoring.timings import Timings
+from mura_batch.scoring.workplace import Workplace, open_workplace
 from mura_batch.store.database import LEDGER_NAME
 from mura_batch.store.key import Key
 from mura_batch.store.ledger import Ledger
@@ -95,10 +95,10 @@ def run_score(request: ScoreRequest, observer: Observer) -> ScoreResult:
     with (
         locked(request.out, single_writer=request.single_writer, allow_shared=request.allow_shared_out) as may_lock,
         Ledger(request.out / LEDGER_NAME, may_lock=may_lock) as ledger,
-        open_runner(request.model, request.runner) as runner,
+        open_workplace(request.studies, request.policy, request.model, request.runner, request.workers) as work,
         RunFolder(request.out, request.started) as folder,
     ):
-        run = _Run(request, ledger, runner, folder, observer, Timings())
+        run = _Run(request, ledger, work, folder, observer, Timings())
         found = run.score()
         return run.write(found)
 
@@ -121,14 +121,14 @@ class _Run:
 
     request: ScoreRequest
     ledger: Ledger
-    runner: Runner
+    work: Workplace
     folder: RunFolder
     observer: Observer
     timings: Timings
 
     @property
     def key(self) -> Key:
-        return score_key(self.request.model, self.request.policy, self.runner.info.precision)
+        return score_key(self.request.model, self.request.policy, self.work.info.precision)
 
     def score(self) -> int:
         """Returns the number of source files found."""
@@ -139,25 +139,15 @@ class _Run:
         ledger.runs.begin(self.folder.name, request.studies)
         ledger.scores.forget_transient()
         with self.timings.measuring("headers"):
-            found = scan(request.studies, request.policy, ledger.files, self.observer)
-            settle_identity(request.studies, request.policy, ledger, self.key)
+            found = scan(self.work.archive, request.policy, ledger.files, self.observer, self.work.headers)
+            settle_identity(self.work.archive, request.policy, ledger, self.key)
         if request.strict:
             refuse_unreadable(ledger.files, ledger.names)
         if pending := ledger.scores.count_pending(self.key):
             self.observer.begin("scoring", pending)
-            self._stream(pending)
+            refuse = partial(strict_error, names=ledger.names) if request.strict else None
+            self.work.score(ledger.scores, self.key, self.observer, self.timings, refuse)
         return found
-
-    def _stream(self, pending: int) -> None:
-        """Imports what only a run with news needs."""
-        from mura_batch.dicom.worker.pool import DecodePool
-        from mura_batch.scoring.score_stream import Stream
-
-        request = self.request
-        workers = min(request.workers or len(os.sched_getaffinity(0)), pending)
-        with DecodePool(request.studies, request.policy, request.model.card.input, workers) as pool:
-            stream = Stream(self.ledger.scores, self.key, pool, self.runner, self.observer)
-            stream.run(self.timings, partial(strict_error, names=self.ledger.names) if request.strict else None)
 
     def write(self, found: int) -> ScoreResult:
         info = self._info(self.request.truth or self.ledger.truth.truth())
@@ -210,7 +200,7 @@ class _Run:
             options=request.options,
             settings_hash=self.key.settings,
             model=request.model,
-            runner=asdict(self.runner.info),
+            runner=asdict(self.work.info),
             truth=disclosure.truth(truth) if truth is not None else None,
             read_picture=self.ledger.pictures.of(self.key),
             disclosure=disclosure,

@@ -28,6 +28,7 @@ import numpy as np
 
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.refused import Refused
+from mura_batch.dicom.worker import pool
 from mura_batch.dicom.worker.child import decode_file
 from mura_batch.model_card import load_model
 from mura_batch.phantom import PhantomOptions, make_phantoms
@@ -36,7 +37,7 @@ from mura_batch.progress import Silent
 from mura_batch.records import Decoded, Instance, Stage, skip_instance
 from mura_batch.resources import engines_folder
 from mura_batch.runtime.runner import Outputs, RunnerInfo, RunnerOptions
-from mura_batch.scoring import intake, pipeline, score_commits
+from mura_batch.scoring import headers, pipeline, score_commits, workplace
 from mura_batch.store.database import Database
 
 TABLES = ("studies.csv", "images.csv", "skipped.csv", "missing.csv")
@@ -99,10 +100,10 @@ class Harness:
         self._model = load_model(engines_folder() / "reference")
         self._faults = ctypes.CDLL(None)
         self._faults.faults_count.restype = ctypes.c_long
-        pipeline.open_runner = lambda *_: PlayedRunner()  # type: ignore[assignment, return-value]
-        pipeline.DecodePool = DecoderHere  # type: ignore[assignment, misc]
+        workplace.open_runner = lambda *_: PlayedRunner()  # type: ignore[assignment, return-value]
+        pool.DecodePool = DecoderHere  # type: ignore[assignment, misc]
         score_commits.COMMIT_SECONDS = 0.0
-        intake.HEADERS_PER_COMMIT = 4
+        headers.HEADERS_PER_COMMIT = 4
 
     def score(self, out: Path, point: Point | None = None) -> dict[str, int]:
         """One run in a forked child, killed at the point. Returns how often each kind of call was made; {} where the

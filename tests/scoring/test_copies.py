@@ -18,6 +18,7 @@ from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.write.radiograph import CR, Code, ObjectHeader, Radiograph, StudyHeader, Window, write_radiograph
 from mura_batch.progress import Silent
 from mura_batch.records import Laterality, Reason
+from mura_batch.scoring.archive import Folder
 from mura_batch.scoring.intake import scan, settle_identity
 from mura_batch.store.key import Key
 from mura_batch.store.ledger import Ledger
@@ -43,8 +44,8 @@ def fates(root: Path, tmp_path: Path) -> dict[str, Reason]:
     """What a run over root decides of its files, with the ledger of the runs before."""
     with Ledger(tmp_path / "l") as ledger:
         ledger.runs.begin("one", root)
-        scan(root, POLICY, ledger.files, Silent())
-        settle_identity(root, POLICY, ledger, KEY)
+        scan(Folder(root), POLICY, ledger.files, Silent())
+        settle_identity(Folder(root), POLICY, ledger, KEY)
         return {skip.source.path: skip.reason for skip in ledger.files.skipped_before_decoding()}
 
 

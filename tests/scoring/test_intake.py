@@ -14,6 +14,7 @@ from mura_batch.model_card import sha256_of
 from mura_batch.phantom import PhantomOptions, make_phantoms
 from mura_batch.progress import Silent
 from mura_batch.records import Reason, Skipped, SourceFile, Stage
+from mura_batch.scoring.archive import Folder
 from mura_batch.scoring.intake import refuse_unreadable, scan, score_key, settle_identity
 from mura_batch.store.key import Key
 from mura_batch.store.ledger import Ledger
@@ -39,23 +40,23 @@ def test_a_scan_covers_every_file_and_its_repeat_opens_none(
     files = sum(path.is_file() for path in studies.rglob("*"))
     with Ledger(tmp_path / "l") as ledger:
         ledger.runs.begin("one", studies)
-        assert scan(studies, POLICY, ledger.files, Silent()) == files
+        assert scan(Folder(studies), POLICY, ledger.files, Silent()) == files
         first = ledger.scores.count_pending(KEY)
         assert first + len(skipped(ledger)) == files
         ledger.runs.begin("two", studies)
         with monkeypatch.context() as patch:
-            patch.setattr("mura_batch.scoring.intake.read_header", None)
+            patch.setattr("mura_batch.scoring.archive.read_header", None)
             patch.setattr("mura_batch.scoring.intake.sha256_of", None)
-            scan(studies, POLICY, ledger.files, Silent())
+            scan(Folder(studies), POLICY, ledger.files, Silent())
         assert ledger.scores.count_pending(KEY) == first
 
 
 def test_of_identical_copies_only_one_is_scored(studies: Path, tmp_path: Path) -> None:
     with Ledger(tmp_path / "l") as ledger:
         ledger.runs.begin("one", studies)
-        scan(studies, POLICY, ledger.files, Silent())
+        scan(Folder(studies), POLICY, ledger.files, Silent())
         before = ledger.scores.count_pending(KEY)
-        settle_identity(studies, POLICY, ledger, KEY)
+        settle_identity(Folder(studies), POLICY, ledger, KEY)
         assert list(skipped(ledger).values()).count(Reason.DUPLICATE) == 1
         assert ledger.scores.count_pending(KEY) == before - 1
 
@@ -69,7 +70,7 @@ def test_a_folder_of_only_archives_is_an_error(tmp_path: Path, others: dict[str,
     with Ledger(tmp_path / "l") as ledger:
         ledger.runs.begin("one", folder)
         with pytest.raises(InputError, match="2 archives: unpack them"):
-            scan(folder, POLICY, ledger.files, Silent())
+            scan(Folder(folder), POLICY, ledger.files, Silent())
 
 
 def test_new_content_under_an_old_size_and_time_is_seen(studies: Path, tmp_path: Path) -> None:
@@ -82,19 +83,19 @@ def test_new_content_under_an_old_size_and_time_is_seen(studies: Path, tmp_path:
     os.utime(image, ns=(10**18, 10**18))
     with Ledger(tmp_path / "l") as ledger:
         ledger.runs.begin("one", folder)
-        scan(folder, POLICY, ledger.files, Silent())
+        scan(Folder(folder), POLICY, ledger.files, Silent())
         (instance,) = ledger.scores.pending(KEY)
         content = sha256_of(image)
         ledger.files.put_content_hashes([(instance, content)])
         image.chmod(0o640)  # another change time, the same content
         ledger.runs.begin("two", folder)
-        scan(folder, POLICY, ledger.files, Silent())
+        scan(Folder(folder), POLICY, ledger.files, Silent())
         assert ledger.files.content_hash(instance.source) == content
         other[-1] ^= 1
         image.write_bytes(other)
         os.utime(image, ns=(10**18, 10**18))
         ledger.runs.begin("three", folder)
-        scan(folder, POLICY, ledger.files, Silent())
+        scan(Folder(folder), POLICY, ledger.files, Silent())
         assert ledger.files.content_hash(instance.source) is None  # it is decoded again
 
 
@@ -113,11 +114,11 @@ def test_a_refused_file_is_read_once_it_can_be_opened(
             def refuse(root: Path, source: SourceFile, policy: IntakePolicy, second: object) -> Skipped:
                 return Skipped(source, Stage.HEADER, Reason.UNREADABLE_FILE, "Permission denied")
 
-            patch.setattr("mura_batch.scoring.intake.read_header", refuse)
-            scan(folder, POLICY, ledger.files, Silent())
+            patch.setattr("mura_batch.scoring.archive.read_header", refuse)
+            scan(Folder(folder), POLICY, ledger.files, Silent())
         assert skipped(ledger) == {"image": Reason.UNREADABLE_FILE}
         ledger.runs.begin("two", studies)
-        scan(folder, POLICY, ledger.files, Silent())
+        scan(Folder(folder), POLICY, ledger.files, Silent())
         assert skipped(ledger) == {}
         assert ledger.scores.count_pending(KEY) == 1
 
@@ -125,13 +126,13 @@ def test_a_refused_file_is_read_once_it_can_be_opened(
 def test_a_folder_without_files_is_a_mount_that_failed(tmp_path: Path) -> None:
     (tmp_path / "studies" / "empty").mkdir(parents=True)
     with Ledger(tmp_path / "l") as ledger, pytest.raises(InputError, match="mounted"):
-        scan(tmp_path / "studies", POLICY, ledger.files, Silent())
+        scan(Folder(tmp_path / "studies"), POLICY, ledger.files, Silent())
 
 
 def test_strict_refuses_a_truncated_file_before_decoding(studies: Path, tmp_path: Path) -> None:
     with Ledger(tmp_path / "l") as ledger:
         ledger.runs.begin("one", studies)
-        scan(studies, POLICY, ledger.files, Silent())
+        scan(Folder(studies), POLICY, ledger.files, Silent())
         with pytest.raises(StrictError, match="truncated"):
             refuse_unreadable(ledger.files, ledger.names)
 

@@ -1,0 +1,71 @@
+"""Where the files of a run are: a folder here, or what `cluster.bucket` reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from mura_batch.dicom.discover import discover
+from mura_batch.dicom.header.reader import read_header
+from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.records import Instance, Skipped, SourceFile
+
+if TYPE_CHECKING:
+    from mura_batch.dicom.worker.examiner import Examiner
+
+Problem = Callable[[Instance], Skipped]  # why a file is not at hand
+
+
+class Archive(Protocol):
+    """Only values: it travels to the nodes of a cluster."""
+
+    @property
+    def folder(self) -> Path:
+        """What paths of source files are relative to while `at_hand` holds."""
+        ...
+
+    def discover(self, policy: IntakePolicy) -> Iterator[SourceFile | Skipped]:
+        """As dicom.discover. Raises InputError where the archive cannot be listed at all."""
+        ...
+
+    def why_unreadable(self, sample: SourceFile) -> str:
+        """Why this machine cannot read a file that another one found; '' where it can."""
+        ...
+
+    def read_header(self, source: SourceFile, policy: IntakePolicy, examiner: Examiner) -> Instance | Skipped: ...
+
+    def at_hand(self, source: SourceFile) -> AbstractContextManager[Problem | None]:
+        """Within it the file lies under `folder`; or why it does not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder that this machine sees, and every node of a cluster under the same path."""
+
+    folder: Path
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def discover(self, policy: IntakePolicy) -> Iterator[SourceFile | Skipped]:
+        return discover(self.folder, policy)
+
+    def why_unreadable(self, sample: SourceFile) -> str:
+        path = self.folder / sample.path
+        try:
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+        except OSError as error:
+            return f"{self.folder}: {error.strerror}"
+        return "" if size == sample.size else f"{self.folder} holds other files there than here"
+
+    def read_header(self, source: SourceFile, policy: IntakePolicy, examiner: Examiner) -> Instance | Skipped:
+        return read_header(self.folder, source, policy, examiner.header)
+
+    def at_hand(self, source: SourceFile) -> AbstractContextManager[Problem | None]:
+        return nullcontext()

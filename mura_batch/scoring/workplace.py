@@ -1,0 +1,75 @@
+"""Where the work of a run is done: on this machine, or on the nodes of a cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.model_card import Model
+from mura_batch.progress import Observer
+from mura_batch.runtime.choose import open_runner
+from mura_batch.runtime.runner import Runner, RunnerInfo, RunnerOptions
+from mura_batch.scoring.archive import Archive, Folder
+from mura_batch.scoring.headers import HeaderReader, LocalHeaders
+from mura_batch.scoring.timings import Timings
+from mura_batch.store.key import Key
+from mura_batch.store.scores import Scores
+
+if TYPE_CHECKING:
+    from mura_batch.scoring.score_commits import Refuse
+
+
+class Workplace(Protocol):
+    @property
+    def archive(self) -> Archive: ...
+
+    @property
+    def headers(self) -> HeaderReader: ...
+
+    @property
+    def info(self) -> RunnerInfo:
+        """Of what runs the model."""
+        ...
+
+    def score(
+        self, scores: Scores, key: Key, observer: Observer, timings: Timings, refuse: Refuse | None = None
+    ) -> None:
+        """Scores what is pending, and commits it as it goes. Raises RunnerError, and what refuse makes."""
+        ...
+
+
+class LocalWork:
+    """This machine. workers: decode processes at most, None for one a core."""
+
+    def __init__(self, studies: Path, policy: IntakePolicy, model: Model, runner: Runner, workers: int | None) -> None:
+        self.archive: Archive = Folder(studies)
+        self.headers: HeaderReader = LocalHeaders(self.archive, policy)
+        self._policy, self._model, self._runner, self._workers = policy, model, runner, workers
+
+    @property
+    def info(self) -> RunnerInfo:
+        return self._runner.info
+
+    def score(
+        self, scores: Scores, key: Key, observer: Observer, timings: Timings, refuse: Refuse | None = None
+    ) -> None:
+        """Imports what only a run with news needs."""
+        from mura_batch.dicom.worker.pool import DecodePool
+        from mura_batch.scoring.score_stream import Stream
+
+        workers = min(self._workers or len(os.sched_getaffinity(0)), scores.count_pending(key))
+        with DecodePool(self.archive.folder, self._policy, self._model.card.input, workers) as pool:
+            Stream(scores, key, pool, self._runner, observer).run(timings, refuse)
+
+
+@contextmanager
+def open_workplace(
+    studies: Path, policy: IntakePolicy, model: Model, options: RunnerOptions, workers: int | None
+) -> Iterator[Workplace]:
+    """Raises RunnerError or PlanError where nothing runs the model."""
+    with open_runner(model, options) as runner:
+        yield LocalWork(studies, policy, model, runner, workers)
