@@ -63,7 +63,8 @@ def refused_night(studies: Path) -> bool:
     if prefix and shutil.which("setpriv") is None:
         pytest.skip("setpriv is not there: root cannot be refused a file")
     command = [*prefix, sys.executable, __file__, str(studies)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout == "True\n"
 
 
 def test_other_settle_times_and_options_do_not_report_it_again(studies: Path) -> None:
