@@ -34,11 +34,13 @@ from mura_batch.model_card import load_model
 from mura_batch.phantom import PhantomOptions, make_phantoms
 from mura_batch.preprocess import InputSpec
 from mura_batch.progress import Silent
+from mura_batch.pseudonyms import SECRET_BYTES
 from mura_batch.records import Decoded, Instance, Stage, skip_instance
 from mura_batch.resources import engines_folder
 from mura_batch.runtime.runner import Outputs, RunnerInfo, RunnerOptions
 from mura_batch.scoring import headers, pipeline, score_commits, workplace
 from mura_batch.store.database import Database
+from mura_batch.store.secret import SECRET_NAME
 
 TABLES = ("studies.csv", "images.csv", "skipped.csv", "missing.csv")
 KINDS = {"write": 1, "torn write": 1, "fsync": 2, "rename": 4}
@@ -108,6 +110,7 @@ class Harness:
     def score(self, out: Path, point: Point | None = None) -> dict[str, int]:
         """One run in a forked child, killed at the point. Returns how often each kind of call was made; {} where the
         child was killed. Raises RuntimeError where it ended in another way."""
+        _give_secret(out)
         reader, writer = os.pipe()
         child = os.fork()
         if not child:
@@ -146,6 +149,14 @@ class Harness:
             studies=self.studies, out=out, model=self._model, policy=IntakePolicy(settle_seconds=0),
             runner=RunnerOptions(), workers=1, truth=None, strict=False, options={},
         )  # fmt: skip
+
+
+def _give_secret(out: Path) -> None:
+    """The same in every OUT, so that keys are comparable."""
+    out.mkdir(mode=0o700, exist_ok=True)
+    if not (out / SECRET_NAME).exists():
+        (out / SECRET_NAME).write_text("00" * SECRET_BYTES)
+        (out / SECRET_NAME).chmod(0o600)
 
 
 def _kill(child: int) -> None:
