@@ -23,9 +23,9 @@ from mura_batch.preprocess import InputSpec
 from mura_batch.runtime.inference_stream import stream
 from mura_batch.runtime.meter import Meter
 from mura_batch.runtime.runner import Outputs, Runner, RunnerInfo
-from mura_batch.scoring.archive import Folder
 from mura_batch.scoring.intake import scan, settle_identity
 from mura_batch.scoring.score_stream import Stream
+from mura_batch.scoring.storage import Folder
 from mura_batch.scoring.timings import Timings
 from mura_batch.store.key import Key
 from mura_batch.store.ledger import Ledger

@@ -19,8 +19,8 @@ from mura_batch.model_card import Model, sha256_of
 from mura_batch.progress import Observer
 from mura_batch.pseudonyms import Pseudonyms
 from mura_batch.records import UNREADABLE, Instance, Reason, Skipped, SourceFile, Stage, skip_instance
-from mura_batch.scoring.archive import Archive
-from mura_batch.scoring.headers import HeaderReader, LocalHeaders
+from mura_batch.scoring.header_readers import HeaderReader, LocalHeaders
+from mura_batch.scoring.storage import Storage
 from mura_batch.scoring.studies import settle_patients, settle_same_sop
 from mura_batch.store.copy_digests import CopyDigests
 from mura_batch.store.key import Key
@@ -49,24 +49,24 @@ def score_key(model: Model, policy: IntakePolicy, precision: str) -> Key:
 
 
 def scan(
-    archive: Archive, policy: IntakePolicy, files: SeenFiles, observer: Observer, reader: HeaderReader | None = None
+    storage: Storage, policy: IntakePolicy, files: SeenFiles, observer: Observer, reader: HeaderReader | None = None
 ) -> int:
-    """Judges every file of the archive that is new or changed; returns the number of source files found. reader: None
+    """Judges every file of the storage that is new or changed; returns the number of source files found. reader: None
     for this process.
 
     Raises InputError where there is no file at all, or none but archives: an empty folder in a nightly job is a mount
     that failed.
     """
-    reader = reader or LocalHeaders(archive, policy)
-    found = archive.discover(policy)
+    reader = reader or LocalHeaders(storage, policy)
+    found = storage.discover(policy)
     first = next(found, None)
     if first is None:
-        raise InputError(f"no files under {archive}: is the export there, and the disk mounted?")
+        raise InputError(f"no files under {storage}: is the export there, and the disk mounted?")
     intake, count = intake_key(policy), 0
     observer.begin("reading headers", None)
     for group in _batched(chain([first], found), reader.group):
         with files.intake((item for item in group if isinstance(item, SourceFile)), hold=True):
-            unread = [source for item in group if (source := _unread(archive, item, intake, files)) is not None]
+            unread = [source for item in group if (source := _unread(storage, item, intake, files)) is not None]
             for record in reader.read_headers(unread):
                 # A file that could not be opened may be readable tomorrow, with the same size and time.
                 opened = not (isinstance(record, Skipped) and record.reason is Reason.UNREADABLE_FILE)
@@ -74,18 +74,18 @@ def scan(
         count += len(group)
         observer.advance(len(group))
     files.note_present()
-    _refuse_archives(archive, count, files)
+    _refuse_archives(storage, count, files)
     return count
 
 
-def _refuse_archives(archive: Archive, count: int, files: SeenFiles) -> None:
+def _refuse_archives(storage: Storage, count: int, files: SeenFiles) -> None:
     """Raises InputError where nothing but archives, and perhaps other files that are no DICOM, lies under root."""
     if next(files.identities(), None) is not None:
         return
     reasons = Counter(skip.reason for skip in files.skipped_before_decoding())
     if (archives := reasons[Reason.ARCHIVE]) and archives + reasons[Reason.NOT_DICOM] == count:
         raise InputError(
-            f"no DICOM file under {archive}, but {archives} archives: unpack them, they are not looked into"
+            f"no DICOM file under {storage}, but {archives} archives: unpack them, they are not looked into"
         )
 
 
@@ -94,7 +94,7 @@ def _batched(items: Iterator[SourceFile | Skipped], size: int) -> Iterator[tuple
         yield group
 
 
-def _unread(archive: Archive, item: SourceFile | Skipped, intake: str, files: SeenFiles) -> SourceFile | None:
+def _unread(storage: Storage, item: SourceFile | Skipped, intake: str, files: SeenFiles) -> SourceFile | None:
     """The file where its header is to be read; else what is known of it is noted."""
     if isinstance(item, Skipped):
         if item.reason is not Reason.TOO_YOUNG or not files.is_as_read(item.source):
@@ -102,16 +102,16 @@ def _unread(archive: Archive, item: SourceFile | Skipped, intake: str, files: Se
             return None
         item = item.source  # the settle time is for files that are still being written, not for those read before
     known = files.recall(item, intake)
-    if known is Recall.TOUCHED and _has_same_content(archive, item, files):
+    if known is Recall.TOUCHED and _has_same_content(storage, item, files):
         files.put_touched(item)
         return None
     return None if known is Recall.KNOWN else item
 
 
-def _has_same_content(archive: Archive, source: SourceFile, files: SeenFiles) -> bool:
+def _has_same_content(storage: Storage, source: SourceFile, files: SeenFiles) -> bool:
     """Whether a file of which only the change time is another holds what was scored."""
     content = files.content_hash(source)
-    return content is not None and _hash_file(archive, source) == content
+    return content is not None and _hash_file(storage, source) == content
 
 
 def strict_error(skip: Skipped, names: Pseudonyms) -> StrictError:
@@ -127,35 +127,35 @@ def refuse_unreadable(files: SeenFiles, names: Pseudonyms) -> None:
             raise strict_error(skip, names)
 
 
-def settle_identity(archive: Archive, policy: IntakePolicy, ledger: Ledger, key: Key) -> None:
+def settle_identity(storage: Storage, policy: IntakePolicy, ledger: Ledger, key: Key) -> None:
     """Duplicates, conflicts, and files that were only moved or written again since they were scored."""
     files = ledger.files
     files.clear_set_aside()
-    with Examiner(archive.folder, policy) as examiner:
-        digests = _Digests(archive, policy, examiner, ledger.copies)
+    with Examiner(storage.folder, policy) as examiner:
+        digests = _Digests(storage, policy, examiner, ledger.copies)
         for copies in files.same_sop():
-            hashed = _hashed(archive, copies, files)
+            hashed = _hashed(storage, copies, files)
             scored = frozenset(i.source.path for i, content in hashed if files.is_scored(content, key))
             files.set_aside(settle_same_sop(_compared(hashed, digests), ledger.names, scored))
     for instances in files.studies_of_two_patients():
         files.set_aside(settle_patients(instances))
     for instance in files.not_hashed_but_scored(key):
-        _hashed(archive, [instance], files)
+        _hashed(storage, [instance], files)
 
 
 @dataclass(frozen=True, slots=True)
 class _Digests:
     """What copies are compared by. A file is read for it once: the ledger remembers."""
 
-    archive: Archive
+    storage: Storage
     policy: IntakePolicy
     examiner: Examiner
     known: CopyDigests
 
     def data_set(self, instance: Instance, content: str) -> str:
         def read() -> str | None:
-            with self.archive.at_hand(instance.source):
-                return hash_data_set(self.archive.folder, instance.source, self.policy)
+            with self.storage.at_hand(instance.source):
+                return hash_data_set(self.storage.folder, instance.source, self.policy)
 
         return self.known.of(content, "data set", read)
 
@@ -163,7 +163,7 @@ class _Digests:
         """Of a copy, with the identity that it names."""
 
         def read() -> str | None:
-            with self.archive.at_hand(instance.source):
+            with self.storage.at_hand(instance.source):
                 return self.examiner.picture(instance.source)
 
         picture = self.known.of(content, f"picture {PIXELS_VERSION} {self.policy.voi}", read)
@@ -183,9 +183,9 @@ def _compared(copies: list[tuple[Instance, str]], digests: _Digests) -> list[tup
     return compared
 
 
-def _hashed(archive: Archive, instances: list[Instance], files: SeenFiles) -> list[tuple[Instance, str]]:
+def _hashed(storage: Storage, instances: list[Instance], files: SeenFiles) -> list[tuple[Instance, str]]:
     """Content hashes, remembered in the ledger; a file that cannot be read any more is set aside."""
-    known = [(i, files.content_hash(i.source) or _hash_file(archive, i.source)) for i in instances]
+    known = [(i, files.content_hash(i.source) or _hash_file(storage, i.source)) for i in instances]
     gone = [i for i, content in known if not content]
     files.set_aside(
         skip_instance(i, Stage.STUDY, Reason.UNREADABLE_FILE, "the file went away while the run read it") for i in gone
@@ -195,11 +195,11 @@ def _hashed(archive: Archive, instances: list[Instance], files: SeenFiles) -> li
     return readable
 
 
-def _hash_file(archive: Archive, source: SourceFile) -> str:
+def _hash_file(storage: Storage, source: SourceFile) -> str:
     """SHA-256, hex; '' where the file cannot be read."""
-    with archive.at_hand(source):
+    with storage.at_hand(source):
         try:
-            return sha256_of(archive.folder / source.path)
+            return sha256_of(storage.folder / source.path)
         except OSError:
             return ""
 

@@ -139,8 +139,8 @@ class _Run:
         ledger.runs.begin(self.folder.name, request.studies)
         ledger.scores.forget_transient()
         with self.timings.measuring("headers"):
-            found = scan(self.work.archive, request.policy, ledger.files, self.observer, self.work.headers)
-            settle_identity(self.work.archive, request.policy, ledger, self.key)
+            found = scan(self.work.storage, request.policy, ledger.files, self.observer, self.work.headers)
+            settle_identity(self.work.storage, request.policy, ledger, self.key)
         if request.strict:
             refuse_unreadable(ledger.files, ledger.names)
         if pending := ledger.scores.count_pending(self.key):

@@ -13,8 +13,8 @@ from mura_batch.model_card import Model
 from mura_batch.progress import Observer
 from mura_batch.runtime.choose import open_runner
 from mura_batch.runtime.runner import Runner, RunnerInfo, RunnerOptions
-from mura_batch.scoring.archive import Archive, Folder
-from mura_batch.scoring.headers import HeaderReader, LocalHeaders
+from mura_batch.scoring.header_readers import HeaderReader, LocalHeaders
+from mura_batch.scoring.storage import Folder, Storage
 from mura_batch.scoring.timings import Timings
 from mura_batch.store.key import Key
 from mura_batch.store.scores import Scores
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 class Workplace(Protocol):
     @property
-    def archive(self) -> Archive: ...
+    def storage(self) -> Storage: ...
 
     @property
     def headers(self) -> HeaderReader: ...
@@ -46,8 +46,8 @@ class LocalWork:
     """This machine. workers: decode processes at most, None for one a core."""
 
     def __init__(self, studies: Path, policy: IntakePolicy, model: Model, runner: Runner, workers: int | None) -> None:
-        self.archive: Archive = Folder(studies)
-        self.headers: HeaderReader = LocalHeaders(self.archive, policy)
+        self.storage: Storage = Folder(studies)
+        self.headers: HeaderReader = LocalHeaders(self.storage, policy)
         self._policy, self._model, self._runner, self._workers = policy, model, runner, workers
 
     @property
@@ -62,7 +62,7 @@ class LocalWork:
         from mura_batch.scoring.score_stream import Stream
 
         workers = min(self._workers or len(os.sched_getaffinity(0)), scores.count_pending(key))
-        with DecodePool(self.archive.folder, self._policy, self._model.card.input, workers) as pool:
+        with DecodePool(self.storage.folder, self._policy, self._model.card.input, workers) as pool:
             Stream(scores, key, pool, self._runner, observer).run(timings, refuse)
 
 

@@ -38,7 +38,7 @@ from mura_batch.pseudonyms import SECRET_BYTES
 from mura_batch.records import Decoded, Instance, Stage, skip_instance
 from mura_batch.resources import engines_folder
 from mura_batch.runtime.runner import Outputs, RunnerInfo, RunnerOptions
-from mura_batch.scoring import headers, pipeline, score_commits, workplace
+from mura_batch.scoring import header_readers, pipeline, score_commits, workplace
 from mura_batch.store.database import Database
 from mura_batch.store.secret import SECRET_NAME
 
@@ -105,7 +105,7 @@ class Harness:
         workplace.open_runner = lambda *_: PlayedRunner()  # type: ignore[assignment, return-value]
         pool.DecodePool = DecoderHere  # type: ignore[assignment, misc]
         score_commits.COMMIT_SECONDS = 0.0
-        headers.HEADERS_PER_COMMIT = 4
+        header_readers.HEADERS_PER_COMMIT = 4
 
     def score(self, out: Path, point: Point | None = None) -> dict[str, int]:
         """One run in a forked child, killed at the point. Returns how often each kind of call was made; {} where the

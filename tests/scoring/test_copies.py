@@ -18,8 +18,8 @@ from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.write.radiograph import CR, Code, ObjectHeader, Radiograph, StudyHeader, Window, write_radiograph
 from mura_batch.progress import Silent
 from mura_batch.records import Laterality, Reason
-from mura_batch.scoring.archive import Folder
 from mura_batch.scoring.intake import scan, settle_identity
+from mura_batch.scoring.storage import Folder
 from mura_batch.store.key import Key
 from mura_batch.store.ledger import Ledger
 

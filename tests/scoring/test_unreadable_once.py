@@ -19,8 +19,8 @@ from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.phantom import PhantomOptions, make_phantoms
 from mura_batch.progress import Silent
 from mura_batch.records import UNREADABLE
-from mura_batch.scoring.archive import Folder
 from mura_batch.scoring.intake import JUDGED_BY, scan
+from mura_batch.scoring.storage import Folder
 from mura_batch.store.key import Key
 from mura_batch.store.ledger import Ledger
 
@@ -76,7 +76,7 @@ def test_other_settle_times_and_options_do_not_report_it_again(studies: Path) ->
 
 def test_another_settle_time_opens_no_file(studies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     night(studies)
-    monkeypatch.setattr("mura_batch.scoring.archive.read_header", None)
+    monkeypatch.setattr("mura_batch.scoring.storage.read_header", None)
     night(studies, replace(POLICY, settle_seconds=3600, decode_timeout=1))
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker.examiner import Examiner
 from mura_batch.records import Instance, Skipped, SourceFile
-from mura_batch.scoring.archive import Archive
+from mura_batch.scoring.storage import Storage
 
 HEADERS_PER_COMMIT = 1000  # a commit costs a disk flush; a crash costs at most this many headers read again
 
@@ -27,14 +27,14 @@ class HeaderReader(Protocol):
 class LocalHeaders:
     """This process."""
 
-    def __init__(self, archive: Archive, policy: IntakePolicy) -> None:
-        self._archive, self._policy = archive, policy
+    def __init__(self, storage: Storage, policy: IntakePolicy) -> None:
+        self._storage, self._policy = storage, policy
 
     @property
     def group(self) -> int:
         return HEADERS_PER_COMMIT
 
     def read_headers(self, sources: list[SourceFile]) -> Iterator[Instance | Skipped]:
-        with Examiner(self._archive.folder, self._policy) as examiner:
+        with Examiner(self._storage.folder, self._policy) as examiner:
             for source in sources:
-                yield self._archive.read_header(source, self._policy, examiner)
+                yield self._storage.read_header(source, self._policy, examiner)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Problem = Callable[[Instance], Skipped]  # why a file is not at hand
 
 
-class Archive(Protocol):
+class Storage(Protocol):
     """Only values: it travels to the nodes of a cluster."""
 
     @property
@@ -29,7 +29,7 @@ class Archive(Protocol):
         ...
 
     def discover(self, policy: IntakePolicy) -> Iterator[SourceFile | Skipped]:
-        """As dicom.discover. Raises InputError where the archive cannot be listed at all."""
+        """As dicom.discover. Raises InputError where the storage cannot be listed at all."""
         ...
 
     def why_unreadable(self, sample: SourceFile) -> str:
