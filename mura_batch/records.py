@@ -320,6 +320,11 @@ def row_key(study_uid: str, region: str, laterality: str) -> str:
     return "/".join(filter(None, (study_uid, region, laterality)))
 
 
+def rounded(value: float) -> float:
+    """As the tables of a run hold it: to nine significant digits, which a float32 survives."""
+    return float(f"{value:.9g}")
+
+
 def short_key(text: str) -> str:
     """Ten hexadecimal digits that name a patient in the ledger. Whoever knows all Patient IDs can find it out: for
     outputs and messages there are `pseudonyms`."""

@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from mura_batch.agreement.clusters import Clusters, clustered_variance, clusters_of, independent
 from mura_batch.agreement.curves import ONE_CLASS_IN_TRUTH, clustered_rate
-from mura_batch.agreement.estimate import Estimate, undefined
+from mura_batch.agreement.estimate import Estimate, undefined, without_interval
 from mura_batch.agreement.quantiles import t95
 
 BRIER = "mean square by patient, Student's t"
 CALIBRATION_ERROR = "10 bins of equal count; bootstrap by patient, percentile, 1000 draws"
 CALIBRATION_LINE = "logistic regression on the logit (Cox 1958), sandwich by patient"
+MEAN = "arithmetic mean"
 BINS = 10
 ROUNDS = 1000  # the 2.5 % quantile then rests on 25 draws
 SEPARATED = "no finite slope: the probabilities separate the classes, or are all alike"
@@ -36,6 +37,10 @@ class ReliabilityBin:
     high: float
     predicted: float
     observed: Estimate
+
+    def figures(self) -> list[tuple[str, Estimate]]:
+        predicted = without_interval(self.predicted, MEAN, self.observed.n, "no interval: a mean of given scores")
+        return [("predicted", predicted), ("observed", self.observed)]
 
 
 def brier_score_loss(y_true: ArrayLike, probability: ArrayLike, patients: Sequence[Hashable] | None = None) -> Estimate:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mura_batch.agreement.estimate import Estimate
+from mura_batch.agreement.group import Group, group_of
 from mura_batch.agreement.readers import BetweenReaders, between_readers
-from mura_batch.agreement.summary import Agreement, Group, group_of, summarise
+from mura_batch.agreement.summary import Agreement, summarise
+from mura_batch.agreement.traits import TraitBook
 from mura_batch.agreement.truth import Matched, Matching
 from mura_batch.agreement.truth_file import Truth
 
@@ -59,27 +61,28 @@ class Comparison:
         }
 
     def figures(self) -> list[tuple[str, str, Estimate]]:
-        """(group, name, figure): overall, each region, each month, the corrected ones, each reader."""
+        """(group, name, figure): overall, each region, each month, the other groups, the corrected ones, other
+        thresholds, bins of similar scores, each reader."""
         if (agreement := self.agreement) is None:
             return []
-        groups = (agreement.overall, *self.models, *agreement.regions, *agreement.months)
-        rows = [row for group in groups for row in _of_group(group)]
+        groups = [agreement.overall, *self.models, *agreement.regions, *agreement.months]
+        groups += [group for grouping in agreement.groupings if grouping.kind != "region" for group in grouping.groups]
+        rows = [(group.name, name, estimate) for group in groups for name, estimate in group.figures()]
         if (corrected := agreement.corrected) is not None:
             rows += [
                 ("corrected for sampling", name, getattr(corrected, name))
                 for name in ("kappa", "sensitivity", "specificity")
             ]
+        for point in agreement.points:
+            rows += [(f"threshold {point.threshold:.4g}", name, estimate) for name, estimate in point.figures()]
+        for n, part in enumerate(agreement.reliability, start=1):
+            rows += [(f"score bin {n}", name, estimate) for name, estimate in part.figures()]
         for reader in agreement.readers:
             rows += [
                 (reader.name, "kappa_with_truth", reader.with_truth),
                 (reader.name, "kappa_with_model", reader.with_model),
             ]
         return [*rows, *_of_readers(self.between)] if self.between is not None else rows
-
-
-def _of_group(group: Group) -> list[tuple[str, str, Estimate]]:
-    names = ("kappa", "auroc", "accuracy", "sensitivity", "specificity")
-    return [(group.name, name, getattr(group, name)) for name in names]
 
 
 def by_model(comparison: Comparison, models: Mapping[str, str]) -> Comparison:
@@ -100,9 +103,9 @@ def _of_readers(between: BetweenReaders) -> list[tuple[str, str, Estimate]]:
     return rows
 
 
-def compare(matching: Matching) -> Comparison | None:
-    """None where a stored truth names no study of the run."""
+def compare(matching: Matching, traits: TraitBook) -> Comparison | None:
+    """None where a stored truth names no study of the run. traits: of the rows that the truth names."""
     matched = matching.matched()
     if not matched.truth.files:
         return None
-    return Comparison(matched, summarise(matched), between_readers(matched.readers, matched.cases))
+    return Comparison(matched, summarise(matched, traits), between_readers(matched.readers, matched.cases))

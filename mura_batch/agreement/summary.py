@@ -5,29 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mura_batch.agreement.curves import clustered_rate, roc_auc_score
+from mura_batch.agreement.calibration import ReliabilityBin, reliability_bins
 from mura_batch.agreement.estimate import Estimate, undefined
+from mura_batch.agreement.group import Group, group_of, group_unless_small
+from mura_batch.agreement.groupings import Grouping, groupings_of
 from mura_batch.agreement.kappa import clustered_kappa_score
+from mura_batch.agreement.operating_points import OperatingPoint, operating_points
 from mura_batch.agreement.partial import Corrected, corrected, draw_of
+from mura_batch.agreement.traits import TraitBook
 from mura_batch.agreement.truth import Case, Matched
 from mura_batch.records import MURA_REGIONS, Region
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Agreement of one group of studies. The four counts: cells of the confusion matrix."""
-
-    name: str
-    n: int
-    true_negative: int
-    false_positive: int
-    false_negative: int
-    true_positive: int
-    kappa: Estimate
-    auroc: Estimate
-    accuracy: Estimate
-    sensitivity: Estimate
-    specificity: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +32,8 @@ class Agreement:
     """overall, then each region with a case in MURA's order, each month of study dates ('2026-01') in the order of time
     where there are several, then each reader. patients: how many the cases are of. corrected: figures of all studies
     that the sample was drawn from, None where the truth is no drawn sample. truth_as_of: date of the newest study with
-    truth, YYYYMMDD, '' where none has a date: later studies have no truth yet."""
+    truth, YYYYMMDD, '' where none has a date: later studies have no truth yet. groupings: by region, side, sex, age,
+    device and view. points: at other thresholds. reliability: bins of similar scores, lowest first."""
 
     matched: Matched
     overall: Group
@@ -55,6 +43,15 @@ class Agreement:
     patients: int
     corrected: Corrected | None
     truth_as_of: str
+    groupings: tuple[Grouping, ...]
+    points: tuple[OperatingPoint, ...]
+    reliability: tuple[ReliabilityBin, ...]
+
+    @property
+    def comparisons(self) -> int:
+        """Intervals of all groups: one in twenty misses the true value by chance."""
+        groups = [group for grouping in self.groupings for group in grouping.groups]
+        return sum(estimate.low == estimate.low for group in groups for _, estimate in group.figures())  # not NaN
 
     @property
     def may_be_biased(self) -> bool:
@@ -62,13 +59,15 @@ class Agreement:
         return self.corrected is None and self.matched.unlabelled > 0
 
 
-def summarise(matched: Matched) -> Agreement | None:
-    """None where no labelled study was scored. Calls are those of the run: abnormal if greater than its threshold."""
+def summarise(matched: Matched, traits: TraitBook | None = None) -> Agreement | None:
+    """None where no labelled study was scored. Calls are those of the run: abnormal if greater than its threshold.
+    traits: of the rows that may be cases, None where nothing is known of them."""
+    traits = traits or TraitBook()
     if not matched.cases:
         return None
     order = (*MURA_REGIONS, Region.OTHER, Region.UNKNOWN)
     groups = [(name, [c for c in matched.cases if c.region == name and not c.whole_study]) for name in order]
-    regions = tuple(group_of(name, cases) for name, cases in groups if cases)
+    regions = tuple(group_unless_small(name, cases) for name, cases in groups if cases)
     readers = tuple(_reader(name, n, matched.cases) for n, name in enumerate(matched.readers))
     patients = len({case.patient for case in matched.cases})
     return Agreement(
@@ -80,7 +79,15 @@ def summarise(matched: Matched) -> Agreement | None:
         patients=patients,
         corrected=_corrected(matched.cases),
         truth_as_of=max(case.study_date for case in matched.cases),
+        groupings=groupings_of(matched.cases, regions, traits),
+        points=operating_points(matched.cases, traits.threshold),
+        reliability=_reliability(matched.cases),
     )
+
+
+def _reliability(cases: Sequence[Case]) -> tuple[ReliabilityBin, ...]:
+    columns = ([case.label for case in cases], [case.score for case in cases], [case.patient for case in cases])
+    return reliability_bins(*columns)
 
 
 def _months(cases: Sequence[Case]) -> tuple[Group, ...]:
@@ -89,7 +96,7 @@ def _months(cases: Sequence[Case]) -> tuple[Group, ...]:
     for case in sorted(cases, key=lambda case: case.study_date):
         if case.study_date:
             of.setdefault(f"{case.study_date[:4]}-{case.study_date[4:6]}", []).append(case)
-    return tuple(group_of(month, members) for month, members in of.items()) if len(of) > 1 else ()
+    return tuple(group_unless_small(month, members) for month, members in of.items()) if len(of) > 1 else ()
 
 
 def _corrected(cases: Sequence[Case]) -> Corrected | None:
@@ -105,31 +112,6 @@ def _corrected(cases: Sequence[Case]) -> Corrected | None:
             [sampled.stratum for _, sampled in drawn],
         )
     )
-
-
-def group_of(name: str, cases: Sequence[Case]) -> Group:
-    """cases: at least one. Every interval allows for patients with several studies."""
-    truth, called = [c.label for c in cases], [int(c.abnormal) for c in cases]
-    (tn, fp), (fn, tp) = _table(truth, called)
-    return Group(
-        name, len(cases), tn, fp, fn, tp,
-        kappa=clustered_kappa_score(truth, called, [c.patient for c in cases]),
-        auroc=roc_auc_score(truth, [c.score for c in cases], [c.patient for c in cases]),
-        accuracy=_share_right(cases),
-        sensitivity=_share_right([c for c in cases if c.label]),
-        specificity=_share_right([c for c in cases if not c.label]),
-    )  # fmt: skip
-
-
-def _share_right(cases: Sequence[Case]) -> Estimate:
-    return clustered_rate([c.abnormal == bool(c.label) for c in cases], [c.patient for c in cases])
-
-
-def _table(truth: Sequence[int], called: Sequence[int]) -> list[list[int]]:
-    table = [[0, 0], [0, 0]]
-    for t, c in zip(truth, called, strict=True):
-        table[t][c] += 1
-    return table
 
 
 def _reader(name: str, n: int, cases: Sequence[Case]) -> Reader:

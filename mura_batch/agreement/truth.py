@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mura_batch.agreement.settle import Contradiction, Settled, settle
 from mura_batch.agreement.truth_file import Sampled, Truth
-from mura_batch.records import StudyScore, row_key
+from mura_batch.records import StudyScore, rounded, row_key
 
 NAMED = 100  # lines of studies that the run has not, by name: the wrong file has nothing else
 
@@ -89,25 +89,25 @@ class Matching:
     """`match` for rows that come one by one. Holds the rows of the studies that the truth names."""
 
     def __init__(self, truth: Truth) -> None:
-        self._truth = truth
+        self.truth = truth
         self._rows: dict[str, tuple[StudyScore, ...]] = {}
         self._scored: set[str] = set()  # studies
 
     def add(self, study: StudyScore) -> None:
-        if self._truth.names(study.study_uid, study.accession):
+        if self.truth.names(study.study_uid, study.accession):
             self._rows[study.study_uid] = (*self._rows.get(study.study_uid, ()), study)
         if study.score is not None:
             self._scored.add(study.study_uid)
 
     def matched(self) -> Matched:
         """Of the rows so far."""
-        settlement = settle(self._truth, self._rows)
-        readers = self._truth.readers
+        settlement = settle(self.truth, self._rows)
+        readers = self.truth.readers
         cases = [case for one in settlement.labels if (case := _case(one, readers)) is not None]
         accessions = {row.accession for rows in self._rows.values() for row in rows}
-        sheet = self._truth.newest_sheet
+        sheet = self.truth.newest_sheet
         return Matched(
-            truth=self._truth.of_run(self._rows.keys(), accessions),
+            truth=self.truth.of_run(self._rows.keys(), accessions),
             cases=tuple(cases),
             unscored=len(settlement.labels) - len(cases),
             unlabelled=len(self._scored - {case.study_uid for case in cases}),
@@ -135,7 +135,7 @@ def _case(settled: Settled, readers: tuple[str, ...]) -> Case | None:
         region=row.region,
         laterality=row.laterality,
         label=settled.label,
-        score=row.score or 0.0,
+        score=rounded(row.score or 0.0),
         abnormal=bool(row.abnormal),
         readers=tuple(settled.readers.get(name) for name in readers),
         sampled=settled.sampled,

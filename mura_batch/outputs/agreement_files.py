@@ -19,7 +19,7 @@ from mura_batch.records import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from mura_batch.agreement.comparison import Comparison
-    from mura_batch.agreement.summary import Group
+    from mura_batch.agreement.group import Group
 
 AGREEMENT_JSON, AGREEMENT_CSV, TRUTH_JSON = "agreement.json", "agreement.csv", "truth.json"
 COLUMNS = (
@@ -49,7 +49,9 @@ def agreement_values(comparison: Comparison) -> dict[str, Any]:
     figures: dict[str, dict[str, Any]] = {}
     for group, name, estimate in comparison.figures():
         figures.setdefault(group, {})[name] = estimate.as_json()
-    tables = (agreement.overall, *comparison.models, *agreement.regions) if agreement is not None else ()
+    tables = [agreement.overall, *comparison.models, *agreement.regions] if agreement is not None else []
+    groupings = agreement.groupings if agreement is not None else ()
+    tables += [group for grouping in groupings if grouping.kind != "region" for group in grouping.groups]
     return {
         "schema_version": SCHEMA_VERSION,
         "truth": truth_values(comparison.truth),
@@ -61,7 +63,9 @@ def agreement_values(comparison: Comparison) -> dict[str, Any]:
         "not_in_this_run": matched.absent,
         "patients": agreement.patients if agreement is not None else 0,
         "may_be_biased": agreement.may_be_biased if agreement is not None else False,
-        "confusion": {group.name: _table(group) for group in tables},
+        "groups_left_out": {of.kind: {"groups": of.left_out, "studies": of.cases_left_out} for of in groupings},
+        "comparisons": agreement.comparisons if agreement is not None else 0,
+        "confusion": {group.name: _table(group) for group in tables if not group.is_suppressed},
         "figures": figures,
     }
 

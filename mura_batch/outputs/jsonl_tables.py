@@ -24,11 +24,10 @@ from mura_batch.outputs.tables import (
     cut,
     image_values,
     missing_values,
-    rounded,
     skip_values,
     study_values,
 )
-from mura_batch.records import InstanceScore, MissingStudy, Skipped, StudyScore
+from mura_batch.records import InstanceScore, MissingStudy, Skipped, StudyScore, rounded
 
 SUFFIX = ".jsonl"
 

@@ -132,11 +132,6 @@ def missing_values(s: MissingStudy, keys: Disclosure) -> Values:
     return (SCHEMA_VERSION, s.study_uid, s.accession, s.study_date, s.files, keys.study_key(s.study_uid))
 
 
-def rounded(value: float) -> float:
-    """To nine significant digits, which a float32 survives."""
-    return float(f"{value:.9g}")
-
-
 def cut(text: str) -> str:
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} ..."
 

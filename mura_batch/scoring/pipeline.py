@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mura_batch.agreement.drift import Count
+from mura_batch.agreement.traits import TraitBook
 from mura_batch.agreement.truth import Matching
 from mura_batch.agreement.truth_file import Truth
 from mura_batch.atomic_files import output_errors
@@ -208,7 +209,7 @@ class _Run:
         )
 
     def _end(self, info: RunInfo, found: int, tally: Tally) -> RunEnd:
-        comparison = _compared(tally.matching)
+        comparison = _compared(tally.matching, tally.traits)
         breached = self._breaches(info, tally)
         content = content_of(tally, info, comparison, breached)
         return RunEnd(
@@ -233,12 +234,12 @@ class _Run:
         )
 
 
-def _compared(matching: Matching | None) -> Comparison | None:
+def _compared(matching: Matching | None, traits: TraitBook) -> Comparison | None:
     if matching is None:
         return None
     from mura_batch.agreement.comparison import compare
 
-    return compare(matching)
+    return compare(matching, traits)
 
 
 def _truth_warnings(comparison: Comparison | None) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from mura_batch.agreement.traits import TraitBook, image_traits
 from mura_batch.agreement.truth import Matching
 from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.outputs.sink import Sink
@@ -32,6 +33,7 @@ class Tally:
     missing: int = 0  # known studies of which this run sees no file
     content: Content = field(default_factory=Content)
     matching: Matching | None = None  # with the truth, where there is one
+    traits: TraitBook = field(default_factory=TraitBook)  # of the rows that the truth names
 
     @property
     def has_news(self) -> bool:
@@ -55,6 +57,8 @@ class Tally:
             self.new_studies["abnormal"] += bool(row.abnormal)
         if self.matching is not None:
             self.matching.add(row)
+            if self.matching.truth.names(row.study_uid, row.accession):
+                self.traits.add(row, [image_traits(image) for image in images])
 
     def absent(self, study: MissingStudy) -> None:
         self.missing += 1
@@ -73,9 +77,9 @@ def feed(sink: Sink, outcomes: Outcomes, key: Key, threshold: float, tally: Tall
     for study in outcomes.studies(key):
         tally.found_studies += 1
         for row, images in aggregate(study, threshold):
-            shown = disclosure.row(row)
-            sink.study(shown, disclosure.images(images))
-            tally.study(shown, images)
+            shown, shown_images = disclosure.row(row), disclosure.images(images)
+            sink.study(shown, shown_images)
+            tally.study(shown, shown_images)
         skips = [*(skip for _, skip in study.failed), *study.skipped]
         _feed_skips(skips, sink, tally, outcomes, disclosure)
     _feed_skips(outcomes.skipped_without_study(key), sink, tally, outcomes, disclosure)

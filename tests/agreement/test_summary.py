@@ -14,9 +14,10 @@ from statsmodels.stats.inter_rater import cohens_kappa
 
 from mura_batch.agreement.curves import OBUCHOWSKI, WILSON_CLUSTERED
 from mura_batch.agreement.estimate import Estimate
+from mura_batch.agreement.group import Group
 from mura_batch.agreement.kappa import JEFFREYS, JEFFREYS_CLUSTERED
 from mura_batch.agreement.published import KAPPA
-from mura_batch.agreement.summary import Agreement, Group, summarise
+from mura_batch.agreement.summary import Agreement, summarise
 from mura_batch.agreement.truth import match
 from mura_batch.agreement.truth_csv import read_truth
 from mura_batch.agreement.truth_file import Truth

@@ -16,8 +16,8 @@ from mura_batch.agreement.calibration import (
     reliability_bins,
 )
 from mura_batch.agreement.estimate import Estimate
+from mura_batch.agreement.group import Group, group_of
 from mura_batch.agreement.kappa import clustered_kappa_score
-from mura_batch.agreement.summary import Group, group_of
 from mura_batch.agreement.truth import Case
 from train.data.examples import Example, Studies, labels_of, studies_of
 from train.measure.calibrate import Floats, held_out_decisions

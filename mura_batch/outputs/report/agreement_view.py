@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mura_batch.agreement.curves import roc_curve
 from mura_batch.agreement.estimate import Estimate
+from mura_batch.agreement.group import Group
 from mura_batch.agreement.published import KAPPA, Published
-from mura_batch.agreement.summary import Agreement, Group, Reader
+from mura_batch.agreement.summary import Agreement, Reader
 from mura_batch.agreement.truth import Case
 from mura_batch.outputs.report import charts
 
@@ -40,9 +41,18 @@ class GroupRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FigureTable:
+    """Some figures of every group. columns: words. rows: kind of group -> its groups: name, n, an estimate a column."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[tuple[str, int, tuple[Estimate, ...]], ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AgreementView:
     """rows: overall first. months: by study date. notes: footnotes, numbered from 1. methods: of kappa's intervals.
-    The last three are SVG; roc is '' where a class is missing."""
+    overall: every figure. by_method: method of an interval -> the overall figures that have it. tables: the figures by
+    group. The last four are SVG; roc is '' where a class is missing."""
 
     agreement: Agreement
     rows: tuple[GroupRow, ...]
@@ -50,9 +60,32 @@ class AgreementView:
     readers: tuple[Reader, ...]
     notes: tuple[str, ...]
     methods: tuple[str, ...]
+    overall: tuple[tuple[str, Estimate], ...]
+    by_method: tuple[tuple[str, tuple[str, ...]], ...]
+    tables: tuple[FigureTable, ...]
     forest_axis: str
     scores: str
     roc: str
+    reliability: str
+
+
+WORDS = {
+    "kappa": "Cohen’s kappa",
+    "pabak": "PABAK",
+    "accuracy": "Accuracy",
+    "positive_agreement": "Positive agreement",
+    "negative_agreement": "Negative agreement",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "prevalence": "Abnormal by truth",
+    "auroc": "AUROC",
+    "brier": "Brier score",
+    "calibration_slope": "Calibration slope",
+    "calibration_intercept": "Calibration intercept",
+}
+_FIRST_TABLE = ("prevalence", "kappa", "sensitivity", "specificity", "ppv", "npv", "auroc")
 
 
 def view_of(agreement: Agreement, threshold: float) -> AgreementView:
@@ -66,9 +99,13 @@ def view_of(agreement: Agreement, threshold: float) -> AgreementView:
         readers=agreement.readers,
         notes=notes,
         methods=_methods([*(group.kappa for group in groups), *read]),
+        overall=tuple((WORDS[name], estimate) for name, estimate in agreement.overall.figures()),
+        by_method=_by_method(agreement.overall),
+        tables=tuple(_table(agreement, names) for names in (_FIRST_TABLE, [n for n in WORDS if n not in _FIRST_TABLE])),
         forest_axis=charts.forest_axis(),
         scores=_scores(agreement.matched.cases, threshold),
         roc=_roc(agreement),
+        reliability=_reliability(agreement),
     )
 
 
@@ -83,6 +120,31 @@ def _row(group: Group, notes: tuple[str, ...]) -> GroupRow:
         published.radiologists if published else (),
     )
     return GroupRow(group, published, notes.index(kappa.reason) + 1 if kappa.reason else 0, drawing)
+
+
+def _by_method(group: Group) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    of: dict[str, list[str]] = {}
+    for name, estimate in group.figures():
+        if estimate.low == estimate.low:  # not NaN
+            of.setdefault(estimate.method, []).append(WORDS[name])
+    return tuple((method, tuple(names)) for method, names in of.items())
+
+
+def _table(agreement: Agreement, names: Sequence[str]) -> FigureTable:
+    """Overall, then the groups of each kind."""
+    kinds = [("", (agreement.overall,)), *((of.kind, of.groups) for of in agreement.groupings if of.groups)]
+    rows = tuple((kind, tuple(_figures(kind, group, names) for group in groups)) for kind, groups in kinds)
+    return FigureTable(tuple(WORDS[name] for name in names), rows)
+
+
+def _figures(kind: str, group: Group, names: Sequence[str]) -> tuple[str, int, tuple[Estimate, ...]]:
+    return group.name.removeprefix(f"{kind}: "), group.n, tuple(getattr(group, name) for name in names)
+
+
+def _reliability(agreement: Agreement) -> str:
+    bins = [(b.predicted, b.observed.value, b.observed.low, b.observed.high) for b in agreement.reliability]
+    pairs = ", ".join(f"{predicted:.2f}: {observed:.2f}" for predicted, observed, _, _ in bins)
+    return charts.reliability(bins, f"Share of abnormal studies at each mean score. {pairs}")
 
 
 def _methods(kappas: Iterable[Estimate]) -> tuple[str, ...]:

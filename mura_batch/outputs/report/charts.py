@@ -19,7 +19,7 @@ _FOREST_TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # also the bounds of Landis and 
 _SCORE_TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _BAR_TOP, _BAR_FOOT = 38, 150  # pixels: the bars of the histogram; the threshold's words stand above them
 _WIDEST_COUNT = 1000  # three digits stand above a bar on a phone, four would run into each other
-_ROC_LEFT, _ROC_TOP, _ROC_SIZE = 44, 12, 260
+_SQUARE_LEFT, _SQUARE_TOP, _SQUARE_SIZE = 44, 12, 260  # units of its own, the whole is scaled
 
 
 def bin_of(score: float) -> int:
@@ -90,29 +90,47 @@ def forest_axis() -> str:
 
 def roc(fpr: NDArray[np.float64], tpr: NDArray[np.float64], threshold: tuple[float, float], words: str) -> str:
     """threshold: (1 - specificity, sensitivity) at the threshold. words: alternative text."""
-    left, top, size = _ROC_LEFT, _ROC_TOP, _ROC_SIZE
+    points = " ".join("{},{}".format(*_in_square(x, y)) for x, y in zip(fpr, tpr, strict=True))
+    x, y = _in_square(*threshold)
+    inside = f'<polyline class="curve" points="{points}"/><circle class="value" cx="{x}" cy="{y}" r="5"/>'
+    return _square(inside, ("1 − specificity", "sensitivity"), words)
+
+
+def reliability(bins: Sequence[tuple[float, float, float, float]], words: str) -> str:
+    """bins: (mean score, observed share, its low and high limit) of similar scores. words: alternative text."""
+    points = [_in_square(predicted, observed) for predicted, observed, _, _ in bins]
+    parts = [f'<polyline class="curve" points="{" ".join(f"{x},{y}" for x, y in points)}"/>']
+    for (x, y), (_, _, low, high) in zip(points, bins, strict=True):
+        bottom, top = _in_square(0, low)[1], _in_square(0, high)[1]
+        parts.append(f'<path class="interval" d="M{x} {bottom}V{top}"/><circle class="value" cx="{x}" cy="{y}" r="4"/>')
+    return _square("".join(parts), ("mean score", "share that is truly abnormal"), words)
+
+
+def _in_square(x: float, y: float) -> tuple[float, float]:
+    """Place of a point whose coordinates are 0 to 1."""
+    return round(_SQUARE_LEFT + _SQUARE_SIZE * x, 1), round(_SQUARE_TOP + _SQUARE_SIZE * (1 - y), 1)
+
+
+def _square(inside: str, axes: tuple[str, str], words: str) -> str:
+    """A chart of two shares with its diagonal. axes: words of x and y."""
+    left, top, size = _SQUARE_LEFT, _SQUARE_TOP, _SQUARE_SIZE
     foot = top + size
-
-    def point(x: float, y: float) -> tuple[float, float]:
-        return round(left + size * x, 1), round(foot - size * y, 1)
-
-    points = " ".join("{},{}".format(*point(x, y)) for x, y in zip(fpr, tpr, strict=True))
-    x, y = point(*threshold)
-    quarter = [0.25, 0.5, 0.75]
-    out = [f'<path class="grid" d="M{point(q, 0)[0]} {foot}V{top}M{left} {point(0, q)[1]}h{size}"/>' for q in quarter]
+    out = [
+        f'<path class="grid" d="M{_in_square(q, 0)[0]} {foot}V{top}M{left} {_in_square(0, q)[1]}h{size}"/>'
+        for q in (0.25, 0.5, 0.75)
+    ]
     out += [
         f'<rect class="frame" x="{left}" y="{top}" width="{size}" height="{size}"/>',
         f'<path class="chance" d="M{left} {foot}l{size}-{size}"/>',
-        f'<polyline class="curve" points="{points}"/>',
-        f'<circle class="value" cx="{x}" cy="{y}" r="5"/>',
-        _text(str(left + size / 2), foot + 36, "1 − specificity", "middle"),
-        f'<text transform="translate(12 {top + size / 2}) rotate(-90)" text-anchor="middle">sensitivity</text>',
+        inside,
+        _text(str(left + size / 2), foot + 36, axes[0], "middle"),
+        f'<text transform="translate(12 {top + size / 2}) rotate(-90)" text-anchor="middle">{axes[1]}</text>',
     ]
     for tick in (0.0, 0.5, 1.0):
-        out.append(_text(str(point(tick, 0)[0]), foot + 17, f"{tick:g}", "middle"))
-        out.append(_text(str(left - 7), int(point(0, tick)[1]) + 4, f"{tick:g}", "end"))
+        out.append(_text(str(_in_square(tick, 0)[0]), foot + 17, f"{tick:g}", "middle"))
+        out.append(_text(str(left - 7), int(_in_square(0, tick)[1]) + 4, f"{tick:g}", "end"))
     box = f"0 0 {left + size + 10} {foot + 44}"
-    return f'<svg class="chart roc" viewBox="{box}" role="img" aria-label="{words}">{"".join(out)}</svg>'
+    return f'<svg class="chart square" viewBox="{box}" role="img" aria-label="{words}">{"".join(out)}</svg>'
 
 
 def control_chart(values: Sequence[float], alarms: Sequence[bool], limit: float, words: str) -> str:

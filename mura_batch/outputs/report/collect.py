@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from mura_batch.agreement.comparison import Comparison, compare
+from mura_batch.agreement.traits import LONGEST_NAME, ImageTraits, TraitBook, device_name
 from mura_batch.agreement.truth import Matching
 from mura_batch.agreement.truth_file import Truth
 from mura_batch.outputs.disclosure import Disclosure
@@ -91,6 +92,11 @@ class ReportRows:
         loud = sum(listed.is_discordant or listed.is_new for listed, _ in shown)
         return shown[: loud + QUIET_STUDIES]
 
+    @property
+    def named(self) -> list[StudyScore]:
+        """The rows that the truth names."""
+        return [row for row, _ in self._named]
+
     def regions(self, trained: tuple[str, ...]) -> tuple[RegionLine, ...]:
         return self._regions.lines(trained)
 
@@ -108,13 +114,35 @@ def read_report_rows(folder: Path, truth: Truth | None) -> tuple[ReportRows, Com
         rows.study(row, [])
         if matching is not None:
             matching.add(row)
-    comparison = compare(matching) if matching is not None else None
+    comparison = compare(matching, _traits(folder, rows)) if matching is not None else None
     labels = comparison.labels if comparison is not None else {}
     pictures = {listed.row.row_key: of for listed, of in rows.shown(labels)}
     for image in read_rows(folder, "images", "row_key", pictures):
         pictures[image["row_key"]].append(_picture_of_row(image))
     rows.skips.extend(islice(read_rows(folder, "skipped"), LISTED_ROWS))
     return rows, comparison
+
+
+def _traits(folder: Path, rows: ReportRows) -> TraitBook:
+    """Of the rows that the truth names, from the table of images."""
+    named = rows.named
+    images: dict[str, list[ImageTraits]] = {row.row_key: [] for row in named}
+    for image in read_rows(folder, "images", "row_key", images):
+        images[image["row_key"]].append(_image_traits(image))
+    book = TraitBook()
+    for row in named:
+        book.add(row, images[row.row_key])
+    return book
+
+
+def _image_traits(image: Row) -> ImageTraits:
+    return ImageTraits(
+        sex=image["patient_sex"],
+        age=int(image["patient_age"]) if image["patient_age"] else None,
+        device=device_name(image["manufacturer"], image["manufacturer_model"]),
+        view=image["view"][:LONGEST_NAME],
+        probability=float(image["probability"]),
+    )
 
 
 def _picture(image: InstanceScore) -> Picture:

@@ -20,3 +20,8 @@ def with_interval(value: float, low: float, high: float) -> str:
     if math.isnan(value) or math.isnan(low) or math.isnan(high):
         return number(value)
     return f"{number(value)} [{number(low)}, {number(high)}]"
+
+
+def limits(value: Estimate) -> str:
+    """'0.610 to 0.830', '' without an interval."""
+    return "" if math.isnan(value.low) else f"{number(value.low)} to {number(value.high)}"

@@ -10,6 +10,7 @@ from functools import partial
 from markupsafe import Markup
 
 from mura_batch.agreement.comparison import Comparison
+from mura_batch.agreement.group import FEWEST_CASES
 from mura_batch.agreement.published import ARTICLE, PAPER, PAPER_STUDIES
 from mura_batch.agreement.truth import NAMED
 from mura_batch.errors import InputError
@@ -22,7 +23,7 @@ from mura_batch.outputs.report.card_figures import card_figures, training_counts
 from mura_batch.outputs.report.collect import WORST, Picture
 from mura_batch.outputs.report.drift_view import DriftView
 from mura_batch.outputs.report.file_flow import Step
-from mura_batch.outputs.report.numbers import estimate, number
+from mura_batch.outputs.report.numbers import estimate, limits, number
 from mura_batch.outputs.report.region_overview import RegionLine
 from mura_batch.outputs.report.thumbnails import draw_map
 from mura_batch.outputs.report.viewer_link import check_viewer_url, viewer_link
@@ -92,7 +93,8 @@ def render(data: ReportData, read: ReadPicture) -> Iterator[str]:
     where the manifest lacks a field that the page shows."""
     environment = html_environment(templates_folder())
     environment.filters.update(
-        count=_count, date=_date, estimate=estimate, number=number, side=SIDES.__getitem__, svg=Markup, time=_time,
+        count=_count, date=_date, estimate=estimate, limits=limits, number=number, side=SIDES.__getitem__, svg=Markup,
+        time=_time,
     )  # fmt: skip
     style = (templates_folder() / "report.css").read_text(encoding="utf-8")
     style += f":root {{ --full: {data.card.input.size}px; }}\n"  # what a picture is enlarged to
@@ -103,6 +105,7 @@ def render(data: ReportData, read: ReadPicture) -> Iterator[str]:
             titles=TITLES,
             serious_groups=SERIOUS,
             longest_open=LONGEST_OPEN,
+            fewest_cases=FEWEST_CASES,
             viewer=partial(viewer_link, check_viewer_url(data.viewer_url)) if data.viewer_url else None,
             m=data.manifest,
             card=data.card,

@@ -29,6 +29,7 @@ from mura_batch.records import (
     Reason,
     Region,
     RegionFinding,
+    Sex,
     Skipped,
     SourceFile,
     Stage,
@@ -108,6 +109,10 @@ def make_instance(n: int, k: int, region: Region, side: Laterality) -> Instance:
         laterality=side,
         view_position="PA" if k == 1 else "LL",
         photometric="MONOCHROME1" if n % 2 else "MONOCHROME2",
+        sex=Sex.FEMALE if n % 3 else Sex.MALE,
+        age=10 + n % 70,
+        manufacturer="Maker",
+        manufacturer_model=f"Device {n % 2}",
     )
 
 

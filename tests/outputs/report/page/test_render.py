@@ -14,12 +14,15 @@ from typing import Any
 import pytest
 from record_builders import build_truth
 
+from mura_batch.agreement.group import FIGURES
+from mura_batch.agreement.readers import between_readers
 from mura_batch.agreement.summary import summarise
 from mura_batch.agreement.truth import match
 from mura_batch.agreement.truth_file import Sampled, Truth
 from mura_batch.errors import InputError, ModelError, TruthError
 from mura_batch.outputs.report import collect, page
 from mura_batch.outputs.report.card_figures import training_counts
+from mura_batch.outputs.report.numbers import estimate, number
 from mura_batch.outputs.report.render import render_report_file
 from mura_batch.outputs.report.viewer_link import check_viewer_url, viewer_link
 from mura_batch.records import UNREADABLE, Laterality, Region, StudyScore, StudyStatus
@@ -252,9 +255,42 @@ def test_a_drawn_sample_gets_corrected_figures(make_run: MakeRun) -> None:
     assert agreement.corrected is not None
     kappa = agreement.corrected.kappa
     assert "Corrected for how the studies were drawn" in text
-    assert f"{kappa.value:.3f} [{kappa.low:.3f}, {kappa.high:.3f}] Jeffreys at the effective number" in text
+    assert (
+        f"Cohen’s kappa {kappa.value:.3f} [{kappa.low:.3f}, {kappa.high:.3f}] Jeffreys at the effective number" in text
+    )
     assert "2 drawn studies have not been read" in text
     assert "verification bias" not in text
+
+
+def test_every_figure_by_group_stands_on_the_page_and_in_the_files(make_run: MakeRun) -> None:
+    run = make_run(70)
+    text = text_of(render_report_file(run.folder, run.truth))
+    written = json.loads((run.folder / "agreement.json").read_text())
+    figures = written["figures"]
+    kinds = {name.partition(": ")[0] for name in figures if ": " in name}
+    assert kinds == {"side", "sex", "age", "device", "view"}
+    groups = ["overall", "hand", *(name for name in figures if ": " in name)]
+    for group in groups:
+        assert list(figures[group]) == list(FIGURES)
+        for name, figure in figures[group].items():
+            if figure["value"] is not None:
+                assert number(figure["value"]) in text, (group, name)
+            if figure["low"] is not None and group != "overall":
+                assert f"{number(figure['low'])} to {number(figure['high'])}" in text, (group, name)
+    assert f"{written['comparisons']} intervals of groups" in text
+    assert written["groups_left_out"]["side"] == {"groups": 0, "studies": 0}
+    assert figures["threshold 0.9"]["specificity"]["value"] == 1
+    assert sum(figures[f"score bin {n}"]["observed"]["n"] for n in range(1, 11)) == 70
+    assert "Reliability: at each mean score" in text
+
+
+def test_small_groups_are_named_and_have_no_figures(make_run: MakeRun) -> None:
+    run = make_run(14)
+    text = text_of(render_report_file(run.folder, run.truth))
+    assert "By region, 7 groups with 14 studies are left out: they have fewer than 10 studies." in text
+    assert "fewer than 10 studies: no figures" in text
+    confusion = json.loads((run.folder / "agreement.json").read_text())["confusion"]
+    assert "hand" not in confusion
 
 
 def test_kappa_by_month_is_shown_with_the_truth_date(make_run: MakeRun) -> None:
@@ -291,6 +327,12 @@ def test_each_reader_has_kappas(make_run: MakeRun) -> None:
     text = text_of(render_report_file(run.folder, build_truth(run.labels, readers)))
     assert "reader_a 14 1.000 [" in text
     assert "reader_c 0 undefined undefined" in text
+    between = between_readers(list(readers), match(build_truth(run.labels, readers), run.studies).cases)
+    assert between is not None
+    assert f"all together (Fleiss) {between.fleiss.n} undefined no study was read by all readers" in text
+    assert "reader_a and reader_b 5 1.000 [" in text
+    other = between.others[0]
+    assert f"reader_a {other.n} {estimate(other.reader_kappa)} {estimate(other.model_kappa)}" in text
 
 
 def test_one_class_only_gives_undefined_figures_with_reasons(make_run: MakeRun) -> None:
