@@ -210,6 +210,12 @@ def seven(tmp_path_factory: pytest.TempPathFactory, run_info: RunInfoMaker) -> R
     return run_in(run_info(tmp_path_factory.mktemp("seven") / "runs" / "run", card=CARD), 7)
 
 
+@pytest.fixture(scope="module")
+def thirty(tmp_path_factory: pytest.TempPathFactory, run_info: RunInfoMaker) -> Run:
+    """A run of thirty studies: enough for figures by group."""
+    return run_in(run_info(tmp_path_factory.mktemp("thirty") / "runs" / "run", card=CARD), 30)
+
+
 def run_in(run: RunInfo, studies: int, hostile: str = "") -> Run:
     rows: list[tuple[StudyScore, list[InstanceScore]]] = []
     labels = {}

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,17 @@ def report(seven: Any) -> Path:
     return render_report_file(seven.folder, seven.truth)
 
 
+@pytest.fixture(scope="module")
+def read_by_three(thirty: Any) -> Path:
+    """A report that has every part: groups, other thresholds, three readers, a viewer."""
+    labels = thirty.truth.labels
+    readers = tuple(
+        (f"reader_{n}", tuple((key, label ^ (k % 7 == n)) for k, (key, label) in enumerate(labels))) for n in range(3)
+    )
+    truth = replace(thirty.truth, readers=readers, labels=labels[:-1])
+    return render_report_file(thirty.folder, truth, "https://viewer.example/{study_uid}")
+
+
 @pytest.mark.parametrize("viewport", [DESKTOP, TABLET, PHONE], ids=["desktop", "tablet", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_opens_without_error_network_or_horizontal_scrolling(
@@ -98,6 +110,20 @@ def test_every_word_has_wcag_contrast(browser: Any, report: Path, scheme: str) -
     """WCAG 2.2, 1.4.3: 4.5 to 1."""
     opened = Opened(browser, report, viewport=DESKTOP, color_scheme=scheme)
     assert opened.page.evaluate(CONTRAST) == {}
+    opened.page.close()
+
+
+@pytest.mark.parametrize(("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
+def test_axe_finds_nothing(browser: Any, read_by_three: Path, viewport: dict[str, int], scheme: str) -> None:
+    """axe-core: WCAG 2.2 A and AA, and its best practices."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed: make setup"
+    )
+    opened = Opened(browser, read_by_three, viewport=viewport, color_scheme=scheme)
+    opened.page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    found = axe.Axe().run(opened.page, options={"rules": {"target-size": {"enabled": True}}})
+    assert [(v["id"], [node["html"] for node in v["nodes"]]) for v in found.response["violations"]] == []
+    assert len(found.response["passes"]) > 25
     opened.page.close()
 
 
