@@ -35,7 +35,9 @@ def groupings_of(cases: Sequence[Case], regions: Sequence[Group], traits: TraitB
     """Each kind that divides the cases: one in which all are in one group says nothing. regions: the groups of the
     first kind."""
     kinds: dict[str, Labels] = {
-        "side": lambda case: _one(_SIDES.get(case.laterality, NOT_RECORDED), None if case.whole_study or case.several_sides else case),
+        "side": lambda case: _one(
+            _SIDES.get(case.laterality, NOT_RECORDED), None if case.whole_study or case.several_sides else case
+        ),
         "sex": lambda case: _one(_of_sex(traits.of(case.row_key).sex), case),
         "age": lambda case: _one(_age_band(traits.of(case.row_key).age), case),
         "device": lambda case: _one(traits.of(case.row_key).device or NOT_RECORDED, case),
