@@ -119,7 +119,7 @@ class Matching:
             overruled=tuple(settlement.overruled),
             no_row=tuple(settlement.no_row),
             ambiguous=tuple(settlement.ambiguous),
-            absent=() if self._truth.is_stored else tuple(settlement.absent[:NAMED]),
+            absent=() if self.truth.is_stored else tuple(settlement.absent[:NAMED]),
         )
 
 
