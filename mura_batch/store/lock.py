@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mura_batch.atomic_files import output_errors
 from mura_batch.errors import LockHeldError, OutputError
 from mura_batch.store.file_system import NO_LOCKS
 from mura_batch.store.safe_folder import LOCK_NAME, refuse_unsafe
@@ -49,6 +50,7 @@ def _take(descriptor: int, out: Path, *, single_writer: bool) -> bool:
                 "if no other run ever writes to it"
             ) from error
         return False
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    with output_errors(out / LOCK_NAME):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return True

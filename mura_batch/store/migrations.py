@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from mura_batch.atomic_files import sync_file, sync_folder
@@ -94,7 +94,8 @@ def copy_ledger(database: Database, copy: Path, meta: Mapping[str, str] = {}) ->
             "fix its permissions; the ledger was not changed"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # most often it has been renamed
+            temporary.unlink()
 
 
 def _create(db: sqlite3.Connection) -> None:
