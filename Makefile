@@ -11,7 +11,7 @@ PROGRAMS := chromium dcmtk dicom3tools libgdcm-tools libpixelmed-java default-jr
 
 PICTURES := $(wildcard $(or $(MURA_BATCH_SHARED),../shared)/fracatlas)
 
-.PHONY: help demo test check bench coverage crash differ fuzz wheel train-reference gpu-check setup programs clean
+.PHONY: help demo test check bench coverage crash faults differ fuzz wheel train-reference gpu-check setup programs clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -70,9 +70,16 @@ differ: $(VENV)/.developed programs  ## 5,000 odd radiographs read by us, by pyd
 fuzz: $(VENV)/.developed  ## 20,000 damaged DICOM files: a record for each, no crash, no hang, flat memory
 	$(BIN)/python tests/dicom/fuzz.py --inputs 20000
 
-crash: $(VENV)/.developed  ## kills runs at 200 points and compares the bytes of the next ones with those of runs not killed
-	mkdir -p build && cc -shared -fPIC -O1 -o build/faults.so tests/crash/faults.c -ldl
+crash: build/faults.so  ## kills runs at 200 points, and prune, backup and migration at each call, and compares the bytes of the next ones
 	LD_PRELOAD=$(CURDIR)/build/faults.so $(BIN)/python tests/crash/harness.py --points 200
+	LD_PRELOAD=$(CURDIR)/build/faults.so $(BIN)/python tests/crash/killed_commands.py
+
+faults: build/faults.so  ## lets each write, fsync, mkdir, rename, link and open of OUT fail with ENOSPC, EIO and EDQUOT; an hour
+	LD_PRELOAD=$(CURDIR)/build/faults.so $(BIN)/python tests/crash/failing_calls.py
+	LD_PRELOAD=$(CURDIR)/build/faults.so $(BIN)/python tests/crash/failing_calls.py --lasting
+
+build/faults.so: tests/crash/faults.c $(VENV)/.developed
+	mkdir -p build && cc -shared -fPIC -O1 -o $@ $< -ldl
 
 programs:  # programs that tests use, from Debian's packages; installed as root, else the tests that need them are skipped
 	@missing=; for package in $(PROGRAMS); do \

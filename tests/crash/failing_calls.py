@@ -1,5 +1,5 @@
 """Lets every system call of a command on OUT fail, one after another, until the command runs through: each time one
-line and exit code 1, earlier results whole, and the next run as if nothing had failed. `make crash` runs all of it,
+line and exit code 1, earlier results whole, and the next run as if nothing had failed. `make faults` runs all of it,
 `test_failing_calls.py` a short form.
 
 It shares harness.py: a child is forked for each run, the model is played, the rest is real, the command line included.
@@ -29,6 +29,7 @@ from mura_batch.cli.main import main as command_line
 
 CALLS = {"write": 1, "fsync": 2, "mkdir": 3, "rename": 4, "link": 5, "open": 6}
 ERRORS = ("ENOSPC", "EIO", "EDQUOT")
+KILL, _DEATH = "SIGKILL", -1  # in the place of an error and of its number
 SCHEMA_2 = Path(__file__).parents[1] / "store" / "data" / "ledger-schema-2.sqlite"
 MOST = 100_000  # no command makes so many calls
 
@@ -119,8 +120,9 @@ class Commands(Harness):
         _, status = os.waitpid(child, 0)
         text = said.read_text(errors="replace")
         said.unlink()
-        assert counted, f"{failure}: the command died with status {status}: {text}"
-        return Ended(os.waitstatus_to_exitcode(status), text, int(counted))
+        killed = failure is not None and failure.error == KILL
+        assert counted or killed, f"{failure}: the command died with status {status}: {text}"
+        return Ended(os.waitstatus_to_exitcode(status), text, int(counted or 0))
 
     def count(self, name: str, call: str) -> int:
         """How many calls of a kind the command makes when none fails."""
@@ -138,9 +140,9 @@ class Commands(Harness):
             os.dup2(stream, 2)
             sys.argv = ["mura-batch", *self.arguments(name, folder)]
             if failure is not None:
-                number, lasting = getattr(errno, failure.error), int(failure.lasting)
-                place = os.fsencode(folder) + b"/"
-                self._faults.faults_fail(CALLS[failure.call], ctypes.c_long(failure.at), number, lasting, place)
+                number = _DEATH if failure.error == KILL else getattr(errno, failure.error)
+                chosen = (CALLS[failure.call], ctypes.c_long(failure.at), number, int(failure.lasting))
+                self._faults.faults_fail(*chosen, os.fsencode(folder) + b"/")
             command_line()
         except SystemExit as ended:
             code = int(ended.code or 0)
@@ -181,13 +183,20 @@ def check(commands: Commands, failure: Failure, before: Results, after: Results)
     """Raises AssertionError that says what the failure left wrong."""
     folder = commands.start(failure.command)
     ended = commands.run(failure.command, folder, failure)
-    out = folder / "out"
     if ended.code not in {0, 3}:
         lines = ended.said.splitlines()
         assert ended.code == 1, f"{failure}: exit code {ended.code}: {ended.said}"
         assert len(lines) == 1, f"{failure}: {len(lines)} lines: {ended.said}"
         assert lines[0].startswith("mura-batch: "), f"{failure}: {lines[0]}"
         assert "unexpected error" not in lines[0], f"{failure}: {lines[0]}"
+    leave_right(commands, failure, folder, before, after)
+    return ended
+
+
+def leave_right(commands: Commands, failure: Failure, folder: Path, before: Results, after: Results) -> None:
+    """Raises AssertionError where the command left something wrong, or does not end well when it is run again; removes
+    the folder."""
+    out = folder / "out"
     left = [tables(run) for run in published(out)]
     if failure.command == "prune":
         assert left[-1] == before.runs[-1], f"{failure}: the newest run is another one"
@@ -199,11 +208,10 @@ def check(commands: Commands, failure: Failure, before: Results, after: Results)
     assert again.code in {0, 3}, f"{failure}: the next run failed: {again.said}"
     _compare(failure, results(folder), before, after)
     assert (out / "latest").resolve() == published(out)[-1].resolve(), f"{failure}: latest is not the newest run"
-    if failure.call != "rename":  # which stands for removing a file, too
+    if failure.call != "rename" and failure.error != KILL:  # rename stands for removing a file, too
         hidden = [path.name for path in (*out.rglob("*.partial"), *out.rglob(".*.tmp"))]
         assert not hidden, f"{failure}: left behind: {hidden}"
     shutil.rmtree(folder)
-    return ended
 
 
 def _compare(failure: Failure, found: Results, before: Results, after: Results) -> None:

@@ -5,7 +5,8 @@
  * 6 opening a file to write to it.
  * faults_arm(kind, k, torn): SIGKILL at the k-th call of a kind from now on, before it is made; torn: half of what a write
  * was to write is written first. faults_fail(kind, k, number, lasting, folder): the k-th call of a kind below a folder gives
- * that error; lasting: so does every later one. faults_count(kind): calls since then, of faults_fail those below the folder.
+ * that error; lasting: so does every later one; number -1: SIGKILL there. faults_count(kind): calls since then, of
+ * faults_fail those below the folder.
  * FAULTS in the environment, words with commas: noflock, nolocks, nosymlink, nohardlink, nofsyncdir, noshm.
  */
 #define _GNU_SOURCE
@@ -68,7 +69,7 @@ static int is_chosen(int kind, int here) {
 /* Whether the call must fail; kills where that was chosen instead. */
 static int fails(int kind, int here) {
   if (!is_chosen(kind, here)) return 0;
-  if (!fails_with) die();
+  if (fails_with <= 0) die();
   errno = fails_with;
   return 1;
 }
@@ -78,7 +79,7 @@ static int fails(int kind, int here) {
 ssize_t write(int fd, const void *data, size_t size) {
   if (fd > 2 && is_chosen(WRITE, HERE_FD(fd))) {
     if (armed_torn) (REAL(write))(fd, data, size / 2);
-    if (!fails_with) die();
+    if (fails_with <= 0) die();
     errno = fails_with;
     return -1;
   }
@@ -87,7 +88,7 @@ ssize_t write(int fd, const void *data, size_t size) {
 ssize_t pwrite(int fd, const void *data, size_t size, off_t at) {
   if (is_chosen(WRITE, HERE_FD(fd))) {
     if (armed_torn) (REAL(pwrite))(fd, data, size / 2, at);
-    if (!fails_with) die();
+    if (fails_with <= 0) die();
     errno = fails_with;
     return -1;
   }
@@ -96,7 +97,7 @@ ssize_t pwrite(int fd, const void *data, size_t size, off_t at) {
 ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
   if (is_chosen(WRITE, HERE_FD(fd))) {
     if (armed_torn) (REAL(pwrite64))(fd, data, size / 2, at);
-    if (!fails_with) die();
+    if (fails_with <= 0) die();
     errno = fails_with;
     return -1;
   }

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 Preloaded = Callable[..., dict[str, str]]
 HERE = Path(__file__).parent
 
@@ -20,6 +22,14 @@ def test_after_a_kill_the_tables_are_the_same_bytes(preloaded: Preloaded) -> Non
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("12 distinct points")
     assert done.stdout.rstrip().endswith("all equal")
+
+
+@pytest.mark.parametrize("command", ["prune", "backup"])
+def test_a_killed_command_loses_nothing_and_is_repeated(preloaded: Preloaded, command: str) -> None:
+    arguments = [sys.executable, HERE / "killed_commands.py", "--only", command, "--step", "40"]
+    done = subprocess.run(arguments, env=preloaded(), capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith("all whole")
 
 
 EVERY = textwrap.dedent(
