@@ -165,7 +165,7 @@ def test_rows_are_named_by_key_in_every_table(night: Night) -> None:
 
 
 def test_truth_is_compared_under_keys(night: Night) -> None:
-    page = (night.out / "latest" / "report.html").read_text()
+    page = (min((night.out / "runs").iterdir()) / "report.html").read_text()  # the second night had no news
     assert "1 labelled studies" in page
     done = run("report", night.out / "latest", "--truth", night.studies.parent / f"{CANARY}.csv")
     assert done.returncode == 0, done.stderr
