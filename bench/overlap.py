@@ -117,7 +117,7 @@ def stream_through(runner: Runner, studies: Path, size: int) -> tuple[int, float
     ):
         ledger.runs.begin("bench", studies)
         scan(Folder(studies), policy, ledger.files, _Silent())
-        settle_identity(Folder(studies), policy, ledger, key)
+        settle_identity(Folder(studies), policy, ledger)
         pictures = ledger.scores.count_pending(key)
         for _ in pool.decode(list(ledger.scores.pending(key))[:workers]):  # the processes start and import
             pass

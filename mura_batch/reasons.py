@@ -49,5 +49,6 @@ ADVICE: dict[Reason, str] = {
     Reason.WORKER_CRASHED: "Send the file to the developers: a decoder crashed on it. The next run tries again.",
     Reason.WORKER_TIMEOUT: "The next run tries again; if it comes back, export the file uncompressed.",
     Reason.WORKER_MEMORY: "The next run tries again; if it comes back, export the file uncompressed.",
+    Reason.OUT_OF_TIME: "Nothing: the next run goes on; if this comes back for weeks, give it more time.",
     Reason.NOT_FINITE: "Send the model's name and the file to the developers.",
 }

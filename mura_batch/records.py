@@ -117,6 +117,7 @@ class Reason(StrEnum):
     WORKER_TIMEOUT = "worker_timeout"
     WORKER_MEMORY = "worker_memory"
     # score
+    OUT_OF_TIME = "out_of_time"  # --stop-after came first: left for the next run
     NOT_FINITE = "not_finite"
 
 
@@ -271,6 +272,20 @@ class InstanceScore:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierModel:
+    """What gave a study the score that it keeps, where that is not the model of the run with its settings."""
+
+    hash: str
+    settings: str
+    name: str
+    version: str
+    threshold: float
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version} (model {self.hash[:10]}, settings {self.settings})"
+
+
+@dataclass(frozen=True, slots=True)
 class StudyFiles:
     """What became of every file of one study."""
 
@@ -278,6 +293,7 @@ class StudyFiles:
     scored: tuple[InstanceScore, ...]
     failed: tuple[tuple[Instance, Skipped], ...]  # radiographs by their header that were not scored
     skipped: tuple[Skipped, ...]  # the rest: skipped by their header; of these, the UNREADABLE ones are radiographs
+    earlier: EarlierModel | None = None  # that gave the scores, None for the run's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +314,7 @@ class StudyScore:
     threshold: float
     status: StudyStatus
     reason: str = ""  # Reason values, ';' between them, and flags
+    earlier_model: str = ""  # that gave the score, with its settings; '' for the run's own
 
     @property
     def row_key(self) -> str:

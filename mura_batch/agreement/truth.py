@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mura_batch.agreement.settle import Contradiction, Settled, settle
 from mura_batch.agreement.truth_file import Sampled, Truth
@@ -94,6 +94,9 @@ class Matching:
         self._scored: set[str] = set()  # studies
 
     def add(self, study: StudyScore) -> None:
+        """A row that keeps the score of an earlier model counts as one without a score: no figure mixes two models."""
+        if study.earlier_model:
+            study = replace(study, score=None, abnormal=None)
         if self.truth.names(study.study_uid, study.accession):
             self._rows[study.study_uid] = (*self._rows.get(study.study_uid, ()), study)
         if study.score is not None:

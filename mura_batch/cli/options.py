@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 import tomllib
 from collections.abc import Callable, Sequence
+from datetime import datetime, time, timedelta
 from functools import wraps
 from json import dumps
 from pathlib import Path
@@ -122,6 +123,25 @@ class CommandLine(click.ParamType[str]):
         except ValueError as error:
             self.fail(f"{value!r}: {error}", param, ctx)
         return shlex.join(words) if words else self.fail("name a program", param, ctx)
+
+
+class ClockTime(click.ParamType[datetime]):
+    """HH:MM of local time. Converts to the next moment at which clocks show it."""
+
+    name = "hh:mm"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            at = time.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r}: write hours and minutes of local time, as in 06:00", param, ctx)
+        return next_time(at, datetime.now())
+
+
+def next_time(at: time, now: datetime) -> datetime:
+    """The first moment after now (local, without a zone) at which clocks show this time, with the zone it then has."""
+    today = now.replace(hour=at.hour, minute=at.minute, second=0, microsecond=0)
+    return (today if today > now else today + timedelta(days=1)).astimezone()
 
 
 class Range(click.ParamType[tuple[float, float] | str]):

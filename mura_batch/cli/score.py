@@ -16,6 +16,7 @@ from mura_batch.cli.dicom import DICOM_HELP, KINDS, UNSCORED_HELP, dicom_choice
 from mura_batch.cli.options import (
     FILE,
     FOLDER,
+    ClockTime,
     NameList,
     Range,
     as_record,
@@ -67,6 +68,8 @@ class ScoreOptions:
     dicom: tuple[str, ...] | None
     dicom_unscored: bool
     viewer_url: str | None
+    rescore: str
+    stop_after: datetime | None
     missing_limit: float | None
     unreadable_limit: float | None
     abnormal_limits: tuple[float, float] | Literal["drift"] | None
@@ -83,6 +86,7 @@ class ScoreOptions:
     def as_text(self) -> dict[str, str]:
         """For the manifest: every option that has a value. The command of --notify may hold a password."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "notify"}
+        values["stop_after"] = self.stop_after and f"{self.stop_after:%H:%M}"  # the same every night
         return {
             name: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
             for name, value in sorted(values.items())
@@ -171,6 +175,19 @@ def _formats() -> tuple[str, ...]:
 @option("--dicom-unscored", is_flag=True, help=UNSCORED_HELP)
 @viewer_option
 @option(
+    "--rescore",
+    type=click.Choice(["new", "all"]),
+    default="new",
+    help="After a change of model or settings: studies scored before keep that score, marked (new), or are scored "
+    "again (all).",
+)
+@option(
+    "--stop-after",
+    type=ClockTime(),
+    default=None,
+    help="HH:MM, local time, the next to come: begin no other study then, publish what is done; the next run goes on.",
+)
+@option(
     "--missing-limit",
     type=SHARE,
     default=None,
@@ -242,6 +259,7 @@ def _request(options: ScoreOptions, started: datetime) -> ScoreRequest:
     from mura_batch.runtime.runner import RunnerOptions
     from mura_batch.scoring.night_limits import Limits
     from mura_batch.scoring.pipeline import ScoreRequest
+    from mura_batch.scoring.rescore import Plan
 
     return ScoreRequest(
         started=started,
@@ -263,6 +281,7 @@ def _request(options: ScoreOptions, started: datetime) -> ScoreRequest:
         workers=options.workers,
         truth=read_truth_option(options.truth),
         strict=options.strict,
+        plan=Plan(options.rescore == "all", options.stop_after, lambda line: say(f"mura-batch: {line}")),
         limits=Limits(options.missing_limit, options.unreadable_limit, options.abnormal_limits),
         options=options.as_text(),
         formats=options.format,
@@ -302,7 +321,7 @@ def _policy(options: ScoreOptions) -> IntakePolicy:
 def summary_values(result: ScoreResult, out: Path) -> dict[str, Any]:
     """Of a published run, for --notify and the log: counts and the place of the run, no patient data."""
     manifest = result.manifest
-    names = ("counts", "studies_by_status", "skipped_by_reason", "missing", "breached_limits")
+    names = ("counts", "studies_by_status", "skipped_by_reason", "missing", "breached_limits", "earlier_model_rows")
     return {
         "folder": str(out.resolve() / "runs" / manifest.run),
         **{name: getattr(manifest, name) for name in names},

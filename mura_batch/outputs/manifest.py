@@ -43,6 +43,7 @@ class RunManifest:
     exit_code: int
     disclaimer: str
     breached_limits: tuple[str, ...] = ()
+    earlier_model_rows: int = 0
     agreement: dict[str, Any] | None = None  # a run without truth has none
     identifiers: str = Identifiers.FULL  # runs of before had no choice
     period: dict[str, Any] | None = None  # of a report over many runs: which they are, and their models
@@ -87,6 +88,7 @@ def manifest_of(run: RunInfo, end: RunEnd) -> RunManifest:
         exit_code=end.exit_code,
         disclaimer=DISCLAIMER,
         breached_limits=end.breached_limits,
+        earlier_model_rows=end.earlier_model_rows,
         agreement=manifest_values(end.comparison) if end.comparison is not None else None,
         identifiers=run.disclosure.identifiers.value,
         new_studies=end.new_studies,

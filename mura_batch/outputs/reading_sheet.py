@@ -77,11 +77,16 @@ def write_sample(out: Path, wanted: Wanted) -> Sample:
 
 
 def _scored_rows(run: Path) -> list[StudyScore]:
-    """One row for each study and region, the highest: a label has no side. Scores of any run stand in the latest."""
+    """One row for each study and region, the highest: a label has no side. Scores of any run stand in the latest; those
+    of an earlier model are not drawn from."""
     highest: dict[tuple[str, str], StudyScore] = {}
     for row in read_studies(run):
         key = (row.study_uid, row.region)
-        if row.score is not None and (key not in highest or row.score > (highest[key].score or 0.0)):
+        if (
+            row.score is not None
+            and not row.earlier_model
+            and (key not in highest or row.score > (highest[key].score or 0.0))
+        ):
             highest[key] = row
     return list(highest.values())
 

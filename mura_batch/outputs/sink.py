@@ -59,10 +59,10 @@ class RunEnd:
     finished: UTC, ISO 8601. counts: 'found', 'scored', 'unchanged' and 'skipped', in source files. skipped_by_reason:
     'stage/reason' -> files. studies_by_status: status -> study rows. seconds: part -> 'busy' and 'waiting'. comparison:
     with the truth, None where none was given. missing: known studies of which this run sees no file. breached_limits: a
-    line each. new_skipped: of skipped_by_reason, those that no earlier run met. new_studies: study `rows` with an image
-    that no earlier run reported, and how many of them are `abnormal`. content: hash over what the report says, equal in
-    nights without news. report_of: name of the earlier run whose report says the same, '' where this run needs one of
-    its own.
+    line each. earlier_model_rows: study rows that keep the score of an earlier model. new_skipped: of
+    skipped_by_reason, those that no earlier run met. new_studies: study `rows` with an image that no earlier run
+    reported, and how many of them are `abnormal`. content: hash over what the report says, equal in nights without
+    news. report_of: name of the earlier run whose report says the same, '' where this run needs one of its own.
     """
 
     finished: str
@@ -74,6 +74,7 @@ class RunEnd:
     comparison: Comparison | None = None
     missing: int = 0
     breached_limits: tuple[str, ...] = ()
+    earlier_model_rows: int = 0
     new_skipped: dict[str, int] = field(default_factory=dict)
     new_studies: dict[str, int] = field(default_factory=dict)
     content: str = ""

@@ -41,6 +41,7 @@ TABLES: dict[str, dict[str, Kind]] = {
         "schema_version": _C, "study_uid": _T, "accession": _T, "patient_key": _T, "study_date": _D, "region": _C,
         "laterality": _C, "instances": _I, "scored": _I, "score": _N, "abnormal": _B, "threshold": _N, "status": _C,
         "reason": _T, "model": _C, "study_key": _T, "row_key": _T,
+        "earlier_model": _C,
     },
     "images": {
         "schema_version": _C, "study_uid": _T, "accession": _T, "series_uid": _T, "sop_instance_uid": _T, "file": _T,
@@ -64,7 +65,9 @@ CLOSED: dict[str, type[StrEnum]] = {  # columns of kind CATEGORY whose values ar
     "region": Region, "laterality": Laterality, "status": StudyStatus, "stage": Stage, "reason": Reason,
     "patient_sex": Sex,
 }  # fmt: skip
-_LATER = frozenset({"manufacturer", "manufacturer_model", "station_name", "patient_sex", "patient_age"})
+_LATER = frozenset(
+    {"manufacturer", "manufacturer_model", "station_name", "patient_sex", "patient_age", "earlier_model"}
+)
 LONGEST_TEXT = 32_000  # characters: a spreadsheet's cell ends at 32,767, a hostile header's text may not end at all
 
 Value = str | float | None  # an int is a float to the type checker, and so is a bool
@@ -79,10 +82,11 @@ def absent_columns(table: str, there: Iterable[str]) -> str:
 
 
 def study_values(s: StudyScore, model: str, keys: Disclosure) -> Values:
-    """A row of `studies`. model: its name."""
+    """A row of `studies`. model: name of the run's."""
     return (
         SCHEMA_VERSION, s.study_uid, s.accession, s.patient_key, s.study_date, s.region, s.laterality, s.instances,
-        s.scored, s.score, s.abnormal, s.threshold, s.status, s.reason, model, keys.study_key(s.study_uid), s.row_key,
+        s.scored, s.score, s.abnormal, s.threshold, s.status, s.reason, s.earlier_model or model,
+        keys.study_key(s.study_uid), s.row_key, s.earlier_model,
     )  # fmt: skip
 
 
@@ -104,7 +108,7 @@ def image_values(score: InstanceScore, row: StudyScore, keys: Disclosure) -> tup
         ),
         (
             flags_of(score), score.probability, score.reused, score.decoded.content_hash, row.row_key,
-            voi_check(d, row.threshold), i.sex, i.age,
+            voi_check(d, row.threshold), i.sex, i.age, row.earlier_model,
         ),
     )  # fmt: skip
 
@@ -164,4 +168,5 @@ def study_of(row: Row) -> StudyScore:
         threshold=float(row["threshold"]),
         status=StudyStatus(row["status"]),
         reason=row["reason"],
+        earlier_model=row["earlier_model"],
     )

@@ -127,7 +127,7 @@ def refuse_unreadable(files: SeenFiles, names: Pseudonyms) -> None:
             raise strict_error(skip, names)
 
 
-def settle_identity(storage: Storage, policy: IntakePolicy, ledger: Ledger, key: Key) -> None:
+def settle_identity(storage: Storage, policy: IntakePolicy, ledger: Ledger) -> None:
     """Duplicates, conflicts, and files that were only moved or written again since they were scored."""
     files = ledger.files
     files.clear_set_aside()
@@ -135,11 +135,11 @@ def settle_identity(storage: Storage, policy: IntakePolicy, ledger: Ledger, key:
         digests = _Digests(storage, policy, examiner, ledger.copies)
         for copies in files.same_sop():
             hashed = _hashed(storage, copies, files)
-            scored = frozenset(i.source.path for i, content in hashed if files.is_scored(content, key))
+            scored = frozenset(i.source.path for i, content in hashed if files.is_scored(content))
             files.set_aside(settle_same_sop(_compared(hashed, digests), ledger.names, scored))
     for instances in files.studies_of_two_patients():
         files.set_aside(settle_patients(instances))
-    for instance in files.not_hashed_but_scored(key):
+    for instance in files.not_hashed_but_scored():
         _hashed(storage, [instance], files)
 
 

@@ -22,7 +22,10 @@ class Content:
 
     def study(self, row: StudyScore) -> None:
         status = _NOT_NEWS.get(row.status, row.status)
-        self._add(f"{row.row_key} {row.accession} {row.score} {row.threshold} {row.instances} {status} {row.reason}")
+        self._add(
+            f"{row.row_key} {row.accession} {row.score} {row.threshold} {row.instances} {status} {row.reason}"
+            f" {row.earlier_model}"
+        )
 
     def skip(self, skip: Skipped) -> None:
         self._add(f"{skip.source.path} {skip.stage} {skip.reason} {skip.detail}")

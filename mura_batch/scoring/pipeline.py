@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -37,6 +38,7 @@ from mura_batch.runtime.runner import RunnerOptions
 from mura_batch.scoring.intake import refuse_unreadable, scan, score_key, settle_identity, strict_error
 from mura_batch.scoring.news import shown_by
 from mura_batch.scoring.night_limits import Limits, breaches
+from mura_batch.scoring.rescore import Plan, keep_earlier, leave_rest
 from mura_batch.scoring.results import Tally, feed, feed_missing
 from mura_batch.scoring.timings import Timings
 from mura_batch.scoring.workplace import Workplace, open_workplace
@@ -59,7 +61,7 @@ class ScoreRequest:
     the tables, names in outputs.formats.FORMATS. dicom: which result objects to write, None for none.
     single_writer: OUT may lie on a file system without locks. identifiers: how much of the source's identity the
     outputs hold; with KEY there is no dicom. allow_shared_out: see store.lock.locked. limits: beyond which the run
-    ends with exit code 3. started: UTC; names the run."""
+    ends with exit code 3. plan: what is scored again, and until when. started: UTC; names the run."""
 
     studies: Path
     out: Path
@@ -76,6 +78,7 @@ class ScoreRequest:
     identifiers: Identifiers = Identifiers.ACCESSION
     allow_shared_out: bool = False
     limits: Limits = field(default_factory=Limits)
+    plan: Plan = field(default_factory=Plan)
     started: datetime = field(default_factory=partial(datetime.now, UTC))
 
 
@@ -117,6 +120,14 @@ def _refuse_bad_folders(request: ScoreRequest) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class _Found:
+    """files: how many source files there are. left: one line on what the time did not suffice for, or ''."""
+
+    files: int
+    left: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Run:
     """The parts of one run, joined."""
 
@@ -131,8 +142,7 @@ class _Run:
     def key(self) -> Key:
         return score_key(self.request.model, self.request.policy, self.work.info.precision)
 
-    def score(self) -> int:
-        """Returns the number of source files found."""
+    def score(self) -> _Found:
         request, ledger = self.request, self.ledger
         ledger.runs.reconcile(partial(is_published, request.out))
         with output_errors(request.out):
@@ -141,16 +151,25 @@ class _Run:
         ledger.scores.forget_transient()
         with self.timings.measuring("headers"):
             found = scan(self.work.storage, request.policy, ledger.files, self.observer, self.work.headers)
-            settle_identity(self.work.storage, request.policy, ledger, self.key)
+            settle_identity(self.work.storage, request.policy, ledger)
         if request.strict:
             refuse_unreadable(ledger.files, ledger.names)
+        keep_earlier(ledger, self.key, request.model, request.out, request.plan)
+        left = ""
         if pending := ledger.scores.count_pending(self.key):
             self.observer.begin("scoring", pending)
+            begun = time.perf_counter()
+            ledger.scores.is_time_up = request.plan.is_time_up
             refuse = partial(strict_error, names=ledger.names) if request.strict else None
             self.work.score(ledger.scores, self.key, self.observer, self.timings, refuse)
-        return found
+            took = time.perf_counter() - begun
+            ledger.runs.describe(self.key, pending - ledger.scores.count_pending(self.key), took)
+            left = leave_rest(ledger, self.key, request.plan)
+        else:
+            ledger.runs.describe(self.key, 0, 0.0)
+        return _Found(found, left)
 
-    def write(self, found: int) -> ScoreResult:
+    def write(self, found: _Found) -> ScoreResult:
         info = self._info(self.request.truth or self.ledger.truth.truth())
         with open_sinks(info, self.request.formats, self._dicom()) as sink:
             with self.timings.measuring("tables"):
@@ -159,7 +178,7 @@ class _Run:
                 threshold = self.request.model.card.threshold
                 feed(sink, self.ledger.outcomes, self.key, threshold, tally, info.disclosure)
                 shutil.copyfile(self.request.model.folder / CARD_NAME, self.folder.path / CARD_NAME)
-            end = self._end(info, found, tally)
+            end = self._end(info, found.files, tally)
             check_identity(end)
             sink.finish(end)
         if info.previous is not None:
@@ -170,7 +189,7 @@ class _Run:
         runs = self.ledger.runs
         warnings = refresh_index(self.request.out, KnownRuns(runs.published(), runs.removed()))
         summary = _summary(tally, end, final, self.request.formats[0])
-        warnings += _truth_warnings(end.comparison)
+        warnings += (*([f"mura-batch: {found.left}"] if found.left else []), *_truth_warnings(end.comparison))
         return ScoreResult(read_manifest(final), ExitCode(end.exit_code), summary, warnings)
 
     def _breaches(self, info: RunInfo, tally: Tally) -> tuple[str, ...]:
@@ -227,6 +246,7 @@ class _Run:
             comparison=comparison,
             missing=tally.missing,
             breached_limits=breached,
+            earlier_model_rows=tally.earlier_model_rows,
             new_skipped=dict(+tally.new_skipped),
             new_studies={name: tally.new_studies[name] for name in ("rows", "abnormal")},
             content=content,

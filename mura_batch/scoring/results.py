@@ -10,7 +10,7 @@ from mura_batch.agreement.traits import TraitBook, image_traits
 from mura_batch.agreement.truth import Matching
 from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.outputs.sink import Sink
-from mura_batch.records import UNREADABLE, InstanceScore, MissingStudy, Skipped, StudyScore
+from mura_batch.records import UNREADABLE, InstanceScore, MissingStudy, Reason, Skipped, StudyScore
 from mura_batch.scoring.news import Content
 from mura_batch.scoring.studies import aggregate
 from mura_batch.store.key import Key
@@ -30,6 +30,7 @@ class Tally:
     unreadable: int = 0  # of skipped, those that should have been readable
     found_studies: int = 0
     new_studies: Counter[str] = field(default_factory=Counter)  # 'rows' with a new image, of these 'abnormal'
+    earlier_model_rows: int = 0  # study rows that keep the score of an earlier model
     missing: int = 0  # known studies of which this run sees no file
     content: Content = field(default_factory=Content)
     matching: Matching | None = None  # with the truth, where there is one
@@ -41,7 +42,7 @@ class Tally:
 
     def skip(self, skip: Skipped, *, is_new: bool) -> None:
         self.skipped[f"{skip.stage}/{skip.reason}"] += 1
-        self.new_skipped[f"{skip.stage}/{skip.reason}"] += is_new
+        self.new_skipped[f"{skip.stage}/{skip.reason}"] += is_new and skip.reason is not Reason.OUT_OF_TIME
         self.unreadable += skip.reason in UNREADABLE
         self.new_unreadable += skip.reason in UNREADABLE and is_new
         self.content.skip(skip)
@@ -49,6 +50,7 @@ class Tally:
     def study(self, row: StudyScore, images: Sequence[InstanceScore]) -> None:
         self.studies[row.status] += 1
         self.content.study(row)
+        self.earlier_model_rows += bool(row.earlier_model)
         new = sum(not image.reused for image in images)
         self.scored += new
         self.unchanged += len(images) - new

@@ -78,7 +78,7 @@ class Stream:
     def _batches(self) -> Iterator[Pixels]:
         """Taken when the runner has room; the first one when it has loaded what it needs."""
         self._begun = time.perf_counter()
-        for arrived in self._decoder.arrivals(self._scores.pending(self._key), self._runner.batch_size):
+        for arrived in self._decoder.arrivals(self._scores.due(self._key), self._runner.batch_size):
             batch = [item for item in arrived if not isinstance(item, Skipped)]
             for item in arrived:
                 if isinstance(item, Skipped):

@@ -90,6 +90,7 @@ def aggregate(study: StudyFiles, threshold: float) -> tuple[tuple[StudyScore, tu
     placed += [
         (skip.source.path, only if skip.region is Region.UNKNOWN else skip.region, skip.laterality) for skip in lost
     ]
+    threshold = study.earlier.threshold if study.earlier is not None else threshold
     if not placed:
         return ((_row_without_radiographs(study, threshold), ()),)
     parts = _parts(placed)
@@ -152,6 +153,7 @@ def _row(
         threshold=threshold,
         status=_status(scored, lost),
         reason=_reasons(lost),
+        earlier_model=str(study.earlier) if study.earlier is not None and scored else "",
     )
     return row, scored
 

@@ -4,6 +4,7 @@
     scores    what is to be scored, scores and failures               scores.py
     outcomes  what became of every file of the run                    outcomes.py
     runs      which runs are published, and what they reported first  runs.py
+    kept      studies that keep the score of an earlier model         kept.py
     unreadable  which unreadable files were reported                  unreadable.py
     pictures  what the model saw, in packs beside the ledger          pictures.py
     copies    digests by which copies of an instance are compared     copy_digests.py
@@ -23,6 +24,7 @@ from typing import Self
 from mura_batch.store.copy_digests import CopyDigests
 from mura_batch.store.database import Database
 from mura_batch.store.dicom_results import DicomResults
+from mura_batch.store.kept import Kept
 from mura_batch.store.key import Key
 from mura_batch.store.migrations import schema_of, upgrade
 from mura_batch.store.outcomes import Outcomes
@@ -51,6 +53,7 @@ class Ledger:
         self.files = SeenFiles(self._db, self.runs, self.settled)
         self.copies = CopyDigests(self._db)
         self.scores = Scores(self._db, self.runs, self.pictures)
+        self.kept = Kept(self._db, self.runs)
         self.unreadable = Unreadable(self._db, self.runs)
         self.outcomes = Outcomes(self._db, self.runs, self.unreadable)
         self.truth = StoredTruth(self._db)

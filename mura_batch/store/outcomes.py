@@ -11,6 +11,7 @@ from typing import Any
 from mura_batch.records import (
     UNREADABLE,
     Decoded,
+    EarlierModel,
     Instance,
     InstanceScore,
     Reason,
@@ -46,7 +47,10 @@ class Outcomes:
         LedgerError where a row is not as it was written."""
         rows = self._db.rows(f"{_OUTCOMES} WHERE f.study_uid != '' ORDER BY f.study_uid, f.path", key.values)
         for study_uid, group in groupby(rows, key=itemgetter(0)):
-            yield _study_files(study_uid, [outcome for row in group if (outcome := self._outcome(row, key))])
+            files = list(group)
+            scored_by = _key_of(files[0], key)
+            outcomes = [outcome for row in files if (outcome := self._outcome(row, scored_by))]
+            yield _study_files(study_uid, outcomes, _earlier_model(files[0]))
 
     def skipped_without_study(self, key: Key) -> Iterator[Skipped]:
         """Files of this run that name no study."""
@@ -77,7 +81,7 @@ class Outcomes:
             return instance, load_skip(row[_SET_ASIDE], instance.study_uid)
         if row[_FAILURE - 1] is not None:
             return self._score(instance, row[_SCORE:_FAILURE], key)
-        return (instance, _failure(instance, row[_FAILURE:], key)) if row[-1] is not None else None
+        return (instance, _failure(instance, row[_FAILURE:_KEPT])) if row[_KEPT - 1] is not None else None
 
     def _score(self, instance: Instance, columns: tuple[Any, ...], key: Key) -> InstanceScore:
         content, sop_uid, probability, decisions, distance, run, expected = columns
@@ -89,19 +93,31 @@ class Outcomes:
         return InstanceScore(decoded, probability, not self._is_first_reported(run), distance)
 
 
-def _failure(instance: Instance, columns: tuple[Any, ...], key: Key) -> Skipped:
-    reason, detail, stage, expected = columns
-    if failure_checksum(os.fsencode(instance.source.path), key.settings, reason, detail, stage) != expected:
+def _key_of(row: tuple[Any, ...], key: Key) -> Key:
+    """Under which the files of a study were scored."""
+    model, settings = row[_KEPT], row[_KEPT + 1]
+    return key if model is None else Key(model, settings)
+
+
+def _earlier_model(row: tuple[Any, ...]) -> EarlierModel | None:
+    model, settings, *described = row[_KEPT:]
+    return None if model is None else EarlierModel(model, settings, *described)
+
+
+def _failure(instance: Instance, columns: tuple[Any, ...]) -> Skipped:
+    reason, detail, stage, settings, expected = columns
+    if failure_checksum(os.fsencode(instance.source.path), settings, reason, detail, stage) != expected:
         raise DamagedRowError("the failure of a radiograph", instance.study_uid)
     return skip_instance(instance, Stage(stage), Reason(reason), detail)
 
 
-def _study_files(study_uid: str, outcomes: list[Outcome]) -> StudyFiles:
+def _study_files(study_uid: str, outcomes: list[Outcome], earlier: EarlierModel | None) -> StudyFiles:
     return StudyFiles(
         study_uid=study_uid,
         scored=tuple(outcome for outcome in outcomes if isinstance(outcome, InstanceScore)),
         failed=tuple(outcome for outcome in outcomes if isinstance(outcome, tuple)),
         skipped=tuple(outcome for outcome in outcomes if isinstance(outcome, Skipped)),
+        earlier=earlier,
     )
 
 
@@ -110,10 +126,14 @@ _IS_INSTANCE = RECORD_WIDTH
 _SET_ASIDE = _IS_INSTANCE + 1
 _SCORE = _SET_ASIDE + 1
 _FAILURE = _SCORE + 7
+_KEPT = _FAILURE + 5
 _OUTCOMES = (
     f"SELECT {RECORD_COLUMNS}, f.is_instance, f.set_aside, f.content_hash,"
-    " s.sop_uid, s.probability, s.decisions, s.distance, s.run, s.checksum, x.reason, x.detail, x.stage, x.checksum"
+    " s.sop_uid, s.probability, s.decisions, s.distance, s.run, s.checksum, x.reason, x.detail, x.stage, x.settings,"
+    " x.checksum, k.model, k.settings, m.name, m.version, m.threshold"
     " FROM present_files f"
-    " LEFT JOIN scores s ON s.content_hash = f.content_hash AND s.model = :model AND s.settings = :settings"
-    " LEFT JOIN failures x ON x.path = f.path AND x.settings = :settings"
+    " LEFT JOIN kept k ON k.study_uid = f.study_uid LEFT JOIN models m ON m.hash = k.model"
+    " LEFT JOIN scores s ON s.content_hash = f.content_hash"
+    " AND s.model = coalesce(k.model, :model) AND s.settings = coalesce(k.settings, :settings)"
+    " LEFT JOIN failures x ON x.path = f.path AND x.settings IN (:settings, k.settings)"
 )

@@ -65,10 +65,12 @@ class PictureStore:
         return partial(self.read, key)
 
     def read(self, key: Key, content_hash: str) -> bytes | None:
-        """The picture of a score; None where there is none any more. Raises LedgerError."""
+        """The picture of a score; None where there is none any more. Of a file that key did not score, the newest one
+        of an earlier model, whose score it then has. Raises LedgerError."""
         row = self._db.first(
             "SELECT pack, pack_offset, picture_bytes, picture_checksum FROM scores"
-            " WHERE content_hash = :content AND model = :model AND settings = :settings",
+            " WHERE content_hash = :content"
+            " ORDER BY model = :model AND settings = :settings DESC, committed DESC LIMIT 1",
             {"content": content_hash, **key.values},
         )
         return self._read(Place(*row)) if row is not None and row[0] is not None else None

@@ -53,6 +53,28 @@ class Runs:
             for statement in _CLAIM:
                 self._db.execute(statement, {"run": self.current, "model": key.model, "settings": key.settings})
 
+    def describe(self, key: Key, images: int, seconds: float) -> None:
+        """What this run scores with, and how many images it scored in how many seconds."""
+        with self._db.writing():
+            self._db.execute(
+                "UPDATE runs SET model = :model, settings = :settings, images = :images, seconds = :seconds"
+                " WHERE id = :run",
+                {"images": images, "seconds": seconds, "run": self.current, **key.values},
+            )
+
+    def have_used(self, key: Key) -> bool:
+        """Whether a published run has scored with key."""
+        sql = "SELECT 1 FROM runs WHERE published IS NOT NULL AND model = :model AND settings = :settings LIMIT 1"
+        return self._db.first(sql, key.values) is not None
+
+    def images_a_second(self) -> float | None:
+        """Of the last ten published runs that scored anything; None where there is none."""
+        row = self._db.first(
+            "SELECT sum(images), sum(seconds) FROM (SELECT images, seconds FROM runs"
+            " WHERE published IS NOT NULL AND images > 0 AND seconds > 0 ORDER BY id DESC LIMIT 10)"
+        )
+        return row[0] / row[1] if row is not None and row[0] else None
+
     def finish(self, finished: str) -> None:
         """The run's folder has its name. finished: UTC, ISO 8601."""
         with self._db.writing():

@@ -3,8 +3,8 @@
 files.record         also holds sex, age, manufacturer, model and station; a record of before has none of them
 scores.distance      squared Mahalanobis distance of the image's features; NULL where the model has no statistics
 reported_unreadable  one row a file or folder that a run reported as unreadable: that is news once
-runs                 also the model, settings and precision of a finished run, how many images it scored in how many
-                     seconds; NULL for runs of before
+runs                 also the model and settings of a run, and how many images it scored in how many seconds; NULL for
+                     runs of before
 models               name, version and threshold of each model that gave scores
 kept                 studies of the run that was begun last that keep the score of an earlier model or settings
 copy_digests         one row a content and kind of digest: copies of one instance are read once, not in every run
@@ -40,7 +40,6 @@ STATEMENTS = (
       WHERE run != 0 AND reason IN ({_CODES})""",
     "ALTER TABLE runs ADD COLUMN model TEXT",
     "ALTER TABLE runs ADD COLUMN settings TEXT",
-    "ALTER TABLE runs ADD COLUMN precision TEXT",
     "ALTER TABLE runs ADD COLUMN images INTEGER",
     "ALTER TABLE runs ADD COLUMN seconds REAL",
     """CREATE TABLE models (

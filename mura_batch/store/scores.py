@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from mura_batch.records import Instance, InstanceScore, Reason, Skipped
@@ -29,6 +29,7 @@ Scored = tuple[InstanceScore, bytes]  # a score and its picture, which may be em
 class Scores:
     def __init__(self, database: Database, runs: Runs, pictures: PictureStore) -> None:
         self._db, self._runs, self._pictures = database, runs, pictures
+        self.is_time_up: Callable[[], bool] = lambda: False  # asked between studies
 
     def forget_transient(self) -> None:
         """A transient failure of an earlier run is tried again."""
@@ -37,11 +38,24 @@ class Scores:
 
     def pending(self, key: Key) -> Iterator[Instance]:
         """Instances to decode and score, in the order of their studies."""
-        rows = self._db.rows(f"SELECT {RECORD_COLUMNS} {_PENDING} ORDER BY f.study_uid, f.path", key.values)
+        rows = self._db.rows(f"SELECT {RECORD_COLUMNS} {PENDING} ORDER BY f.study_uid, f.path", key.values)
         yield from map(load_instance, rows)
 
+    def due(self, key: Key) -> Iterator[Instance]:
+        """What is pending until the time is up: a study that was begun is scored to its end."""
+        study_uid = None
+        for instance in self.pending(key):
+            if instance.study_uid != study_uid and self.is_time_up():
+                return
+            study_uid = instance.study_uid
+            yield instance
+
+    def count_pending_studies(self, key: Key) -> int:
+        row = self._db.first(f"SELECT count(DISTINCT f.study_uid) {PENDING}", key.values)
+        return int(row[0]) if row else 0
+
     def count_pending(self, key: Key) -> int:
-        row = self._db.first(f"SELECT count(*) {_PENDING}", key.values)
+        row = self._db.first(f"SELECT count(*) {PENDING}", key.values)
         return int(row[0]) if row else 0
 
     def commit(self, scored: Sequence[Scored], failed: Sequence[Skipped], key: Key) -> None:
@@ -82,9 +96,11 @@ class Scores:
         )
 
 
-_PENDING = (
+# Of key; the studies that keep an earlier score are not among them.
+PENDING = (
     "FROM present_files f"
     " LEFT JOIN scores s ON s.content_hash = f.content_hash AND s.model = :model AND s.settings = :settings"
     " LEFT JOIN failures x ON x.path = f.path AND x.settings = :settings"
     " WHERE f.is_instance AND f.set_aside IS NULL AND s.content_hash IS NULL AND x.path IS NULL"
+    " AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.study_uid = f.study_uid)"
 )

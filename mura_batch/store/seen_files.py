@@ -14,7 +14,6 @@ from typing import Any
 from mura_batch.records import Instance, MissingStudy, Skipped, SourceFile
 from mura_batch.store.checksum import record_checksum
 from mura_batch.store.database import Database, Row
-from mura_batch.store.key import Key
 from mura_batch.store.records_json import (
     RECORD_COLUMNS,
     dump_record,
@@ -244,23 +243,16 @@ class SeenFiles:
     def put_content_hashes(self, hashes: Iterable[tuple[Instance, str]]) -> None:
         self._update("content_hash", [(content, os.fsencode(i.source.path)) for i, content in hashes])
 
-    def is_scored(self, content_hash: str, key: Key) -> bool:
-        return (
-            self._db.first(
-                "SELECT 1 FROM scores WHERE content_hash = ? AND model = ? AND settings = ?",
-                (content_hash, key.model, key.settings),
-            )
-            is not None
-        )
+    def is_scored(self, content_hash: str) -> bool:
+        """By whatever model."""
+        return self._db.first("SELECT 1 FROM scores WHERE content_hash = ?", (content_hash,)) is not None
 
-    def not_hashed_but_scored(self, key: Key) -> Iterator[Instance]:
+    def not_hashed_but_scored(self) -> Iterator[Instance]:
         """Instances whose SOP Instance UID was scored before, while this path's content is not known yet: files that
         were moved or written again. Hashing them is far cheaper than decoding them again."""
         rows = self._db.rows(
             f"SELECT {RECORD_COLUMNS} FROM present_files f WHERE is_instance AND set_aside IS NULL AND content_hash IS"
-            " NULL AND EXISTS (SELECT 1 FROM scores s WHERE s.sop_uid = f.sop_uid AND model = :model AND"
-            " settings = :settings)",
-            key.values,
+            " NULL AND EXISTS (SELECT 1 FROM scores s WHERE s.sop_uid = f.sop_uid)"
         )
         yield from map(load_instance, rows)
 

@@ -49,8 +49,10 @@ _REASONS = (
     " WHEN f.set_aside IS NOT NULL THEN json_extract(f.set_aside, '$.reason')"
     " WHEN s.content_hash IS NULL THEN x.reason END AS reason"
     " FROM files f JOIN present p ON p.study_uid = f.study_uid AND p.path = f.path"
-    " LEFT JOIN scores s ON s.content_hash = f.content_hash AND s.model = :model AND s.settings = :settings"
-    " LEFT JOIN failures x ON x.path = f.path AND x.settings = :settings"
+    " LEFT JOIN kept k ON k.study_uid = f.study_uid"
+    " LEFT JOIN scores s ON s.content_hash = f.content_hash"
+    " AND s.model = coalesce(k.model, :model) AND s.settings = coalesce(k.settings, :settings)"
+    " LEFT JOIN failures x ON x.path = f.path AND x.settings IN (:settings, k.settings)"
 )
 _NOTE = (
     "INSERT OR REPLACE INTO reported_unreadable"

@@ -45,7 +45,7 @@ def fates(root: Path, tmp_path: Path) -> dict[str, Reason]:
     with Ledger(tmp_path / "l") as ledger:
         ledger.runs.begin("one", root)
         scan(Folder(root), POLICY, ledger.files, Silent())
-        settle_identity(Folder(root), POLICY, ledger, KEY)
+        settle_identity(Folder(root), POLICY, ledger)
         return {skip.source.path: skip.reason for skip in ledger.files.skipped_before_decoding()}
 
 

@@ -56,7 +56,7 @@ def test_of_identical_copies_only_one_is_scored(studies: Path, tmp_path: Path) -
         ledger.runs.begin("one", studies)
         scan(Folder(studies), POLICY, ledger.files, Silent())
         before = ledger.scores.count_pending(KEY)
-        settle_identity(Folder(studies), POLICY, ledger, KEY)
+        settle_identity(Folder(studies), POLICY, ledger)
         assert list(skipped(ledger).values()).count(Reason.DUPLICATE) == 1
         assert ledger.scores.count_pending(KEY) == before - 1
 

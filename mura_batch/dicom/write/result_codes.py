@@ -86,7 +86,8 @@ WHY_NOT_SCORED: dict[Reason, Code] = {
     **dict.fromkeys([_R.TOO_LARGE, _R.WORKER_CRASHED, _R.WORKER_TIMEOUT, _R.WORKER_MEMORY], RESOURCE),
     **dict.fromkeys([_R.BLANK_IMAGE], QUALITY),
     **dict.fromkeys(
-        [_R.SYMLINK, _R.SPECIAL_FILE, _R.SERVICE_FOLDER, _R.TOO_YOUNG, _R.SAME_FILE, _R.DUPLICATE, _R.NOT_FINITE],
+        [_R.SYMLINK, _R.SPECIAL_FILE, _R.SERVICE_FOLDER, _R.TOO_YOUNG, _R.SAME_FILE, _R.DUPLICATE, _R.OUT_OF_TIME,
+         _R.NOT_FINITE],
         UNSPECIFIED,
     ),
 }  # fmt: skip

@@ -70,9 +70,11 @@ class DicomObjects:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def study(self, row: StudyScore, images: Sequence[InstanceScore]) -> None:
+        if row.earlier_model:
+            return  # the objects of its run name the model that gave the score
         if row.score is not None:
             self._write_scored(row, images)
-        elif self._choice.unscored:
+        elif self._choice.unscored and row.reason != Reason.OUT_OF_TIME:  # a report that the next night contradicts
             self._unscored.setdefault(row.study_uid, []).append(row)
 
     def skip(self, skip: Skipped) -> None:
