@@ -52,6 +52,7 @@ TABLES: dict[str, dict[str, Kind]] = {
         "modality_transform": _C, "voi": _C, "window_center": _N, "window_width": _N, "polarity": _C,
         "polarity_reason": _C, "pixel_aspect": _N, "flags": _T, "probability": _N, "reused": _B, "content_hash": _T,
         "row_key": _T, "voi_check": _T, "patient_sex": _C, "patient_age": _I,
+        "earlier_model": _C,
     },
     "skipped": {
         "schema_version": _C, "file": _T, "file_key": _T, "stage": _C, "reason": _C, "detail": _T, "advice": _C,

@@ -50,8 +50,8 @@ class Kept:
         return frozenset(model for (model,) in rows)
 
     def keep(self, key: Key) -> KeptCount:
-        """Of the studies of this run that would be scored with key, those that have an earlier score keep the newest one. Of a
-        model that nothing is known of, no score is kept: its threshold is unknown."""
+        """Of the studies of this run that would be scored with key, those that have an earlier score keep the newest
+        one. Of a model that nothing is known of, no score is kept: its threshold is unknown."""
         values = {"run": self._runs.current, **key.values}
         with self._db.writing():
             for model, settings in self._db.execute(_EARLIER_KEYS, values).fetchall():
