@@ -128,6 +128,6 @@ def read_manifest(folder: Path) -> RunManifest:
     try:
         values = read_json(path)
         known = {f.name: values[f.name] for f in fields(RunManifest) if f.name in values}
-        return RunManifest(**{**known, "breached_limits": tuple(values.get("breached_limits") or ())})
+        return RunManifest(**{**known, "breached_limits": tuple(known.get("breached_limits") or ())})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder} is not the folder of a run: {MANIFEST_NAME} cannot be read ({error!r})") from error
