@@ -3,8 +3,8 @@ docs/statistics.md. Imports nothing of the program: its own mistakes cannot hide
 
     python recompute_agreement.py RUN READER.csv ...
 
-RUN: a run's folder whose studies have one row each. READER.csv: study_uid and label, one file a reader; the truth is their
-majority. Prints {group: {figure: [value, low, high, n]}} as JSON; null where a figure is undefined.
+RUN: a run's folder whose studies have one row each. READER.csv: study_uid and label, one file a reader; the truth is
+their majority. Prints {group: {figure: [value, low, high, n]}} as JSON; null where a figure is undefined.
 """
 
 from __future__ import annotations
@@ -222,7 +222,9 @@ def of_group(studies: Sequence[Study]) -> dict[str, Figure]:
         "kappa": kappa(labels, called, patients),
         "pabak": transformed(right(studies), lambda x: 2 * x - 1),
         "accuracy": right(studies),
-        "positive_agreement": transformed(right([s for s in studies if s.label or s.called]), lambda q: 2 * q / (1 + q)),
+        "positive_agreement": transformed(
+            right([s for s in studies if s.label or s.called]), lambda q: 2 * q / (1 + q)
+        ),
         "negative_agreement": transformed(
             right([s for s in studies if not (s.label and s.called)]), lambda q: 2 * q / (1 + q)
         ),
@@ -265,7 +267,7 @@ def grouped(studies: Sequence[Study], threshold: float) -> dict[str, list[Study]
     for s in studies:
         names = {
             "side": SIDES[s.side],
-            "sex": (lambda sex: SEXES.get(sex, sex))(common([i["patient_sex"] for i in s.images])),
+            "sex": SEXES.get(sex := common([i["patient_sex"] for i in s.images]), sex),
             "age": band(next((i["patient_age"] for i in s.images if i["patient_age"]), "")),
             "device": common([device(i) for i in s.images]) or "not recorded",
         }
@@ -350,7 +352,9 @@ def fleiss(studies: Sequence[Study]) -> Figure:
 
     shares = np.bincount(abnormal, minlength=m + 1) / n
     step = 1e-6  # the derivative by each share, numerically
-    slope = np.array([(value(mixed(shares, k, step)) - value(mixed(shares, k, -step))) / (2 * step) for k in range(m + 1)])
+    slope = np.array(
+        [(value(mixed(shares, k, step)) - value(mixed(shares, k, -step))) / (2 * step) for k in range(m + 1)]
+    )
     size = effective(slope[abnormal], [s.patient for s in studies])
     drawn = np.random.default_rng(0).standard_gamma(shares * size + 0.5, (5000, m + 1))
     low, high = np.quantile([value(row / row.sum()) for row in drawn], (0.025, 0.975))
