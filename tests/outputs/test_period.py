@@ -94,6 +94,8 @@ def test_every_model_is_said_and_has_figures_of_its_own(out: Path, truth: Path) 
     assert agreement["figures"]["second, threshold 0.4"]["accuracy"]["n"] == 3
     assert agreement["figures"]["drawn, threshold 0.5"]["accuracy"]["n"] == 1
     page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "<h1>Radiograph scores, <span>2026-02-01</span> to <span>2026-02-03</span></h1>" in page
+    assert "Studies of 3 runs, each with its last score" in page
     assert "Scores of several models stand side by side" in page
     assert "drawn 1, threshold 0.5: 1 study rows" in page
     assert '<th scope="row">second, threshold 0.4</th><td class="n">3</td>' in page
