@@ -51,6 +51,7 @@ class Comparison:
             "compared_whole_study_of_several_regions": matched.whole_study,
             "compared_of_several_sides": matched.several_sides,
             "without_score": matched.unscored,
+            "by_consensus": left_out.get("by_consensus", 0),
             "by_majority": left_out.get("by_majority", 0),
             "lines": matched.lines,
             **{fate: left_out.get(fate, 0) for fate in LINE_FATES},

@@ -43,7 +43,8 @@ class Settled:
 
 @dataclass(slots=True)
 class Settlement:
-    """labels: one for each part of a study that has one. left_out: what became of the other lines -> how many.
+    """labels: one for each part of a study that has one. left_out: what became of the other lines -> how many; also
+    'by_majority' and 'by_consensus' of the labels, and 'without_majority' of the parts.
     contradictory: parts of studies without a label because lines differ. overruled: report lines that a consensus
     contradicts; its label counts. no_row, ambiguous, absent: lines about a region or side that the run has not, with an
     accession number of several studies of the run, and of studies that the run has not."""
@@ -72,6 +73,7 @@ class _Part:
     sampled: Sampled | None = None
     label: int | None = None
     is_majority: bool = False
+    is_consensus: bool = False
 
     def add(self, file: TruthFile, line: TruthLine, *, is_newest_sheet: bool) -> None:
         place = file.place(line)
@@ -112,6 +114,7 @@ def settle(truth: Truth, studies: Mapping[str, Rows]) -> Settlement:
                 readers = _reader_labels(part)
                 result.labels.append(Settled(part.rows, part.label, readers, part.sampled))
                 result.left_out["by_majority"] += part.is_majority
+                result.left_out["by_consensus"] += part.is_consensus
     return result
 
 
@@ -183,7 +186,7 @@ def _decide(part: _Part, result: Settlement) -> None:
     if len(deciding) > 1:
         _contradict(part, lines, len(lines), result)
         return
-    part.label = min(deciding)
+    part.label, part.is_consensus = min(deciding), top is TruthKind.CONSENSUS
     overruled = sum(label != part.label for _, label, _ in part.stated)
     result.left_out["overruled"] += overruled
     result.left_out["repeated"] += len(lines) - overruled - 1

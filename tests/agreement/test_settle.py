@@ -66,7 +66,7 @@ def test_a_consensus_overrules_a_report(study: StudyMaker, first: bool) -> None:
     assert labels(matched) == {"1/wrist/R": 0, "2/wrist/R": 0}
     (found,) = matched.overruled
     assert set(found.lines) == {"report, line 2: 1", "board, line 2: 0"}
-    assert counts_of(matched)["overruled"] == 1
+    assert (counts_of(matched)["overruled"], counts_of(matched)["by_consensus"]) == (1, 1)
 
 
 def test_readers_count_by_majority_where_nobody_else_speaks(study: StudyMaker) -> None:
