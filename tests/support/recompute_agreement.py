@@ -120,8 +120,9 @@ def kappa(first: Sequence[int], second: Sequence[int], patients: Sequence[str]) 
     influence = np.array([slope[a, b] for a, b in zip(first, second, strict=True)])
     m = effective(influence, patients)
     drawn = np.random.default_rng(0).standard_gamma(p.ravel() * m + 0.5, (5000, 4))
-    values = [kappa_of((row / row.sum()).reshape(2, 2)) for row in drawn]
-    low, high = np.quantile(values, (0.025, 0.975))
+    a, b, c, d = (drawn / drawn.sum(1, keepdims=True)).T
+    expected = (a + b) * (a + c) + (c + d) * (b + d)
+    low, high = np.quantile((a + d - expected) / (1 - expected), (0.025, 0.975))
     value = kappa_of(p)
     return figure(value, min(float(low), value), max(float(high), value), n)
 
