@@ -18,7 +18,7 @@ from bench.result import Figure, table
 from mura_batch.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
-SECTIONS = ("limits", "decode", "inference", "whole", "fidelity", "startup", "many")
+SECTIONS = ("limits", "decode", "inference", "whole", "fidelity", "startup", "many", "report")
 
 
 def main() -> None:
@@ -103,6 +103,10 @@ def _parts(chosen: argparse.Namespace, work: Path) -> Iterator[tuple[str, tuple[
         from bench import many
 
         yield f"{chosen.files} small files", (many.many(chosen.model, work / "many", chosen.files), {})
+    if "report" in chosen.only:
+        from bench import report_page
+
+        yield "report", (report_page.report_page(chosen.model, work / "report"), {})
 
 
 if __name__ == "__main__":

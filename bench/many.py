@@ -61,35 +61,38 @@ def many(model: Path, work: Path, count: int) -> list[Figure]:
     ]
 
 
-def make_tree(folder: Path, count: int) -> Path:
-    """Writes count radiographs: copies of one, each with its own UIDs."""
-    options = PhantomOptions(seed=SEED)
-    image = plan_study(0, options).images[0]
+def make_tree(folder: Path, count: int, drawings: int = 1) -> Path:
+    """Writes count radiographs: copies of so many drawings in turn, each with its own UIDs and patient."""
+    folder.mkdir(parents=True)
+    texts = [_drawn(folder / "drawn", n) for n in range(drawings)]
+    for number in range(count):
+        if number % PER_FOLDER == 0:
+            here = folder / f"{number // PER_FOLDER:04d}"
+            here.mkdir()
+        own = texts[number // PER_STUDY % drawings]
+        for series, value in ((1, number // PER_STUDY), (2, number // PER_STUDY), (3, number)):
+            own = own.replace(b"1.2.3.4.5.%d000000001" % series, b"1.2.3.4.5.%d%09d" % (series, value))
+        (here / f"IM{number % PER_FOLDER:06d}").write_bytes(own)
+    return folder
+
+
+def _drawn(path: Path, number: int) -> bytes:
+    """The radiograph that copies are made of: the first view of a study."""
+    image = plan_study(number, PhantomOptions(seed=SEED)).images[0]
     radiograph = image.radiograph
+    study = replace(radiograph.header.study, study_uid="1.2.3.4.5.1000000001", patient_id="1.2.3.4.5.1000000001")
     header = replace(
-        radiograph.header,
-        study=replace(radiograph.header.study, study_uid="1.2.3.4.5.1000000001"),
-        series_uid="1.2.3.4.5.2000000001",
-        sop_instance_uid="1.2.3.4.5.3000000001",
+        radiograph.header, study=study, series_uid="1.2.3.4.5.2000000001", sop_instance_uid="1.2.3.4.5.3000000001"
     )
     shown = replace(
         radiograph, header=header, bits_stored=BITS, photometric="MONOCHROME2", slope=1.0, intercept=0.0,
         windows=voi_of(TECHNIQUE)[0], table=None,
     )  # fmt: skip
     stored = stored_values(draw(replace(image.exposure, rows=SIDE, columns=SIDE)), TECHNIQUE)
-    folder.mkdir(parents=True)
-    write_radiograph(folder / "first", shown, stored, syntax.EXPLICIT_LE)
-    text = (folder / "first").read_bytes()
-    (folder / "first").unlink()
-    for number in range(count):
-        if number % PER_FOLDER == 0:
-            here = folder / f"{number // PER_FOLDER:04d}"
-            here.mkdir()
-        own = text
-        for series, value in ((1, number // PER_STUDY), (2, number // PER_STUDY), (3, number)):
-            own = own.replace(b"1.2.3.4.5.%d000000001" % series, b"1.2.3.4.5.%d%09d" % (series, value))
-        (here / f"IM{number % PER_FOLDER:06d}").write_bytes(own)
-    return folder
+    write_radiograph(path, shown, stored, syntax.EXPLICIT_LE)
+    text = path.read_bytes()
+    path.unlink()
+    return text
 
 
 def make_model(reference: Path, folder: Path) -> Path:
@@ -166,10 +169,14 @@ def _headers(tree: Path, count: int) -> Figure:
 
 def _score(tree: Path, model: Path, out: Path) -> tuple[float, float, dict[str, Any]]:
     """(peak resident memory of the parent in MB, seconds, run.json)."""
+    peak, seconds = watched(score_command(tree, out, model))
+    return peak, seconds, json.loads((out / "latest" / "run.json").read_text())
+
+
+def watched(command: list[str]) -> tuple[float, float]:
+    """Runs it: (peak resident memory of the process in MB, seconds). Raises RuntimeError where it fails."""
     begun = time.perf_counter()
-    process = subprocess.Popen(  # noqa: S603 - our own program
-        score_command(tree, out, model), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # noqa: S603 - our own program
     peak = 0.0
     status = Path(f"/proc/{process.pid}/status")
     while process.poll() is None:  # VmHWM of the process alone: wait4's value includes the parent's before exec
@@ -182,5 +189,5 @@ def _score(tree: Path, model: Path, out: Path) -> tuple[float, float, dict[str, 
         time.sleep(0.05)
     _, errors = process.communicate()
     if process.returncode != 0:
-        raise RuntimeError(f"score of {tree} ended with {process.returncode}: {errors.decode()[-500:]}")
-    return peak, time.perf_counter() - begun, json.loads((out / "latest" / "run.json").read_text())
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {errors.decode()[-500:]}")
+    return peak, time.perf_counter() - begun

@@ -24,6 +24,7 @@ FLEISS = "linearised between patients (Fleiss 1971; Rao, Scott 1992)"
 FLEISS_JEFFREYS = "Jeffreys: Dirichlet(1/2) on the number of abnormal calls of a study, effective number by patient"
 NO_COMMON = "no study was read by all readers"
 ONE_CLASS = "the readers gave one and the same class only"
+MOST_READERS = 20  # that are compared with each other: 190 pairs; a thousand columns would be half a million
 _SEED = 0
 _NO_ERROR = 1e-6  # a standard error below it is rounding
 Floats = NDArray[np.float64]
@@ -55,7 +56,8 @@ class AgainstOthers:
 @dataclass(frozen=True, slots=True)
 class BetweenReaders:
     """names: of the readers, at least two. pairs: each against each, in the order of names. fleiss: kappa of all
-    readers together, on the studies that all have read. others: one for each reader, in the order of names."""
+    readers together, on the studies that all have read. others: one for each reader, in the order of names. Both are
+    empty where there are more than MOST_READERS."""
 
     names: tuple[str, ...]
     pairs: tuple[ReaderPair, ...]
@@ -64,10 +66,11 @@ class BetweenReaders:
 
 
 def between_readers(names: Sequence[str], cases: Sequence[Case]) -> BetweenReaders | None:
-    """None where there are fewer than two readers or no case. names: of the readers, as in each case."""
+    """None where there are fewer than two readers or no case. names: of the readers, as in each case. With more than
+    MOST_READERS only Fleiss' kappa is computed."""
     if len(names) < 2 or not cases:
         return None
-    numbers = range(len(names))
+    numbers = range(len(names)) if len(names) <= MOST_READERS else range(0)
     return BetweenReaders(
         names=tuple(names),
         pairs=tuple(_pair(names, a, b, cases) for a, b in combinations(numbers, 2)),

@@ -81,7 +81,7 @@ def test_every_label_is_counted_once(out: Path, truth: Path) -> None:
         compared,
         2,
     )
-    assert "2 lines name no study of this run" in page
+    assert "lines that name no study of this run: 2" in page
 
 
 def test_figures_equal_those_computed_from_the_tables(out: Path, truth: Path) -> None:

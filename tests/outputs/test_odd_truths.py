@@ -52,7 +52,7 @@ def test_one_study_is_compared(run: Path, tmp_path: Path) -> None:
     values, page = report(run, "study_uid,label\n1,1\n", tmp_path)
     assert values["counts"]["compared"] == 1
     assert values["figures"]["overall"]["accuracy"]["value"] == 1
-    assert "1 labelled studies of 1 patients were scored" in page
+    assert "Compared: 1 labelled study of 1 patient." in page
 
 
 def test_tied_scores_order_nothing_and_say_so(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_labels_of_studies_without_score_are_counted(tmp_path: Path) -> None:
     run = write_drawn_run(tmp_path / "out", datetime(2026, 2, 1), [scored_row("1", [0.9]), scored_row("2", [])])
     values, page = report(run, "study_uid,label\n1,1\n2,0\n", tmp_path)
     assert (values["counts"]["compared"], values["counts"]["without_score"]) == (1, 1)
-    assert "1 labelled studies have no score" in page
+    assert "1 labelled study without a score" in page
 
 
 def test_a_thousand_columns_change_nothing(run: Path, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_label_that_fits_no_row_is_named_on_the_page(run: Path, tmp_path: Path
     assert values["counts"]["no_such_region_or_side"] == 2
     assert [line.partition(": ")[2] for line in values["no_such_region_or_side"]] == ["2 elbow", "3 wrist L"]
     assert "2 elbow" in page
-    assert "2 lines name a region or side that the study has not" in page
+    assert "lines that name a region or side that the study has not and are left out: 2" in page
 
 
 def test_one_accession_over_two_studies_is_named_on_the_page(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from mura_batch.records import StudyScore
 from mura_batch.resources import templates_folder
 from mura_batch.store.pictures import ReadPicture
 
-PICTURE_BYTES = 14_000_000  # with the tables the page has 15 MB at most
+PICTURE_BYTES = 12_500_000  # with the tables and what stands around 800 studies the page has 15 MB at most
 LONGEST_OPEN = 40  # rows of a list that is not folded at first
 SIDES = {"L": "left", "R": "right", "B": "both sides", "U": "", "": ""}
 
@@ -94,7 +94,7 @@ def render(data: ReportData, read: ReadPicture) -> Iterator[str]:
     environment = html_environment(templates_folder())
     environment.filters.update(
         count=_count, date=_date, estimate=estimate, limits=limits, number=number, side=SIDES.__getitem__, svg=Markup,
-        time=_time,
+        time=_time, number_of=_number_of,
     )  # fmt: skip
     style = (templates_folder() / "report.css").read_text(encoding="utf-8")
     style += f":root {{ --full: {data.card.input.size}px; }}\n"  # what a picture is enlarged to
@@ -125,6 +125,10 @@ def render(data: ReportData, read: ReadPicture) -> Iterator[str]:
 
 def _count(value: int) -> str:
     return f"{value:,}"
+
+
+def _number_of(value: int, one: str, many: str) -> str:
+    return f"{value:,} {one if value == 1 else many}"
 
 
 def _date(text: str) -> str:

@@ -211,9 +211,9 @@ def seven(tmp_path_factory: pytest.TempPathFactory, run_info: RunInfoMaker) -> R
 
 
 @pytest.fixture(scope="module")
-def thirty(tmp_path_factory: pytest.TempPathFactory, run_info: RunInfoMaker) -> Run:
-    """A run of thirty studies: enough for figures by group."""
-    return run_in(run_info(tmp_path_factory.mktemp("thirty") / "runs" / "run", card=CARD), 30)
+def twenty(tmp_path_factory: pytest.TempPathFactory, run_info: RunInfoMaker) -> Run:
+    """A run of twenty studies: enough for figures by group."""
+    return run_in(run_info(tmp_path_factory.mktemp("twenty") / "runs" / "run", card=CARD), 20)
 
 
 def run_in(run: RunInfo, studies: int, hostile: str = "") -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import html.parser
 import json
 import os
@@ -258,7 +259,7 @@ def test_a_drawn_sample_gets_corrected_figures(make_run: MakeRun) -> None:
     assert (
         f"Cohen’s kappa {kappa.value:.3f} [{kappa.low:.3f}, {kappa.high:.3f}] Jeffreys at the effective number" in text
     )
-    assert "2 drawn studies have not been read" in text
+    assert "2 drawn studies not read" in text
     assert "verification bias" not in text
 
 
@@ -342,6 +343,40 @@ def test_one_class_only_gives_undefined_figures_with_reasons(make_run: MakeRun) 
     assert "undefined" in text
     assert "one and the same class" in text
     assert "one class in the truth" in text
+
+
+def test_tied_scores_give_undefined_figures_with_reasons(make_run: MakeRun) -> None:
+    run = make_run(14)
+    path = run.folder / "studies.csv"
+    with path.open(newline="", encoding="utf-8") as file:
+        table = list(csv.reader(file))
+    for cells in table[1:]:
+        cells[table[0].index("score")], cells[table[0].index("abnormal")] = "0.25", "0"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(table)
+    page = render_report_file(run.folder, build_truth({uid: n % 2 for n, uid in enumerate(run.labels)}))
+    parsed(page)
+    text = text_of(page)
+    assert "AUROC undefined all scores are equal: they order nothing" in text
+    assert "Calibration slope undefined no finite slope" in text
+    assert "Cohen’s kappa 0.000 [" in text
+
+
+def test_one_labelled_study_has_a_page_without_figures_by_group(make_run: MakeRun) -> None:
+    run = make_run(3)
+    page = render_report_file(run.folder, build_truth({run.studies[0].study_uid: 1}))
+    parsed(page)
+    text = text_of(page)
+    assert "Compared: 1 labelled study of 1 patient." in text
+    assert "2 scored studies without a label" in text
+    assert "intervals of groups" not in text
+
+
+def test_very_many_readers_are_not_compared_in_pairs(make_run: MakeRun) -> None:
+    run = make_run(3)
+    readers = {f"reader_{n}": run.labels for n in range(21)}
+    text = text_of(render_report_file(run.folder, build_truth(run.labels, readers)))
+    assert "21 readers are too many to be compared with each other. All together (Fleiss’ kappa): 1.000" in text
 
 
 def test_truth_without_matching_study_keeps_the_old_report(make_run: MakeRun) -> None:
