@@ -31,7 +31,7 @@ from mura_batch.cli.options import (
 )
 from mura_batch.cli.outcome import current_outcome
 from mura_batch.cli.process import keep_crashes_in, log, say, show
-from mura_batch.errors import ExitCode, InputError
+from mura_batch.errors import ExitCode
 from mura_batch.pseudonyms import Identifiers, require_identifiers
 from mura_batch.records import MURA_REGIONS, Region
 from mura_batch.runtime.registry import BACKENDS, names
@@ -206,7 +206,11 @@ def _formats() -> tuple[str, ...]:
     help="LOW,HIGH or drift: exit code 3 where the abnormal share of tonight's new studies is beyond these limits by "
     "more than chance, or beyond those of its control chart.",
 )
-@option("--dry-run", is_flag=True, help="Print what would be scored and skipped; decode nothing.")
+@option(
+    "--dry-run",
+    is_flag=True,
+    help="Print what a run would score and skip, asking the ledger; decode and write nothing.",
+)
 @option("--strict", is_flag=True, help="End with exit code 1 at the first input that cannot be read.")
 @option("--single-writer", is_flag=True, help="Allow an OUT that cannot be locked: no other run ever writes to it.")
 @shared_out_option
@@ -235,7 +239,7 @@ def score(options: ScoreOptions) -> int:
     _refuse_identifying_outputs(options)
     if options.dry_run:
         current_outcome().notify = None  # nothing was run
-        return _describe(options)
+        return _rehearse(options)
     from mura_batch.progress import observer
     from mura_batch.scoring.pipeline import run_score
     from mura_batch.store.run_folder import run_name
@@ -352,11 +356,14 @@ def timings_table(seconds: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def _describe(options: ScoreOptions) -> int:
-    from mura_batch.dicom.inspect import describe_folder
+def _rehearse(options: ScoreOptions) -> int:
+    """A line for each file that would be scored or skipped, then the sums; with --json the sums alone."""
+    from mura_batch.scoring.rehearsal import rehearse
 
-    if not options.studies.is_dir():
-        raise InputError(f"{options.studies} is not a folder: name the folder of exported studies")
-    for line in describe_folder(options.studies, _policy(options)):
-        show(line)
+    forecast = rehearse(_request(options, datetime.now(UTC)), _no_line if options.json else show)
+    show(dumps(asdict(forecast), indent=2) if options.json else "\n".join(["", *forecast.lines()]))
     return ExitCode.OK
+
+
+def _no_line(_: str) -> None:
+    pass

@@ -95,7 +95,7 @@ class ScoreResult:
 
 def run_score(request: ScoreRequest, observer: Observer) -> ScoreResult:
     """Raises MuraBatchError; whatever it raises, what was scored is kept."""
-    _refuse_bad_folders(request)
+    refuse_bad_folders(request)
     with (
         locked(request.out, single_writer=request.single_writer, allow_shared=request.allow_shared_out) as may_lock,
         Ledger(request.out / LEDGER_NAME, may_lock=may_lock) as ledger,
@@ -107,7 +107,7 @@ def run_score(request: ScoreRequest, observer: Observer) -> ScoreResult:
         return run.write(found)
 
 
-def _refuse_bad_folders(request: ScoreRequest) -> None:
+def refuse_bad_folders(request: ScoreRequest) -> None:
     """Before anything is written."""
     if not request.studies.is_dir():
         raise InputError(f"{request.studies} is not there, or is no folder: name the folder of exported studies")

@@ -135,6 +135,20 @@ class Database:
         return db
 
 
+class CopiedDatabase(Database):
+    """In memory, as a copy of the file, or empty where there is none: what is written to it ends with the process."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._is_exclusive = True  # one connection: another one would see another memory
+
+    def open(self) -> None:
+        self._db = sqlite3.connect(":memory:", isolation_level=None)
+        if self.path.exists():
+            with explained(self.path), closing(read_only(self.path)) as source:
+                source.backup(self._db)
+
+
 def read_only(path: Path, *, may_lock: bool = True) -> sqlite3.Connection:
     """A connection that does not change the file, unless a transaction was cut off by a kill and must be rolled back
     before anything can be read. Raises sqlite3.Error and LedgerError."""

@@ -17,12 +17,14 @@ Its tables are described in schema_3.py to schema_5.py; migrations.py brings an 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mura_batch.pseudonyms import SECRET_BYTES, Pseudonyms
 from mura_batch.store.copy_digests import CopyDigests
-from mura_batch.store.database import Database
+from mura_batch.store.database import CopiedDatabase, Database
 from mura_batch.store.dicom_results import DicomResults
 from mura_batch.store.kept import Kept
 from mura_batch.store.key import Key
@@ -46,7 +48,7 @@ class Ledger:
 
     def __init__(self, path: Path, *, may_lock: bool = True) -> None:
         self._may_lock = may_lock
-        self._db = Database(path, may_lock=may_lock)
+        self._db = self._database(path)
         self.runs = Runs(self._db)
         self.pictures = PictureStore(self._db, path.parent / FOLDER)
         self.settled = Settled(self._db)
@@ -57,6 +59,9 @@ class Ledger:
         self.unreadable = Unreadable(self._db, self.runs)
         self.outcomes = Outcomes(self._db, self.runs, self.unreadable)
         self.truth = StoredTruth(self._db)
+
+    def _database(self, path: Path) -> Database:
+        return Database(path, may_lock=self._may_lock)
 
     def __enter__(self) -> Self:
         """Raises LedgerError where the file is no ledger of this version, which is then as it was, or where the secret
@@ -90,3 +95,22 @@ class Ledger:
         self._db.close()
         if isinstance(error, DamagedRowError):
             raise error.named(self.names) from error
+
+
+class CopiedLedger(Ledger):
+    """A copy in memory, for a rehearsal: OUT is not written, and need not be there. A run may be going."""
+
+    def _database(self, path: Path) -> Database:
+        return CopiedDatabase(path)
+
+    def __enter__(self) -> Self:
+        """Raises LedgerError where the file is no ledger of this version."""
+        found = schema_of(self._db.path)
+        self._db.open()
+        try:
+            upgrade(self._db, found, copy=False)
+            self.names = Pseudonyms(os.urandom(SECRET_BYTES))
+        except BaseException:
+            self._db.close()
+            raise
+        return self

@@ -57,13 +57,14 @@ def _schema_in(db: sqlite3.Connection, path: Path) -> int | None:
     return int(row[0])
 
 
-def upgrade(database: Database, found: int | None) -> None:
-    """found: as schema_of says. Raises LedgerError; the ledger is then as it was."""
+def upgrade(database: Database, found: int | None, *, copy: bool = True) -> None:
+    """found: as schema_of says. copy: whether the file is copied first. Raises LedgerError; the ledger is
+    then as it was."""
     if found is None:
         with database.writing():
             _create(database.connection)
         found = BASE
-    elif found < SCHEMA:
+    elif found < SCHEMA and copy:
         try:
             copy_ledger(database, database.path.with_name(f"{database.path.stem}-schema-{found}.sqlite"))
         except LedgerError as error:

@@ -41,6 +41,10 @@ class Scores:
         rows = self._db.rows(f"SELECT {RECORD_COLUMNS} {PENDING} ORDER BY f.study_uid, f.path", key.values)
         yield from map(load_instance, rows)
 
+    def are_none(self) -> bool:
+        """Whether nothing was ever scored."""
+        return self._db.first("SELECT 1 FROM scores LIMIT 1") is None
+
     def due(self, key: Key) -> Iterator[Instance]:
         """What is pending until the time is up: a study that was begun is scored to its end."""
         study_uid = None

@@ -95,7 +95,7 @@ def test_a_config_file_that_cannot_be_used_says_why(tmp_path: Path, text: str, c
 def test_the_command_line_comes_before_the_environment_and_the_file(tmp_path: Path) -> None:
     (tmp_path / "night.toml").write_text("workers = 0\nbatch-size = 0\n")
     done = score("--config", tmp_path / "night.toml", "--batch-size", 1, "--dry-run", MURA_BATCH_WORKERS="2")
-    assert "is not a folder: name the folder of exported studies" in done.stderr
+    assert "is no folder: name the folder of exported studies" in done.stderr
 
 
 @pytest.mark.parametrize(("command", "record"), [("score", ScoreOptions), ("compile", CompileOptions)])
