@@ -79,7 +79,7 @@ def test_a_wrong_value_names_its_file_and_key(tmp_path: Path, line: str, key: st
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('colour = "blue"', "unknown colour; known are abnormal-limits, anatomy,"),
+        ('colour = "blue"', "unknown colour; known are abnormal-limits,"),
         ("workers =", "cannot be read"),
         ("as_json = true", "unknown as-json"),
     ],
