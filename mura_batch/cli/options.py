@@ -19,6 +19,7 @@ import click
 from click.core import ParameterSource
 
 from mura_batch.cli.outcome import current_outcome
+from mura_batch.cli.process import keep_crashes_in
 from mura_batch.errors import InputError
 from mura_batch.regular_files import read_regular
 
@@ -97,6 +98,8 @@ def option(*names: str, **settings: Any) -> Callable[[Callable[..., Any]], Calla
     """An option that MURA_BATCH_<OPTION> may set and whose default its help shows."""
     long = max((name for name in names if name.startswith("--")), key=len).removeprefix("--").replace("-", "_").upper()
     show_default = settings.pop("show_default", True)
+    if "--out" in names and settings.get("default") is not None:  # OUT of `score`
+        settings["callback"] = _keep_crashes
     if "--json" in names:  # known before another option is found wrong: then the error is JSON, too
         settings |= {"is_eager": True, "callback": _note_json}
     return click.option(*names, cls=SourcedOption, envvar=f"MURA_BATCH_{long}", show_default=show_default, **settings)
@@ -174,6 +177,13 @@ notify_option = option(
     callback=_note_notify,
     help="Program to run at the end, however the run ended, with its summary as JSON on standard input. No shell.",
 )
+
+
+def _keep_crashes(_: click.Context, __: click.Parameter, out: Path) -> Path:
+    """The record of an unexpected error goes to OUT."""
+    keep_crashes_in(out)
+    return out
+
 
 viewer_option = option(
     "--viewer-url",

@@ -30,7 +30,7 @@ from mura_batch.cli.options import (
     viewer_option,
 )
 from mura_batch.cli.outcome import current_outcome
-from mura_batch.cli.process import keep_crashes_in, log, say, show
+from mura_batch.cli.process import log, say, show
 from mura_batch.errors import ExitCode
 from mura_batch.pseudonyms import Identifiers, require_identifiers
 from mura_batch.records import MURA_REGIONS, Region
@@ -249,7 +249,6 @@ def score(options: ScoreOptions) -> int:
     log.event("started", version=__version__)
 
     os.umask(0o077)  # scores and identifiers are patient data: whatever a run writes is its owner's only
-    keep_crashes_in(options.out)
     request = _request(options, started)
     with observer(sys.stderr, log.event if log.is_json else None) as watch:
         result = run_score(request, watch)
