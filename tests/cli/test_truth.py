@@ -84,6 +84,20 @@ def test_truth_of_other_nights_leaves_a_night_without_agreement(out: Path, studi
     assert "names no study" not in done.stderr
 
 
+def test_with_keys_only_the_truth_of_a_run_names_no_study(
+    out: Path, studies: Path, calls: dict[str, int], tmp_path: Path
+) -> None:
+    path = labels(tmp_path / "first.csv", calls)
+    run("truth", "add", path, "--out", out)
+    run("score", studies, "--out", out, "--settle", 0, "--workers", 1, "--identifiers", "key")
+    before = agreement(out)
+    assert before["counts"]["compared"] == len(calls)
+    run("report", out / "latest")
+    assert agreement(out) == before
+    texts = [file.read_text(encoding="utf-8") for file in (out / "latest").iterdir() if file.suffix != ".pack"]
+    assert not any(name in text for text in texts for name in (*calls, str(path)))
+
+
 def test_a_given_file_is_the_only_truth_of_its_run(out: Path, calls: dict[str, int], tmp_path: Path) -> None:
     run("truth", "add", labels(tmp_path / "stored.csv", calls), "--out", out)
     given = labels(tmp_path / "given.csv", {uid: 1 - call for uid, call in calls.items()})

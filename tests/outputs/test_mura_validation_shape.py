@@ -165,6 +165,8 @@ def test_labels_and_cells_are_counted_as_in_the_files(rendered: tuple[Path, list
     truth = {uid: 2 * sum(of) > len(of) for uid, of in votes.items() if of and 2 * sum(of) != len(of)}
     counts = found["counts"]
     assert counts["compared"] == counts["by_majority"] == len(truth)
+    page = " ".join((run / "report.html").read_text(encoding="utf-8").split())
+    assert f"0 labels are of a consensus, {len(truth):,} are the majority of readers" in page
     assert counts["lines"] == 3 * 1200
     assert counts["not_in_this_run"] == 3
     assert counts["without_majority"] == len([of for of in votes.values() if of]) - len(truth)
