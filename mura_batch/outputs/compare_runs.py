@@ -1,7 +1,7 @@
 """Two runs over the same studies: which calls changed, and which of the two agrees better with the truth.
 
-Rows are compared that both runs scored from the same files. A row whose files differ is counted and left out: its score
-may have changed because of them.
+Rows are compared that both runs scored from the same files, each by its own model. A row whose files differ is counted
+and left out, since its score may have changed because of them; so is one whose run kept the score of an earlier model.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class RunComparison:
-    """rows: scored in both runs from the same files; other_files: scored in both from other files; only_first,
-    only_second: scored in one. calls: (first, second) -> rows. between: kappa of the two runs' calls. changed: worse
+    """rows: scored in both runs from the same files; other_files: scored in both from other files; kept: scored in both,
+    of which one or both keep the score of an earlier model; only_first, only_second: scored in one. calls: (first, second) -> rows. between: kappa of the two runs' calls. changed: worse
     ones first, the largest difference of scores first. figures: against the truth, empty without. labels: compared with
     the truth. truth: the files that were used, None where there is none."""
 
@@ -56,6 +56,7 @@ class RunComparison:
     second: RunManifest
     rows: int
     other_files: int
+    kept: int
     only_first: int
     only_second: int
     calls: dict[tuple[bool, bool], int]
@@ -73,6 +74,7 @@ class RunComparison:
             "second": _run_values(self.second),
             "rows": self.rows,
             "other_files": self.other_files,
+            "kept": self.kept,
             "only_first": self.only_first,
             "only_second": self.only_second,
             "calls": {
@@ -109,9 +111,13 @@ def compare_runs(first: Path, second: Path, truth: Truth | None) -> RunCompariso
         )
     truth = disclosed(truth, b.manifest, second) if truth is not None else None
     common = [key for key in a.rows if key in b.rows]
-    same = [key for key in common if a.contents(key) == b.contents(key)]
+    own = [key for key in common if not a.rows[key].earlier_model and not b.rows[key].earlier_model]
+    same = [key for key in own if a.contents(key) == b.contents(key)]
     if not same:
-        raise InputError(f"{first} and {second} have no study that both scored from the same files: nothing to compare")
+        raise InputError(
+            f"{first} and {second} have no study that both scored from the same files, each by its own model: nothing "
+            "to compare"
+        )
     settled = settle(truth, _by_study(a.rows[key] for key in same)) if truth is not None else Settlement()
     pairs = [_pair(one.label, [(a.rows[r.row_key], b.rows[r.row_key]) for r in one.rows]) for one in settled.labels]
     if truth is not None and not truth.is_stored and not pairs:
@@ -125,7 +131,8 @@ def compare_runs(first: Path, second: Path, truth: Truth | None) -> RunCompariso
         first=a.manifest,
         second=b.manifest,
         rows=len(same),
-        other_files=len(common) - len(same),
+        other_files=len(own) - len(same),
+        kept=len(common) - len(own),
         only_first=len(a.rows) - len(common),
         only_second=len(b.rows) - len(common),
         calls=calls,

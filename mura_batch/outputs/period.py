@@ -123,8 +123,9 @@ class _Last:
 
 
 def _last_runs(runs: Sequence[Path]) -> _Last:
-    """From the newest back. A table that is the same file as one that was read holds nothing else."""
-    last, unscored, seen = _Last(), dict[str, int](), set[tuple[int, int]]()
+    """From the newest back. A run counts as having scored a study where the score is of its own model; else one that
+    kept an earlier score does, else any. A table that is the same file as one that was read holds nothing else."""
+    last, otherwise, seen = _Last(), dict[str, tuple[bool, int]](), set[tuple[int, int]]()
     for n in reversed(range(len(runs))):
         if (file := _identity(runs[n])) in seen:
             continue
@@ -133,12 +134,13 @@ def _last_runs(runs: Sequence[Path]) -> _Last:
         for row in read_rows(runs[n], "studies"):
             if row["status"] in _FRESH:
                 last.fresh.add(row["row_key"])
-            if row["score"]:
+            if row["score"] and not row["earlier_model"]:
                 scored.add(_study(row))
-            unscored.setdefault(_study(row), n)
+            found = (bool(row["score"]), n)
+            otherwise[_study(row)] = max(found, otherwise.get(_study(row), found))
         for study in scored:
             last.run_of.setdefault(study, n)
-    for study, n in unscored.items():
+    for study, (_, n) in otherwise.items():
         last.run_of.setdefault(study, n)
     return last
 
@@ -160,7 +162,8 @@ def _rows_of(run: Path, number: int, last: _Last) -> Iterator[Row]:
     for row in read_rows(run, "studies"):
         if last.run_of[_study(row)] == number:
             is_fresh = row["status"] == StudyStatus.UNCHANGED and row["row_key"] in last.fresh
-            yield {**row, "status": StudyStatus.SCORED} if is_fresh else row
+            # `model` says what gave the score. The folder is of no one model, so that none is an earlier one.
+            yield {**row, "status": StudyStatus.SCORED if is_fresh else row["status"], "earlier_model": ""}
 
 
 def _images(runs: Sequence[Path], last: _Last) -> Iterator[Row]:

@@ -41,11 +41,13 @@ def run(*words: object) -> Result:
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs, the second by another model. Study 7 has another file in it, study 8 was not scored, 99 is new."""
+    """Two runs, the second by another model. Study 7 has another file in it, study 8 was not scored, 99 is new, and 9
+    keeps its score."""
     out = tmp_path_factory.mktemp("compare") / "out"
     picture = encode_thumbnail(np.full((64, 64), 90, np.uint8), np.eye(4, dtype=np.float32))
     write_drawn_run(out, datetime(2026, 2, 1), studies(DrawnModel(), 0.3), picture=picture)
-    later = [row for row in studies(SECOND, 0.6) if row[0].study_uid not in {"7", "8"}]
+    later = [row for row in studies(SECOND, 0.6) if row[0].study_uid not in {"7", "8", "9"}]
+    later.append(scored_row("9", [0.9], earlier_model="drawn 1"))
     later += [scored_row("7", [0.2, 0.3], model=SECOND), scored_row("99", [0.9], model=SECOND)]
     write_drawn_run(out, datetime(2026, 2, 2), later, SECOND, picture=picture)
     lines = [f"{uid},{label}" for uid, label in LABELS.items()]
@@ -62,16 +64,16 @@ def found(out: Path) -> dict[str, Any]:
 
 
 def test_rows_are_compared_that_were_scored_from_the_same_files(found: dict[str, Any]) -> None:
-    assert (found["rows"], found["other_files"], found["only_first"], found["only_second"]) == (38, 1, 1, 1)
-    assert sum(found["calls"].values()) == 38
+    assert (found["rows"], found["other_files"], found["only_first"], found["only_second"]) == (37, 1, 1, 1)
+    assert (found["kept"], sum(found["calls"].values())) == (1, 37)
     assert [found[run]["model"]["threshold"] for run in ("first", "second")] == [0.5, 0.4]
 
 
 def test_figures_are_those_of_the_pairs(found: dict[str, Any]) -> None:
     a, b = ({r.study_uid: r for r, _ in studies(m, g)} for m, g in ((DrawnModel(), 0.3), (SECOND, 0.6)))
-    shared = [uid for uid in LABELS if uid not in {"7", "8"}]
+    shared = [uid for uid in LABELS if uid not in {"7", "8", "9"}]
     labels = [LABELS[uid] for uid in shared]
-    assert found["labels"] == 38
+    assert found["labels"] == 37
     expected = roc_auc_difference(labels, [b[uid].score for uid in shared], [a[uid].score for uid in shared])
     assert found["figures"]["auroc"]["difference"]["value"] == pytest.approx(expected.value, abs=1e-9)
     assert found["figures"]["auroc"]["difference"]["low"] == pytest.approx(expected.low, abs=1e-9)
@@ -79,7 +81,7 @@ def test_figures_are_those_of_the_pairs(found: dict[str, Any]) -> None:
     accuracy = found["figures"]["accuracy"]
     assert accuracy["only_first"] == sum(x and not y for x, y in zip(*right, strict=True))
     assert accuracy["only_second"] == sum(y and not x for x, y in zip(*right, strict=True))
-    assert accuracy["second"]["value"] == pytest.approx(sum(right[1]) / 38)
+    assert accuracy["second"]["value"] == pytest.approx(sum(right[1]) / 37)
 
 
 def test_changed_calls_are_listed_the_wrong_ones_first(found: dict[str, Any]) -> None:

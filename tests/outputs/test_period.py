@@ -18,6 +18,7 @@ from mura_batch.errors import InputError, TruthError
 from mura_batch.records import StudyStatus
 
 SECOND = DrawnModel(name="second", sha256="b" * 64, threshold=0.4)
+KEPT = "drawn 1 (model aaaaaaaaaa, settings 0123456789abcdef)"
 OLD, LABELS = StudyStatus.UNCHANGED, {"1": 1, "2": 0, "3": 1, "4": 0, "5": 1}
 
 
@@ -38,7 +39,7 @@ def out(tmp_path: Path) -> Path:
         out,
         datetime(2026, 2, 2, 2),
         [
-            scored_row("1", [0.2, 0.3], status=OLD), scored_row("2", [0.45], model=SECOND),
+            scored_row("1", [0.2, 0.3], status=OLD, earlier_model=KEPT), scored_row("2", [0.45], model=SECOND),
             scored_row("3", [0.8], model=SECOND), scored_row("4", []),
         ],
         SECOND,
@@ -69,7 +70,7 @@ def test_each_study_stands_once_with_its_last_score(out: Path) -> None:
     assert folder == out / "reports/2026-02-01_2026-02-28"
     found = {row["study_uid"]: (row["score"], row["model"], row["status"]) for row in rows(folder, "studies")}
     assert found == {
-        "1": ("0.25", "second", "scored"),  # a run that keeps an old score calls it by its own model's name
+        "1": ("0.25", "drawn", "scored"),  # the later run kept this score
         "2": ("0.45", "second", "scored"),
         "3": ("0.8", "second", "scored"),
         "4": ("0.25", "drawn", "scored"),  # its later failure has no score
@@ -86,18 +87,17 @@ def test_every_model_is_said_and_has_figures_of_its_own(out: Path, truth: Path) 
     assert len(period["runs"]) == 3
     assert [(m["name"], m["threshold"], m["study_rows"], m["hash"][:1]) for m in period["models"]] == [
         ("second", 0.4, 3, "b"),
-        ("second", 0.5, 1, "b"),
-        ("drawn", 0.5, 1, "a"),
+        ("drawn", 0.5, 2, "a"),
     ]
     agreement = values(folder, "agreement.json")
     assert agreement["counts"]["compared"] == 5
     assert agreement["figures"]["second, threshold 0.4"]["accuracy"]["n"] == 3
-    assert agreement["figures"]["drawn, threshold 0.5"]["accuracy"]["n"] == 1
+    assert agreement["figures"]["drawn, threshold 0.5"]["accuracy"]["n"] == 2
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "<h1>Radiograph scores, <span>2026-02-01</span> to <span>2026-02-03</span></h1>" in page
     assert "Studies of 3 runs, each with its last score" in page
     assert "Scores of several models stand side by side" in page
-    assert "drawn 1, threshold 0.5: 1 study rows" in page
+    assert "drawn 1, threshold 0.5: 2 study rows" in page
     assert '<th scope="row">second, threshold 0.4</th><td class="n">3</td>' in page
 
 
@@ -107,6 +107,16 @@ def test_a_period_of_one_model_has_no_warning(out: Path) -> None:
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "Scores of several models" not in page
     assert [row["study_uid"] for row in rows(folder, "studies")] == ["5"]
+
+
+def test_a_score_kept_from_before_the_period_counts_under_its_model(out: Path, truth: Path) -> None:
+    words = ("report", out, "--since", "2026-02-02", "--until", "2026-02-02", "--truth", truth)
+    folder = Path(run(*words)).parent
+    (kept,) = [row for row in rows(folder, "studies") if row["study_uid"] == "1"]
+    assert (kept["model"], kept["earlier_model"], kept["score"]) == (KEPT, "", "0.25")
+    agreement = values(folder, "agreement.json")
+    assert agreement["counts"]["compared"] == 3
+    assert agreement["figures"][f"{KEPT}, threshold 0.5"]["accuracy"]["n"] == 1
 
 
 def test_a_given_truth_is_recorded_and_rendering_again_gives_the_same(out: Path, truth: Path) -> None:
