@@ -47,10 +47,11 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class RunComparison:
-    """rows: scored in both runs from the same files; other_files: scored in both from other files; kept: scored in both,
-    of which one or both keep the score of an earlier model; only_first, only_second: scored in one. calls: (first, second) -> rows. between: kappa of the two runs' calls. changed: worse
-    ones first, the largest difference of scores first. figures: against the truth, empty without. labels: compared with
-    the truth. truth: the files that were used, None where there is none."""
+    """rows: scored in both runs from the same files. other_files: scored in both from other files. kept: scored in
+    both, but in one or both by an earlier model. only_first, only_second: scored in one. calls: (first, second) ->
+    rows. between: kappa of the two runs' calls. changed: worse ones first, the largest difference of scores first.
+    labels: compared with the truth, and figures what came of it. truth: the files that were used, None where there is
+    none."""
 
     first: RunManifest
     second: RunManifest
