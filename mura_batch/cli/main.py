@@ -14,6 +14,7 @@ from mura_batch.cli.compare import compare
 from mura_batch.cli.compile import compile_command
 from mura_batch.cli.dicom import dicom_command
 from mura_batch.cli.doctor import doctor
+from mura_batch.cli.forget import forget
 from mura_batch.cli.inspect import inspect_command
 from mura_batch.cli.outcome import Outcome
 from mura_batch.cli.phantom import phantom
@@ -145,5 +146,6 @@ for command in (
     prune,
     verify,
     backup,
+    forget,
 ):
     cli.add_command(command)

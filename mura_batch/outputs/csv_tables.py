@@ -122,8 +122,8 @@ def _wanted_rows(
         if not cells:
             continue
         row = cells if len(cells) >= width else cells + [""] * (width - len(cells))
-        if chosen is None or _plain(row[chosen]) in wanted:
-            yield unknown | {name: _plain(row[place]) for name, place in places.items()}
+        if chosen is None or plain(row[chosen]) in wanted:
+            yield unknown | {name: plain(row[place]) for name, place in places.items()}
 
 
 def _cell(value: Value) -> str:
@@ -145,5 +145,6 @@ _CELLS: dict[type, Callable[[Any], str]] = {  # what is none of these is text
 }
 
 
-def _plain(value: str) -> str:
+def plain(value: str) -> str:
+    """The text of a cell, as it was before it was made inert."""
     return _UNESCAPE.sub(r"\1", value) if "'" in value else value

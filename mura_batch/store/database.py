@@ -96,6 +96,13 @@ class Database:
                 self._roll_back()
                 raise
 
+    def rewrite(self) -> None:
+        """Writes the file anew without its free pages, and empties its log: nothing of a deleted row is left. Raises
+        LedgerError."""
+        with explained(self.path):
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def _roll_back(self) -> None:
         if self._db.in_transaction:  # SQLite itself rolls back where the disk is full
             self._db.execute("ROLLBACK")

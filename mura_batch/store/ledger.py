@@ -26,6 +26,7 @@ from mura_batch.pseudonyms import SECRET_BYTES, Pseudonyms
 from mura_batch.store.copy_digests import CopyDigests
 from mura_batch.store.database import CopiedDatabase, Database
 from mura_batch.store.dicom_results import DicomResults
+from mura_batch.store.forgetting import Forgetting
 from mura_batch.store.kept import Kept
 from mura_batch.store.key import Key
 from mura_batch.store.migrations import schema_of, upgrade
@@ -71,6 +72,7 @@ class Ledger:
         try:
             upgrade(self._db, found)
             self.names = open_secret(self._db)
+            self.forgetting = Forgetting(self._db, self.pictures, self.names)
         except BaseException:
             self._db.close()
             raise

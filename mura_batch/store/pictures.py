@@ -84,6 +84,17 @@ class PictureStore:
         """Whether the picture is there as it was written."""
         return self._read(place) is not None
 
+    def blank(self, place: Place) -> None:
+        """Zeros in the place of a picture, on the disk when this returns. Raises OutputError."""
+        path = self._path(place.pack)
+        if not path.exists():
+            return
+        with output_errors(path), path.open("r+b") as file:
+            file.seek(place.offset)
+            file.write(bytes(place.size))
+            file.flush()
+            os.fsync(file.fileno())
+
     def close(self) -> None:
         if self._open is not None:
             os.close(self._open[1])

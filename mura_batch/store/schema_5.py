@@ -13,6 +13,7 @@ truth_lines          one row a line of it: what it says of a study. said: in the
                      none. readers: what its reader columns say, by comma. stratum, probability: of a drawn sample
 settled              one row: what the tables of the last run depend on, '' as soon as a row of files, scores, failures
                      or kept changes
+forgotten            one row a study that was forgotten, by its key
 runs.removed         NULL while the run's folder should be there; what `prune` noted of the run when it removed it;
                      '' for runs of before, whose folders nobody may miss
 """
@@ -66,6 +67,7 @@ STATEMENTS = (
         for table in ("files", "scores", "failures", "kept")
         for change in ("insert", "update", "delete")
     ),
+    "CREATE TABLE forgotten (study_key TEXT NOT NULL, at TEXT NOT NULL)",
     "ALTER TABLE runs ADD COLUMN removed TEXT",
     "UPDATE runs SET removed = '' WHERE published IS NOT NULL",
 )
