@@ -14,6 +14,7 @@ from mura_batch.cli.compare import compare
 from mura_batch.cli.compile import compile_command
 from mura_batch.cli.dicom import dicom_command
 from mura_batch.cli.doctor import doctor
+from mura_batch.cli.export import export
 from mura_batch.cli.forget import forget
 from mura_batch.cli.inspect import inspect_command
 from mura_batch.cli.outcome import Outcome
@@ -34,6 +35,7 @@ from mura_batch.cli.runs import runs
 from mura_batch.cli.sample import sample
 from mura_batch.cli.score import score
 from mura_batch.cli.send import send
+from mura_batch.cli.show import show
 from mura_batch.cli.truth import truth
 from mura_batch.cli.verify import verify
 from mura_batch.errors import ExitCode, MuraBatchError
@@ -143,6 +145,8 @@ for command in (
     doctor,
     bench,
     runs,
+    show,
+    export,
     prune,
     verify,
     backup,

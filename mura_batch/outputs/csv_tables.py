@@ -9,6 +9,7 @@ numbers.
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -95,6 +96,13 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Value]
         writer = csv.writer(file, lineterminator="\r\n")
         writer.writerow(columns)
         writer.writerows([_cell(value) for value in row] for row in rows)
+
+
+def csv_line(values: Iterable[Value]) -> str:
+    """A row without its end, cells inert."""
+    line = io.StringIO(newline="")
+    csv.writer(line, lineterminator="").writerow(map(_cell, values))
+    return line.getvalue()
 
 
 def read_csv_rows(path: Path, table: str, column: str, wanted: Container[str]) -> Iterator[Row]:
