@@ -2,8 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STUDIES := demo/studies
-OUT := demo/out
 
 # Debian packages: chromium shows the report; the others are other readers of DICOM, PixelMed's SR validator, an
 # archive, and a compiler for what plays bad file systems. A service that a package starts is stopped: tests start and stop their own.
@@ -31,11 +29,8 @@ $(VENV)/.developed: $(VENV)/.installed
 
 setup: $(VENV)/.developed  ## the development environment
 
-demo: $(VENV)/.installed  ## makes DICOM studies, scores them on the CPU and prints where the report is
-	rm -rf demo && mkdir demo
-	$(BIN)/mura-batch phantom $(STUDIES) --studies 14 --seed 7
-	$(BIN)/mura-batch score $(STUDIES) --out $(OUT) --truth $(STUDIES)/truth.csv --settle 0 || test $$? -eq 3
-	@echo "Report: $(OUT)/latest/report.html"
+demo: $(VENV)/.installed  ## three nights over a growing archive of drawn studies; prints where the pages are
+	$(BIN)/python -m bench.demo demo
 
 test: $(VENV)/.developed programs  ## all tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile

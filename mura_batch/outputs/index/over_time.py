@@ -20,8 +20,7 @@ def over_time(bars: Sequence[tuple[str, float | None, str]]) -> str:
         f'<line class="grid" x1="0" x2="100%" y1="{_FOOT}" y2="{_FOOT}"/>',
         *rects,
         _text("0", 10, f"up to {highest[2]}" if highest is not None else "no value yet"),
-        _text("0", _HEIGHT - 4, bars[0][0][:10]),
-        _text("100%", _HEIGHT - 4, bars[-1][0][:10], ' text-anchor="end"') if len(bars) > 1 else "",
+        *_dates(bars),
     ]
     return f'<svg class="over-time" role="img" width="100%" height="{_HEIGHT}">{"".join(parts)}</svg>'
 
@@ -32,6 +31,14 @@ def _bar(n: int, count: int, bar: tuple[str, float | None, str], top: float) -> 
     width = min(100 / count, _WIDEST)
     place = f'x="{n * width:.2f}%" width="{width * 0.8:.2f}%" y="{_FOOT - height:.1f}" height="{height:.1f}"'
     return f'<rect class="night" {place}><title>{escape(name)}: {escape(words)}</title></rect>'
+
+
+def _dates(bars: Sequence[tuple[str, float | None, str]]) -> tuple[str, ...]:
+    """Below the first and the last bar; in one line where the bars do not reach the right end."""
+    first, last = bars[0][0][:10], bars[-1][0][:10]
+    if len(bars) * _WIDEST < 100:
+        return (_text("0", _HEIGHT - 4, first if first == last else f"{first} to {last}"),)
+    return _text("0", _HEIGHT - 4, first), _text("100%", _HEIGHT - 4, last, ' text-anchor="end"')
 
 
 def _text(x: str, y: int, words: str, more: str = "") -> str:
