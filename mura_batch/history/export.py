@@ -13,7 +13,7 @@ from mura_batch.history.past_runs import check_out
 from mura_batch.outputs.csv_tables import csv_line
 from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.outputs.manifest import read_manifest
-from mura_batch.outputs.tables import Values, rounded
+from mura_batch.outputs.tables import Values
 from mura_batch.pseudonyms import Identifiers
 from mura_batch.records import SCHEMA_VERSION, Decoded, Instance, InstanceScore
 from mura_batch.store.run_folder import newest_run
@@ -83,7 +83,7 @@ def _values(score: StoredScore, instance: Instance | None, disclosure: Disclosur
             shown.study_uid, shown.accession, shown.study_date, shown.region.region, shown.laterality,
             shown.sop_instance_uid, shown.source.path,
         )  # fmt: skip
-    of_score = (score.content_hash, score.model, score.model_hash, score.settings_hash, rounded(score.probability))
+    of_score = (score.content_hash, score.model, score.model_hash, score.settings_hash, float(f"{score.probability:.9g}"))
     return (SCHEMA_VERSION, *of_file, *of_score, score.threshold, score.committed, score.run)
 
 
