@@ -83,7 +83,13 @@ def _values(score: StoredScore, instance: Instance | None, disclosure: Disclosur
             shown.study_uid, shown.accession, shown.study_date, shown.region.region, shown.laterality,
             shown.sop_instance_uid, shown.source.path,
         )  # fmt: skip
-    of_score = (score.content_hash, score.model, score.model_hash, score.settings_hash, float(f"{score.probability:.9g}"))
+    of_score = (
+        score.content_hash,
+        score.model,
+        score.model_hash,
+        score.settings_hash,
+        float(f"{score.probability:.9g}"),
+    )
     return (SCHEMA_VERSION, *of_file, *of_score, score.threshold, score.committed, score.run)
 
 
