@@ -54,7 +54,7 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 def export(options: ExportOptions) -> int:
     """Writes the scores of the ledger, the oldest first: also those whose run folders were removed."""
     from mura_batch.atomic_files import atomic_writer
-    from mura_batch.history.export import Wanted, export_lines
+    from mura_batch.history.export_scores import Wanted, export_lines
 
     os.umask(0o077)
     wanted = Wanted(

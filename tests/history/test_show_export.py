@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from command_line import mura_batch
 
-from mura_batch.history.export import COLUMNS, Wanted, export_lines
+from mura_batch.history.export_scores import COLUMNS, Wanted, export_lines
 from mura_batch.history.show import StudyFacts, show_study, words_of
 
 

@@ -15,7 +15,7 @@ from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.outputs.manifest import read_manifest
 from mura_batch.outputs.tables import Values
 from mura_batch.pseudonyms import Identifiers
-from mura_batch.records import SCHEMA_VERSION, Decoded, Instance, InstanceScore
+from mura_batch.records import SCHEMA_VERSION, Decoded, Instance, InstanceScore, rounded
 from mura_batch.store.run_folder import newest_run
 from mura_batch.store.score_history import ScoreHistory, StoredScore
 
@@ -88,7 +88,7 @@ def _values(score: StoredScore, instance: Instance | None, disclosure: Disclosur
         score.model,
         score.model_hash,
         score.settings_hash,
-        float(f"{score.probability:.9g}"),
+        rounded(score.probability),
     )
     return (SCHEMA_VERSION, *of_file, *of_score, score.threshold, score.committed, score.run)
 
