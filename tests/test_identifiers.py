@@ -4,6 +4,7 @@ ledger."""
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import subprocess
@@ -153,6 +154,13 @@ def test_under_umask_000_all_of_out_is_private(night: Night) -> None:
     assert [path for path, mode in modes.items() if mode & 0o077] == []
 
 
+def test_a_dry_run_names_files_by_key(night: Night) -> None:
+    done = run("score", night.studies, "--out", night.out, *OPTIONS, "--identifiers", "key", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert rows(night, "skipped")[0]["file_key"] in done.stdout
+    assert not FOUND.search((done.stdout + done.stderr).encode()), done.stdout
+
+
 def test_rows_are_named_by_key_in_every_table(night: Night) -> None:
     studies, images, skipped = (rows(night, table) for table in ("studies", "images", "skipped"))
     keys = {row["study_key"] for row in studies}
@@ -165,8 +173,8 @@ def test_rows_are_named_by_key_in_every_table(night: Night) -> None:
 
 
 def test_truth_is_compared_under_keys(night: Night) -> None:
-    page = (min((night.out / "runs").iterdir()) / "report.html").read_text()  # the second night had no news
-    assert "1 labelled studies" in page
+    first = min((night.out / "runs").iterdir())
+    assert json.loads((first / "agreement.json").read_text())["counts"]["compared"] == 1
     done = run("report", night.out / "latest", "--truth", night.studies.parent / f"{CANARY}.csv")
     assert done.returncode == 0, done.stderr
     for name in ("report.html", "truth.json", "agreement.json", "agreement.csv", "run.json"):

@@ -68,6 +68,9 @@ class Disclosure:
     def images(self, images: Sequence[InstanceScore]) -> Sequence[InstanceScore]:
         return [self._image(image) for image in images] if self.by_key else images
 
+    def instance(self, instance: Instance) -> Instance:
+        return self._instance(instance) if self.by_key else instance
+
     def _image(self, image: InstanceScore) -> InstanceScore:
         decisions = image.decoded.decisions
         decoded = replace(

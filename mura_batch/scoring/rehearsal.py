@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.progress import Silent
 from mura_batch.records import Skipped
 from mura_batch.runtime.choose import open_runner
@@ -56,7 +57,7 @@ def rehearse(request: ScoreRequest, show: Callable[[str], None]) -> Forecast:
         settle_identity(storage, request.policy, ledger)
         key = _key(request, ledger)
         keep_earlier(ledger, key, request.model, request.out, request.plan)
-        return _forecast(ledger, key, found, show)
+        return _forecast(ledger, key, found, show, Disclosure(request.identifiers, ledger.names))
 
 
 def _key(request: ScoreRequest, ledger: Ledger) -> Key:
@@ -69,8 +70,8 @@ def _key(request: ScoreRequest, ledger: Ledger) -> Key:
         return score_key(request.model, request.policy, runner.info.precision)
 
 
-def _forecast(ledger: Ledger, key: Key, found: int, show: Callable[[str], None]) -> Forecast:
-    for i in ledger.scores.pending(key):
+def _forecast(ledger: Ledger, key: Key, found: int, show: Callable[[str], None], disclosure: Disclosure) -> Forecast:
+    for i in map(disclosure.instance, ledger.scores.pending(key)):
         show(f"score  {i.region.region:<28} {i.source.path}: {i.region.source} {i.region.evidence}")
     pending = ledger.scores.count_pending(key)
     skipped: Counter[str] = Counter()
@@ -78,9 +79,9 @@ def _forecast(ledger: Ledger, key: Key, found: int, show: Callable[[str], None])
     for study in ledger.outcomes.studies(key):
         unchanged += len(study.scored)
         for skip in (*(skip for _, skip in study.failed), *study.skipped):
-            _show_skip(skip, skipped, show)
+            _show_skip(disclosure.skip(skip), skipped, show)
     for skip in ledger.outcomes.skipped_without_study(key):
-        _show_skip(skip, skipped, show)
+        _show_skip(disclosure.skip(skip), skipped, show)
     rate = ledger.runs.images_a_second()
     return Forecast(
         counts={"found": found, "score": pending, "unchanged": unchanged, "skip": skipped.total()},

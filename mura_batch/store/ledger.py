@@ -17,12 +17,10 @@ Its tables are described in schema_3.py to schema_5.py; migrations.py brings an 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mura_batch.pseudonyms import SECRET_BYTES, Pseudonyms
 from mura_batch.store.copy_digests import CopyDigests
 from mura_batch.store.database import CopiedDatabase, Database
 from mura_batch.store.dicom_results import DicomResults
@@ -35,7 +33,7 @@ from mura_batch.store.pictures import FOLDER, PictureStore
 from mura_batch.store.records_json import DamagedRowError
 from mura_batch.store.runs import Runs
 from mura_batch.store.scores import Scores
-from mura_batch.store.secret import open_secret
+from mura_batch.store.secret import borrowed_secret, open_secret
 from mura_batch.store.seen_files import SeenFiles
 from mura_batch.store.sends import Sends
 from mura_batch.store.settled import Settled
@@ -111,7 +109,7 @@ class CopiedLedger(Ledger):
         self._db.open()
         try:
             upgrade(self._db, found, copy=False)
-            self.names = Pseudonyms(os.urandom(SECRET_BYTES))
+            self.names = borrowed_secret(self._db)
         except BaseException:
             self._db.close()
             raise

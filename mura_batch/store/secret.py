@@ -50,6 +50,16 @@ def known_secret(database: Database) -> Pseudonyms:
     return _checked(path, secret, _meta(database, _NOTED))
 
 
+def borrowed_secret(database: Database) -> Pseudonyms:
+    """For a rehearsal, which writes nothing: that of OUT, or one of its own where there is none yet. Raises LedgerError
+    where that of OUT is lost or another one."""
+    path = _path(database)
+    secret, held, noted = _read(path), _meta(database, _HELD), _meta(database, _NOTED)
+    if secret is None and held is None and noted is not None:
+        raise _lost(path)
+    return _checked(path, secret or held or os.urandom(SECRET_BYTES).hex(), noted)
+
+
 def names_of(out: Path) -> Pseudonyms:
     """Of an OUT that may be in use. Raises LedgerError as `known_secret`."""
     database = Database(out / LEDGER_NAME, may_lock=has_locks(out))
