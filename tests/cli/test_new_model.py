@@ -65,6 +65,7 @@ def test_after_a_change_old_studies_keep_their_score_and_say_whose(folder: Path)
     assert manifest(folder)["earlier_model_rows"] == len(before) == 2
     agreement = json.loads((folder / "out" / "latest" / "agreement.json").read_text())
     assert agreement["counts"]["compared"] == 1  # no figure mixes two models
+    assert "2 keep the score of an earlier model" in (folder / "out" / "latest" / "report.html").read_text()
     (line,) = [line for line in done.stderr.splitlines() if "--rescore all" in line]
     assert "2 studies (" in line
     assert "that takes about" in line

@@ -13,7 +13,7 @@ import pytest
 
 from mura_batch.agreement.drift import BASELINE_NIGHTS, Count, Mean, Mix, Night
 from mura_batch.errors import InputError
-from mura_batch.outputs.drift_file import DRIFT_NAME, DriftFile, read_drift, write_drift
+from mura_batch.outputs.drift_file import DRIFT_NAME, DriftFile, abnormal_alarm, read_drift, write_drift
 from mura_batch.outputs.report.drift_view import drift_view
 from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.records import InstanceScore, StudyScore
@@ -66,6 +66,21 @@ def test_a_night_without_news_is_none(night: Callable[..., dict[str, Any]]) -> N
     night(1, [0.2])
     assert [one["run"] for one in night(2, [0.2], reused=True)["nights"]] == ["2026-0001"]
     assert [one["run"] for one in night(3, [0.3])["nights"]] == ["2026-0001", "2026-0003"]
+
+
+def test_the_chart_of_the_abnormal_share_alarms_before_the_file_is_written(
+    tmp_path: Path, run_info: RunInfoMaker
+) -> None:
+    info = replace(run_info(tmp_path / "runs" / ".tonight.partial"), name="tonight")
+    model = f"{info.model.hash} {info.settings_hash}"
+    nights = [
+        Night(f"night {n}", f"2026-01-{n % 28 + 1:02}", model, {"abnormal": Count(20 + n % 3, 100)})
+        for n in range(BASELINE_NIGHTS)
+    ]
+    (tmp_path / "runs" / "before").mkdir(parents=True)
+    write_drift(tmp_path / "runs" / "before", nights, 0)
+    assert abnormal_alarm(info, Count(21, 100)) == ""
+    assert abnormal_alarm(info, Count(80, 100)).startswith("The share of abnormal studies has been higher")
 
 
 def test_a_study_is_missing_in_one_night_only(night: Callable[..., dict[str, Any]]) -> None:
