@@ -71,7 +71,7 @@ def studies(tmp_path: Path) -> Path:
 def test_pictures_whose_score_depends_on_the_window_are_named(studies: Path, tmp_path: Path) -> None:
     plain = score(studies, tmp_path / "out")
     assert {row["voi_check"] for row in plain.values()} == {""}
-    checked = score(studies, tmp_path / "out", "--voi-check")
+    checked = score(studies, tmp_path / "out", "--voi-check", "--rescore", "all")
     assert {name: row["probability"] for name, row in checked.items()} == {
         name: row["probability"] for name, row in plain.items()
     }

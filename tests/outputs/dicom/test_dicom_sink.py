@@ -171,7 +171,9 @@ def test_an_unscored_study_has_a_report_of_its_status(scored: tuple[Path, Path])
 def test_a_score_by_another_model_follows_the_first(copy: tuple[Path, Path], tmp_path: Path) -> None:
     studies, out = copy
     first = {row["row_key"]: row for row in table(out / "latest" / "dicom") if row["kind"] == "sr"}
-    folder = score(studies, out, "--dicom", "sr", "--model", str(_other_model(tmp_path / "model")))
+    other = ("--model", str(_other_model(tmp_path / "model")))
+    assert table(score(studies, out, "--dicom", "sr", *other)) == []  # kept scores have the objects of their own run
+    folder = score(studies, out, "--dicom", "sr", *other, "--rescore", "all")
     rows = table(folder)
     assert rows
     before = contents(folder)
