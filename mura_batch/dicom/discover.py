@@ -17,13 +17,16 @@ from mura_batch.records import Reason, Skipped, SourceFile, Stage
 # Seconds: how far a file server's clock may be ahead. A file from further in the future has a wrong date, and would be
 # left for the next run for ever.
 CLOCK_SKEW = 3600.0
-# Folders that storage systems keep for themselves: snapshots (NetApp, ZFS, Synology, QNAP, Snapper), recycle bins
-# (Synology, QNAP, Samba, Windows, freedesktop.org), indexes and thumbnails (Synology, QNAP, macOS), partial transfers
-# (rsync, Syncthing, Resilio), what a file system check recovered.
+# Folders that storage systems keep for themselves: snapshots (NetApp, ZFS, UFS, Synology, QNAP, Snapper, old versions
+# of Samba), recycle bins (Synology, QNAP, Samba, Windows, freedesktop.org), indexes and thumbnails (Synology, QNAP,
+# macOS), partial transfers and replicas (rsync, Syncthing, Resilio, Dropbox, GoodSync, Windows DFS), what a file system
+# check recovered.
 _SERVICE = re.compile(
-    r"[.~#@]?snapshots?|@recently-snapshot|\.zfs|\.ckpt|[#@.$]?recycle(\.bin)?|recycler|\.trash(es)?(-\d+)?|lost\+found"
-    r"|@eadir|@tmp|\.@__\w+|\.(spotlight|fseventsd|documentrevisions|temporaryitems)(-v\d+)?|\.apple(double|db|desktop)"
-    r"|__macosx|system volume information|\.rsync-(partial|tmp)|\.~tmp~|\.st(folder|versions)|\.sync|\.glusterfs",
+    r"[.~#@]?snapshots?|\.snap|@recently-snapshot|@share(snap|bin)|@gmt-[\d.-]+|\.zfs|\.ckpt|lost\+found"
+    r"|[#@.$]?recycle(\.bin)?|recycle[dr]|\.trash(es)?(-\d+)?|@eadir|@tmp|\.@__\w+|\.synologyworkingdirectory"
+    r"|\.(spotlight|fseventsd|documentrevisions|temporaryitems)(-v\d+)?|\.apple(double|db|desktop)|__macosx"
+    r"|system volume information|dfsrprivate|\.rsync-(partial|tmp)|\.~tmp~|\.st(folder|versions)|\.sync|\.glusterfs"
+    r"|\.dropbox\.cache|_gsdata_",
     re.IGNORECASE,
 )
 _PLAIN = frozenset({"snapshot", "snapshots", "recycle"})  # names that a site may give a folder of its own

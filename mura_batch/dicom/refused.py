@@ -32,3 +32,7 @@ def damaged(detail: str) -> Refused:
 
 def truncated(where: str) -> Refused:
     return Refused(Reason.TRUNCATED, f"the file ends inside {where}")
+
+
+def unsupported(syntax: str) -> Refused:
+    return Refused(Reason.UNSUPPORTED_SYNTAX, f"Transfer Syntax (0002,0010) {syntax[:64]} is not read")

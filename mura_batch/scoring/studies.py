@@ -82,10 +82,11 @@ def aggregate(study: StudyFiles, threshold: float) -> tuple[tuple[StudyScore, tu
     with radiographs, or one without images that says why there is none. Every scored image is in exactly one row.
 
     A radiograph that its header shows to be unreadable counts in the row of its region; where that is not known, in the
-    only row there is, else in a row of its own.
+    only row there is, else in a row of its own. The rest of a broken transfer beside the whole file is none.
     """
     placed = [_placed(score.instance) for score in study.scored] + [_placed(instance) for instance, _ in study.failed]
-    lost = [skip for skip in study.skipped if skip.reason in UNREADABLE]
+    scored = {score.instance.sop_instance_uid for score in study.scored}
+    lost = [s for s in study.skipped if s.reason in UNREADABLE and not _is_rest(s, scored)]
     only = _only({region for _, region, _ in placed} | {skip.region for skip in lost})
     placed += [
         (skip.source.path, only if skip.region is Region.UNKNOWN else skip.region, skip.laterality) for skip in lost
@@ -95,6 +96,11 @@ def aggregate(study: StudyFiles, threshold: float) -> tuple[tuple[StudyScore, tu
         return ((_row_without_radiographs(study, threshold), ()),)
     parts = _parts(placed)
     return tuple(_row(study, part, parts, threshold) for part in sorted(set(parts.values())))
+
+
+def _is_rest(skip: Skipped, scored: Container[str]) -> bool:
+    """Whether it is a copy that was cut short, as an aborted transfer leaves it, of an instance that is scored."""
+    return skip.reason is Reason.TRUNCATED and skip.sop_instance_uid in scored
 
 
 def _placed(instance: Instance) -> Placed:

@@ -70,8 +70,9 @@ def test_a_folder_that_may_not_be_listed_is_reported(studies: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [".snapshot", "~snapshot", ".snapshots", ".zfs", "#recycle", "#snapshot", "@eaDir", "@Recycle", "@tmp", ".@__thumb",
-     "$RECYCLE.BIN", "System Volume Information", "lost+found", ".Trash-1000", ".rsync-partial", ".~tmp~"],
+    [".snapshot", "~snapshot", ".snapshots", ".snap", ".zfs", "#snapshot", "@sharesnap", "@GMT-2026.11.01-02.00.00",
+     "#recycle", "@Recycle", "$RECYCLE.BIN", ".Trash-1000", "@eaDir", "@tmp", ".@__thumb", "System Volume Information",
+     "lost+found", "DfsrPrivate", ".rsync-partial", ".~tmp~"],
 )  # fmt: skip
 def test_a_service_folder_of_the_storage_is_left_out_whole(studies: Path, name: str) -> None:
     for path in (studies / "a" / "image", studies / "a" / name / "deep" / "image"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -118,6 +119,23 @@ def test_a_refused_right_hand_leaves_the_left_hands_row_whole(
     assert [(r.laterality, r.status) for r in rows] == [
         (Laterality.LEFT, StudyStatus.SCORED), (Laterality.RIGHT, StudyStatus.FAILED)
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("reason", "of_scored", "status"),
+    [
+        (Reason.TRUNCATED, True, StudyStatus.SCORED),  # rsync leaves '.image.dcm.a1B2c3' when its connection breaks
+        (Reason.TRUNCATED, False, StudyStatus.PARTIAL),
+        (Reason.NO_PIXEL_DATA, True, StudyStatus.PARTIAL),
+    ],
+)
+def test_the_rest_of_a_broken_transfer_leaves_a_study_whole(
+    make_instance: MakeInstance, make_score: MakeScore, reason: Reason, of_scored: bool, status: StudyStatus
+) -> None:
+    score = make_score(make_instance("a"), 0.4)
+    rest = replace(refused("b", reason), sop_instance_uid=score.instance.sop_instance_uid if of_scored else "9.9")
+    (row,) = rows_of(StudyFiles("1.2", (score,), (), (rest,)), 0.5)
+    assert row.status is status
 
 
 def test_objects_that_are_no_radiographs_leave_a_study_whole(

@@ -110,6 +110,13 @@ class MemoryBytes:
         return self.data[at : at + count]
 
 
+def zlib_header(data: bytes) -> int:
+    """Bytes of the zlib header (RFC 1950 2.2) that some writers put before a deflated stream; 0 where there is none.
+    The block with which a bare stream would begin so has lengths that no encoder writes."""
+    head = data[:2]
+    return 2 if len(head) == 2 and head[0] == 0x78 and int.from_bytes(head, "big") % 31 == 0 else 0
+
+
 class InflatedBytes:
     """A deflated data set (PS3.5 A.5), inflated only as far as it is read, and never beyond `limit` bytes: a deflate
     bomb turns 700 kB into 1.5 GB. Positions count in the inflated data."""
@@ -117,7 +124,7 @@ class InflatedBytes:
     __slots__ = ("_at", "_data", "_inflater", "_limit", "_source", "size")
 
     def __init__(self, source: Bytes, at: int, limit: int = MAX_INFLATED_HEADER) -> None:
-        self._source, self._at, self._limit = source, at, limit
+        self._source, self._at, self._limit = source, at + zlib_header(source.read(at, 2)), limit
         self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         self._data = bytearray()
         self.size = 1 << 62

@@ -304,8 +304,8 @@ _OPEN_SEQUENCE = "a sequence ends without its Sequence Delimitation Item (FFFE,E
 
 @dataclass(slots=True)
 class _Level:
-    """An item or a sequence of undefined length that is open. delimited: of a sequence, whether its last item had a
-    delimiter of its own: the next one then belongs to the item around it."""
+    """An item, a sequence or fragments of undefined length that are open. delimited: whether an Item Delimitation Item
+    that comes next belongs to the item around it, because an item in here had its own, or fragments have none."""
 
     form: Form
     is_item: bool
@@ -345,13 +345,13 @@ def _step(source: Bytes, at: int, stack: list[_Level], flags: set[str]) -> int:
         stack.pop()
         return at
     if length != UNDEFINED:
-        level.delimited = False
         return at + skip + length
     inside = at + skip
     if tag == ITEM:
         stack.append(_Level(_form_of_item(source, inside, level.form), is_item=True))
     else:
-        stack.append(_Level(IMPLICIT if vr == b"UN" else level.form, is_item=False))
+        inner = IMPLICIT if vr == b"UN" else level.form
+        stack.append(_Level(inner, is_item=False, delimited=vr in {b"OB", b"OW"} or tag in PIXEL_TAGS))
     return inside
 
 

@@ -15,7 +15,7 @@ from mura_batch.dicom.header.patient import age_in_years, sex_of
 from mura_batch.dicom.header.tags import Tags
 from mura_batch.dicom.header.text import normal
 from mura_batch.dicom.policy import IntakePolicy
-from mura_batch.dicom.refused import Refused, truncated
+from mura_batch.dicom.refused import Refused, truncated, unsupported
 from mura_batch.dicom.syntax import DEFLATED, KNOWN
 from mura_batch.records import Instance, Laterality, Reason, Region, RegionFinding, SourceFile, short_key
 
@@ -111,8 +111,13 @@ def _refuse_other_objects(tags: Tags) -> None:
         raise Refused(Reason.NOT_AN_IMAGE, kind)
     if sop.startswith(SECONDARY_CAPTURE) and modality in {"CR", "DX"}:
         raise Refused(Reason.SCREEN_CAPTURE, f"a Secondary Capture object: {kind}")
-    if sop not in {CR, DX} or modality in _OTHER_MODALITIES:
+    if modality in _OTHER_MODALITIES or not (sop in {CR, DX} or (_is_unknown_class(sop) and modality in {"CR", "DX"})):
         raise Refused(Reason.NOT_A_RADIOGRAPH, kind)
+
+
+def _is_unknown_class(sop: str) -> bool:
+    """Missing, or a maker's own (Fuji's private CR, 1.2.392.200036.9125.1.1.2): only Modality tells what it is."""
+    return not sop.startswith("1.2.840.10008.")
 
 
 def _refuse_other_pictures(tags: Tags) -> None:
@@ -209,9 +214,9 @@ def _refuse_missing_identity(tags: Tags) -> None:
 
 def check_pixels(header: Header, tags: Tags, policy: IntakePolicy) -> Layout:
     """What the header and the length of the file tell of the pixels, without reading them."""
-    if header.syntax not in KNOWN:
-        raise Refused(Reason.UNSUPPORTED_SYNTAX, f"Transfer Syntax (0002,0010) {header.syntax[:64]} is not read")
     elements = header.elements
+    if header.syntax not in KNOWN and elements.pixel_bytes != UNDEFINED:  # of fragments the codestream decides
+        raise unsupported(header.syntax)
     layout = read_layout(tags, policy.max_pixels)
     if elements.pixel_tag != PIXEL_DATA:
         raise Refused(Reason.BAD_PIXEL_DESCRIPTION, "floating-point pixel data, not Pixel Data (7FE0,0010)")
@@ -253,15 +258,24 @@ def _laterality(tags: Tags, described: tuple[tuple[str, str], ...]) -> Lateralit
 
 
 def _patient_key(tags: Tags) -> str:
-    patient, issuer = tags.text("PatientID"), tags.text("IssuerOfPatientID").casefold()
+    patient, issuer = tags.text("PatientID"), _issuer(tags.text("IssuerOfPatientID"))
     if not patient:
         return ""
     return f"{short_key(patient)}-{short_key(issuer)}" if issuer else short_key(patient)
 
 
+def _issuer(written: str) -> str:
+    """One issuer is written in several ways: case and spaces do not count, nor do the universal ID and its type behind
+    the local namespace (HL7 v2 HD, 'HOSPITAL&1.2.3&ISO')."""
+    local = written.partition("&")[0].strip() or written
+    return " ".join(local.casefold().split())
+
+
 def _flags(header: Header, tags: Tags, region: RegionFinding) -> tuple[str, ...]:
     flags = list(header.flags)
-    if (modality := tags.text("Modality")) not in {"CR", "DX"}:
+    if _is_unknown_class(sop := tags.text("SOPClassUID")):
+        flags.append(f"SOP Class UID (0008,0016) is {sop or 'missing'}: Modality (0008,0060) decides")
+    elif (modality := tags.text("Modality")) not in {"CR", "DX"}:
         flags.append(f"Modality (0008,0060) is {modality[:16]!r}: the SOP Class decides")
     if region.disagreement:
         flags.append(f"region also named {region.disagreement}")

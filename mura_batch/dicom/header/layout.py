@@ -39,7 +39,7 @@ def read_layout(tags: Tags, max_pixels: int) -> Layout:
         bits_stored=stored,
         high_bit=tags.number("HighBit", stored - 1),
         signed=tags.number("PixelRepresentation") == 1,
-        photometric=tags.text("PhotometricInterpretation").upper(),
+        photometric=tags.text("PhotometricInterpretation").upper().replace(" ", ""),
     )
     if wrong := _wrong(layout):
         raise Refused(Reason.BAD_PIXEL_DESCRIPTION, ", ".join(wrong))

@@ -40,6 +40,9 @@ def parse_header(file: Bytes, policy: IntakePolicy, whole: bool) -> Header:
     start = _sniff(file, policy)
     meta = scan(file, start, _form_of(file.read(start, 8), ""), _META_TAGS, last_group=_META_GROUP)
     syntax = Tags(meta, ()).text("TransferSyntaxUID")
+    flags = () if syntax else ("no Transfer Syntax UID (0002,0010): taken from the data",)
+    if syntax == DEFLATED and _plausible(file.read(meta.end, 16)):
+        syntax, flags = "", ("the Transfer Syntax UID (0002,0010) says deflated, the data set is not",)
     body: Bytes = InflatedBytes(file, meta.end) if syntax == DEFLATED else file
     at = 0 if syntax == DEFLATED else meta.end
     first = body.read(at, 8)
@@ -47,7 +50,6 @@ def parse_header(file: Bytes, policy: IntakePolicy, whole: bool) -> Header:
         raise truncated("its header: there is no data set")
     form = _form_of(first, syntax)
     elements = scan(body, at, form, ALL_TAGS if whole else HEADER_TAGS)
-    flags = () if syntax else ("no Transfer Syntax UID (0002,0010): taken from the data",)
     if not elements.values.get(_SOP_CLASS, _NOTHING)[1] and meta.values.get(_META_CLASS, _NOTHING)[1]:
         elements.values[_SOP_CLASS] = b"UI", meta.values[_META_CLASS][1]
         flags = (*flags, "no SOP Class UID (0008,0016): taken from the File Meta Information (0002,0002)")

@@ -111,7 +111,8 @@ class Tags:
                 size = struct.calcsize(f"={code}")
                 numbers = struct.unpack(f"{order}{len(raw) // size}{code}", raw[: len(raw) // size * size])
             else:
-                numbers = tuple(float(part) for part in self.texts(keyword) if part)
+                # A comma for the point of PS3.5 6.2 (DS): devices write numbers as their country does.
+                numbers = tuple(float(part.replace(",", ".")) for part in self.texts(keyword) if part)
         except ValueError:
             self.broken.add(keyword)
             return ()

@@ -18,7 +18,7 @@ from mura_batch.dicom.pixels.encapsulation import Encapsulated
 from mura_batch.dicom.pixels.frame_header import FrameHeader
 from mura_batch.dicom.pixels.grid import WHOLE, Grid, remove_wavelet_gain
 from mura_batch.dicom.pixels.native import Stored
-from mura_batch.dicom.pixels.raw_frames import deflated_frame, rle_frame, uncompressed_frame
+from mura_batch.dicom.pixels.raw_frames import deflated_frame, is_rle, rle_frame, uncompressed_frame
 from mura_batch.dicom.refused import Refused
 from mura_batch.records import Reason
 
@@ -48,16 +48,16 @@ class DecodedFrame:
 
 
 def decode_frame(frame: Encapsulated, codec: str, layout: Layout, target: int) -> DecodedFrame:
-    """codec: that of the transfer syntax (syntax.CODECS), '' for one of native pixel data. target: pixels of the model
-    input's longer side; 0 for the full resolution. Raises Refused."""
-    if codec in _RAW and (len(frame.stream) == layout.frame_bytes or not has_signature(frame.stream)):
-        read, decoder = _RAW[codec]
-        return DecodedFrame(read(frame.stream, layout), decoder, has_high_bit=True, flags=frame.flags)
+    """codec: that of the transfer syntax (syntax.CODECS), '' for one of native pixel data, the UID of one that is not
+    known. target: pixels of the model input's longer side; 0 for the full resolution. Raises Refused."""
+    if raw := _raw_codec(frame.stream, codec, layout):
+        read, decoder = _RAW[raw]
+        flags = (*frame.flags, *_another_codec(raw, codec))
+        return DecodedFrame(read(frame.stream, layout), decoder, has_high_bit=True, flags=flags)
     header = frame_header(frame.stream, codec)
     _check_size(header, layout)
     stream, flags = _with_end_marker(frame, header)
-    if header.codec != codec:
-        flags = (*flags, f"the codestream is {header.codec}, the Transfer Syntax says {codec or 'native'}")
+    flags = (*flags, *_another_codec(header.codec, codec))
     # A frame without its end marker is decoded whole: whether it is complete shows at full resolution.
     reduction = _reduction(header, target if stream is frame.stream else 0)
     stored, decoder = _decoded(stream, header, reduction)
@@ -68,6 +68,20 @@ def decode_frame(frame: Encapsulated, codec: str, layout: Layout, target: int) -
     first = 0.5 if header.codec == "jpeg 2000" else reduction / 2
     grid = WHOLE if reduction == 1 else Grid(reduction, first)
     return DecodedFrame(stored, decoder, grid, flags=(*frame.flags, *flags))
+
+
+def _raw_codec(stream: bytes, codec: str, layout: Layout) -> str:
+    """Of a frame without a header of its own: that of the transfer syntax, or what the frame looks like; '' for a
+    codestream."""
+    if codec in _RAW:
+        return codec if len(stream) == layout.frame_bytes or not has_signature(stream) else ""
+    if is_rle(stream, layout):
+        return "rle"
+    return "uncompressed" if len(stream) == layout.frame_bytes and not has_signature(stream) else ""
+
+
+def _another_codec(found: str, codec: str) -> tuple[str, ...]:
+    return () if found == codec else (f"the codestream is {found}, the Transfer Syntax says {codec or 'native'}",)
 
 
 def _check_size(header: FrameHeader, layout: Layout) -> None:

@@ -18,6 +18,7 @@ from mura_batch.dicom.header.parse import Header, parse_header, second_reading, 
 from mura_batch.dicom.header.second_reading import rewritten
 from mura_batch.dicom.header.tags import Tags
 from mura_batch.dicom.pixels.codecs import DecodedFrame, decode_frame
+from mura_batch.dicom.pixels.codestream import has_signature
 from mura_batch.dicom.pixels.description import Description, describe, pixel_aspect
 from mura_batch.dicom.pixels.display import Rendering, apply_table, display_table, grey_levels
 from mura_batch.dicom.pixels.encapsulation import read_fragments
@@ -27,8 +28,8 @@ from mura_batch.dicom.pixels.native import Patterns, bit_patterns, native_frame
 from mura_batch.dicom.pixels.padding import without_inner_padding
 from mura_batch.dicom.pixels.stored_bits import StoredBits, find_stored_bits, pattern_table, with_bits
 from mura_batch.dicom.policy import IntakePolicy
-from mura_batch.dicom.refused import Refused
-from mura_batch.dicom.syntax import CODECS
+from mura_batch.dicom.refused import Refused, unsupported
+from mura_batch.dicom.syntax import CODECS, KNOWN
 from mura_batch.records import PixelDecisions, Reason
 
 SAMPLE = 1 << 17  # pixels in a histogram; its percentiles are within 0.1 % of those of all pixels
@@ -156,9 +157,12 @@ def _decisions(picture: StoredPicture, rendering: Rendering, grid: Grid) -> Pixe
 
 
 def _frame(header: Header, layout: Layout, target: int) -> DecodedFrame:
-    codec = CODECS.get(header.syntax, "")
+    codec = CODECS.get(header.syntax, "" if header.syntax in KNOWN else header.syntax[:64])
     if is_encapsulated(header, layout):
-        return decode_frame(read_fragments(header.body, header.elements.end), codec, layout, target)
+        fragments = read_fragments(header.body, header.elements.end)
+        if header.syntax not in KNOWN and not has_signature(fragments.stream):
+            raise unsupported(header.syntax)
+        return decode_frame(fragments, codec, layout, target)
     flags: tuple[str, ...] = ()
     if codec:
         flags = (f"native pixel data under a Transfer Syntax of {codec}",)

@@ -7,12 +7,14 @@ import zlib
 
 import numpy as np
 
+from mura_batch.dicom.header.byte_sources import zlib_header
 from mura_batch.dicom.header.layout import Layout
 from mura_batch.dicom.pixels.native import Stored
 from mura_batch.dicom.refused import Refused
 from mura_batch.records import Reason
 
 _RLE_HEADER = 64  # bytes: the number of segments, and where 15 of them begin (PS3.5 G.5)
+_PADDING = 64  # zeros behind the last pixel
 _RUN = 128  # bytes that two bytes of PackBits give at most (G.3.1)
 
 
@@ -26,16 +28,26 @@ def uncompressed_frame(stream: bytes, layout: Layout) -> Stored:
 
 
 def deflated_frame(stream: bytes, layout: Layout) -> Stored:
-    """Deflated Image Frame Compression: one stream of RFC 1951, without a zlib header. It is inflated to the size of
-    the frame and two bytes beyond: what is longer is refused unread."""
+    """Deflated Image Frame Compression: one stream of RFC 1951, which some writers put behind a zlib header. It is
+    inflated to the size of the frame and two bytes beyond: what is longer is refused unread."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        raw = inflater.decompress(stream, layout.frame_bytes + 2)
+        raw = inflater.decompress(stream[zlib_header(stream) :], layout.frame_bytes + 2)
     except zlib.error as error:
         raise Refused(Reason.UNDECODABLE_PIXELS, f"deflate: {error}") from error
     if len(raw) < layout.frame_bytes and not inflater.eof:
         raise Refused(Reason.UNDECODABLE_PIXELS, "deflate: the stream ends too early")
     return uncompressed_frame(raw, layout)
+
+
+def is_rle(stream: bytes, layout: Layout) -> bool:
+    """Whether a frame begins with the header of as many RLE segments as a sample has bytes."""
+    if len(stream) <= _RLE_HEADER:
+        return False
+    count, *starts = np.frombuffer(stream, "<u4", 16).tolist()
+    used = starts[:count]
+    planes = layout.bits_allocated // 8
+    return count == planes and used[0] == _RLE_HEADER and used[-1] < len(stream) and not any(starts[count:])
 
 
 def rle_frame(stream: bytes, layout: Layout) -> Stored:
@@ -73,6 +85,8 @@ def _segment(packed: bytes, pixels: int) -> Stored:
         raise
     except Exception as error:  # imagecodecs' own exception types differ by version
         raise Refused(Reason.UNDECODABLE_PIXELS, f"rle: {type(error).__name__}") from error
-    if not pixels <= len(plane) <= pixels + 1:  # a segment is padded to even length
+    # A segment is padded to even length, some writers' last one with more zeros.
+    padded = plane[pixels + 1 :]
+    if len(plane) < pixels or len(padded) > _PADDING or padded.any():
         raise Refused(Reason.PIXEL_SIZE_MISMATCH, f"an RLE segment gives {len(plane)} bytes, Rows x Columns {pixels}")
     return plane[:pixels]

@@ -24,6 +24,7 @@ MIN_LEVELS = 32  # grey levels, or all that there are
 MIN_COVER = 0.1  # of their range that is neither black nor white
 USED_SHARE = 0.5  # without a window, a picture that uses less of its nominal range than this gets percentiles
 DISPLAY_BITS = 8  # values of so few bits are grey levels already: without a window they are shown as they are
+MAX_WINDOWS = 8  # that are tried
 _NEAR = 0.01  # of its width: how far a window may be from the full range of some number of bits
 
 
@@ -53,7 +54,7 @@ def apply_voi(d: Description, values: Table, counts: Counts, voi: str) -> Voi:
     Refused(BLANK_IMAGE)."""
     picture, flags = _Picture(values, counts, *_percentiles(values, counts)), list[str]()
     if voi in {"auto", "window"}:
-        for center, width in _first_window(d, values, flags):
+        for center, width in _windows(d, values, flags):
             shown = window(values, center, width, d.function)
             if _shows_enough(shown, picture):
                 return Voi(shown, f"window {d.function.lower()}", center, width, tuple(flags))
@@ -92,17 +93,17 @@ def nominal_range(d: Description, values: Table) -> tuple[float, float]:
     return float(values.min()), float(values.max())
 
 
-def _first_window(d: Description, values: Table, flags: list[str]) -> Iterator[tuple[float, float]]:
-    """The device's default, the first of a width that the function allows (C.11.2.1.2.1: LINEAR at least 1, the others
-    more than 0); a later one serves another purpose."""
+def _windows(d: Description, values: Table, flags: list[str]) -> Iterator[tuple[float, float]]:
+    """Those of a width that the function allows (C.11.2.1.2.1: LINEAR at least 1, the others more than 0). The first is
+    the device's default; a later one serves another purpose, and is for where the first shows nothing."""
     if d.function not in {"LINEAR", "LINEAR_EXACT", "SIGMOID"}:
         flags.append(f"VOI LUT Function {d.function[:16]!r} is not known")
         return
     smallest = 1.0 if d.function == "LINEAR" else 1e-9
     usable = [(center, width) for center, width in d.windows if width >= smallest]
-    if usable:
-        yield _scaled(usable[0], nominal_range(d, values), flags)
-    elif d.windows:
+    for given in usable[:MAX_WINDOWS]:
+        yield _scaled(given, nominal_range(d, values), flags)
+    if d.windows and not usable:
         flags.append("window width is not usable")
 
 

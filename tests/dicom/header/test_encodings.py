@@ -188,6 +188,13 @@ def test_a_compressed_icon_in_a_header_is_stepped_over(
         assert found.rows == 200
 
 
+def test_an_icon_whose_fragments_have_no_delimiter_is_stepped_over(write: Write, header: Header) -> None:
+    content = icon(bytes(imagecodecs.jpeg8_encode(SMALL)))[:-8]
+    found = header(insert(write("a"), undefined(0x00880200, b"SQ", open_item(content)), before=0x7FE00010))
+    assert isinstance(found, Instance), found
+    assert any("without its" in flag for flag in found.flags)
+
+
 def test_private_fragments_before_the_pixels_are_stepped_over(write: Write, header: Header) -> None:
     blob = undefined(0x00871030, b"OB", item(b"") + item(imagecodecs.jpeg8_encode(SMALL) + b"\0"))
     path = write("a")
@@ -213,8 +220,26 @@ def test_a_sop_class_only_in_file_meta_is_flagged(write: Write, header: Header) 
     assert any("File Meta" in flag for flag in found.flags)
 
 
-def test_a_photometric_interpretation_in_lower_case_is_read(write: Write, header: Header) -> None:
-    found = header(write("a", PhotometricInterpretation="monochrome2"))
+@pytest.mark.parametrize("sop_class", [None, "1.2.392.200036.9125.1.1.2"])  # none at all, Fuji's private CR
+@pytest.mark.parametrize("modality", ["CR", "DX", "OT", "US", ""])
+def test_modality_decides_where_the_sop_class_is_unknown(
+    write: Write, header: Header, sop_class: str | None, modality: str
+) -> None:
+    path = write("a", SOPClassUID=sop_class, Modality=modality)
+    data = path.read_bytes()  # and none in the File Meta Information either
+    path.write_bytes(data.replace(explicit(0x00020002, b"UI", b"1.2.840.10008.5.1.4.1.1.1\0"), b""))
+    found = header(path)
+    if modality in {"CR", "DX"}:
+        assert isinstance(found, Instance), found
+        assert [flag for flag in found.flags if "Modality (0008,0060) decides" in flag]
+    else:
+        assert isinstance(found, Skipped)
+        assert found.reason is Reason.NOT_A_RADIOGRAPH
+
+
+@pytest.mark.parametrize("written", ["monochrome2", "MONOCHROME 2"])
+def test_a_photometric_interpretation_in_another_spelling_is_read(write: Write, header: Header, written: str) -> None:
+    found = header(write("a", PhotometricInterpretation=written))
     assert isinstance(found, Instance), found
     assert found.photometric == "MONOCHROME2"
 
@@ -225,7 +250,10 @@ def test_a_photometric_interpretation_in_lower_case_is_read(write: Write, header
         ({"IssuerOfPatientID": "HOSP"}, {}, True),  # dcm4chee: the issuer on some images only
         ({"IssuerOfPatientID": "HOSP"}, {"IssuerOfPatientID": ""}, True),
         ({"IssuerOfPatientID": "HOSP"}, {"IssuerOfPatientID": "Hosp"}, True),
+        ({"IssuerOfPatientID": "HOSP"}, {"IssuerOfPatientID": "HOSP&1.2.3&ISO"}, True),  # HL7's namespace, ID and type
+        ({"IssuerOfPatientID": "St. Mary"}, {"IssuerOfPatientID": "ST.  MARY"}, True),
         ({"IssuerOfPatientID": "A"}, {"IssuerOfPatientID": "B"}, False),
+        ({"IssuerOfPatientID": "A&1.2.3&ISO"}, {"IssuerOfPatientID": "B&1.2.3&ISO"}, False),
         ({"PatientID": "P1"}, {"PatientID": "P2"}, False),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pydicom.sequence import Sequence
 
 from mura_batch.dicom import syntax as syntaxes
 from mura_batch.dicom.header.reader import read_header
+from mura_batch.dicom.pixels.decode import decode
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.records import Instance, Laterality, Reason, Region, Skipped, SourceFile, short_key
 
@@ -380,3 +382,30 @@ def _with(file: bytes, private: Dataset) -> bytes:
         raw += struct.pack("<H", len(value)) if element.VR == "LO" else struct.pack("<HL", 0, len(value))
         raw += value
     return file[:at] + raw + file[at:]
+
+
+@pytest.mark.parametrize(
+    ("rewrite", "flagged"),
+    [
+        (lambda deflated: zlib.compress(zlib.decompress(deflated, -15)), False),  # behind a zlib header
+        (lambda deflated: zlib.decompress(deflated, -15), True),  # not deflated at all
+    ],
+)
+def test_a_deflated_data_set_may_be_written_otherwise(
+    write: Write, header: Header, rewrite: Callable[[bytes], bytes], flagged: bool
+) -> None:
+    path = write("a", syntax=syntaxes.DEFLATED)
+    data = path.read_bytes()
+    start = 144 + int.from_bytes(data[140:144], "little")  # behind the File Meta Information, by its group length
+    path.write_bytes(data[:start] + rewrite(data[start:]))
+    found = header(path)
+    assert isinstance(found, Instance), found
+    assert any("says deflated" in flag for flag in found.flags) is flagged
+    decode(path.read_bytes(), IntakePolicy(), 0)
+
+
+def test_numbers_with_a_decimal_comma_are_read(write: Write) -> None:
+    path = write("a", WindowCenter="2048", WindowWidth="4096")
+    path.write_bytes(path.read_bytes().replace(b"DS\x04\x002048", b"DS\x06\x002048,0"))
+    _, _, decisions = decode(path.read_bytes(), IntakePolicy(), 0)
+    assert (decisions.voi, decisions.window_center, decisions.window_width) == ("window linear", 2048, 4096)

@@ -4,6 +4,7 @@ the transfer syntax says. Each is shown as its reference, flagged, or refused wh
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from mura_batch.dicom import syntax as syntaxes
 from mura_batch.dicom.pixels.decode import decode
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.refused import Refused
-from mura_batch.records import PixelDecisions, Reason
+from mura_batch.dicom.write.radiograph import encode_frame
+from mura_batch.records import Instance, PixelDecisions, Reason
 
 Write = Callable[..., Path]
 Grey = NDArray[np.uint8]
@@ -168,6 +170,66 @@ def test_a_codestream_under_a_syntax_without_one_is_read(write: Write, limb: NDA
     shown, decisions = picture(write("a", syntax=syntax, frame=streams(limb)["jpeg 2000"]))
     assert np.array_equal(shown, plain)
     assert decisions.flags == (f"the codestream is jpeg 2000, the Transfer Syntax says {syntaxes.CODECS[syntax]}",)
+
+
+RETIRED = ["1.2.840.10008.1.2.4.55", "1.2.840.10008.1.2.4.59", "1.2.840.10008.1.2.4.92", "1.3.46.670589.33.1.4.1"]
+
+
+@pytest.mark.parametrize("unknown", RETIRED)  # progressive and lossless JPEG, JPEG 2000 part 2, a maker's own
+@pytest.mark.parametrize("syntax", [syntaxes.JPEG_LOSSLESS_SV1, syntaxes.JPEG_LS_LOSSLESS, syntaxes.JPEG_2000_LOSSLESS])
+def test_a_codestream_under_an_unknown_syntax_is_read(
+    write: Write, header: Callable[..., Any], unknown: str, syntax: str
+) -> None:
+    reference, _ = picture(write("reference"))
+    path = under(write("a", syntax=syntax), syntax, unknown)
+    assert isinstance(header(path), Instance)
+    shown, decisions = picture(path)
+    assert np.array_equal(shown, reference)
+    assert any(f"the Transfer Syntax says {unknown}" in flag for flag in decisions.flags)
+
+
+def test_what_is_no_codestream_under_an_unknown_syntax_is_refused(write: Write) -> None:
+    for name, frame in (("video", b"\0\0\1\xb3" + bytes(4000)), ("as long as a frame", bytes(64_000))):
+        path = write(name, syntax=syntaxes.JPEG_BASELINE, frame=frame)
+        under(path, syntaxes.JPEG_BASELINE, "1.2.840.10008.1.2.4.100")
+        assert refusal(path) is Reason.UNSUPPORTED_SYNTAX
+
+
+def under(path: Path, syntax: str, other: str) -> Path:
+    """The file with another Transfer Syntax UID of whatever length; the group length of its meta does not matter."""
+    old, new = (uid.encode() + b"\0" * (len(uid) % 2) for uid in (syntax, other))
+    head = b"\x02\0\x10\0UI"
+    data = path.read_bytes()
+    written = head + struct.pack("<H", len(old)) + old
+    assert written in data
+    path.write_bytes(data.replace(written, head + struct.pack("<H", len(new)) + new, 1))
+    return path
+
+
+@pytest.mark.parametrize("syntax", [syntaxes.RLE, syntaxes.ENCAPSULATED_UNCOMPRESSED])
+def test_a_frame_without_header_under_a_compressed_syntax_is_read(write: Write, syntax: str) -> None:
+    reference, _ = picture(write("reference"))
+    shown, decisions = picture(under(write("a", syntax=syntax), syntax, syntaxes.JPEG_LOSSLESS_SV1))
+    assert np.array_equal(shown, reference)
+    assert any("the Transfer Syntax says jpeg lossless" in flag for flag in decisions.flags)
+
+
+@pytest.mark.parametrize(("zeros", "read"), [(2, True), (10, True), (400, False)])
+def test_a_few_zeros_behind_the_last_rle_segment_are_padding(
+    write: Write, limb: NDArray[Any], zeros: int, read: bool
+) -> None:
+    frame = encode_frame(limb, syntaxes.RLE, 12) + bytes(zeros)
+    path = write("a", syntax=syntaxes.RLE, frame=frame)
+    if read:
+        assert np.array_equal(picture(path)[0], picture(write("reference"))[0])
+    else:
+        assert refusal(path) is Reason.PIXEL_SIZE_MISMATCH
+
+
+def test_a_zlib_header_before_a_deflated_frame_is_stepped_over(write: Write, limb: NDArray[Any]) -> None:
+    reference, _ = picture(write("reference"))
+    shown, _ = picture(write("a", syntax=syntaxes.DEFLATED_FRAME, frame=zlib.compress(limb.tobytes())))
+    assert np.array_equal(shown, reference)
 
 
 def test_fragments_under_a_native_syntax_are_read(write: Write, header: Callable[..., Any]) -> None:

@@ -98,6 +98,13 @@ def test_8_bits_fall_back_to_full_range() -> None:
     assert (found.voi, found.flags) == ("full range", ("window 32000/100 shows nothing",))
 
 
+def test_a_later_window_is_taken_where_the_first_shows_nothing() -> None:
+    several = replace(TWELVE, windows=((200_000, 10), (2048, 2), (2048, 4096), (1200, 900)))
+    found = rendering(several, counts(600, 3200))
+    assert (found.voi, found.center, found.width) == ("window linear", 2048, 4096)
+    assert found.flags == ("window 200000/10 shows nothing", "window 2048/2 shows nothing")
+
+
 def test_a_picture_of_two_values_keeps_its_window() -> None:
     histogram = np.zeros(4096, np.int64)
     histogram[[1000, 3000]] = 500
