@@ -90,7 +90,7 @@ def scan(source: Bytes, at: int, form: Form, wanted: Container[int], last_group:
 
 
 def _scan(source: Bytes, at: int, elements: Elements, wanted: Container[int], last_group: int) -> None:
-    form = elements.form
+    form, implicit = elements.form, elements.form.implicit
     values, head, short = elements.values, _HEADS[form.big].unpack_from, _NONE if form.implicit else _SHORT
     length32 = _LENGTHS[form.big].unpack_from
     buffer, base, here = source.chunk(at), at, 0
@@ -108,16 +108,17 @@ def _scan(source: Bytes, at: int, elements: Elements, wanted: Container[int], la
         tag = g << 16 | e
         if vr in short:
             start = here + 8
-        elif form.implicit and here + 8 <= size:
-            vr, start, length = b"", here + 8, length32(buffer, here + 4)[0]
         else:
-            vr, skip, length = _long(source, base + here, tag, vr, form)
-            start = here + skip
-        if tag in PIXEL_TAGS:
-            elements.pixel_tag, elements.pixel_vr, elements.pixel_bytes, here = tag, vr, length, start
-            break
-        if length > 8 * MAX_DEPTH and vr not in short:
-            length = _measured(source, base + start, length, vr, elements)
+            if implicit and here + 8 <= size:
+                vr, start, length = b"", here + 8, length32(buffer, here + 4)[0]
+            else:
+                vr, skip, length = _long(source, base + here, tag, vr, form)
+                start = here + skip
+            if tag in PIXEL_TAGS:
+                elements.pixel_tag, elements.pixel_vr, elements.pixel_bytes, here = tag, vr, length, start
+                break
+            if length > 8 * MAX_DEPTH:
+                length = _measured(source, base + start, length, vr, elements)
         end = start + length
         if end > size and base + end > source.size:
             raise ends_inside(source, base + start, f"element {words(tag)}")

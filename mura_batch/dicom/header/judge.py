@@ -267,13 +267,15 @@ def _patient_key(tags: Tags) -> str:
 def _issuer(written: str) -> str:
     """One issuer is written in several ways: case and spaces do not count, nor do the universal ID and its type behind
     the local namespace (HL7 v2 HD, 'HOSPITAL&1.2.3&ISO')."""
+    if not written:
+        return ""
     local = written.partition("&")[0].strip() or written
     return " ".join(local.casefold().split())
 
 
 def _flags(header: Header, tags: Tags, region: RegionFinding) -> tuple[str, ...]:
     flags = list(header.flags)
-    if _is_unknown_class(sop := tags.text("SOPClassUID")):
+    if (sop := tags.text("SOPClassUID")) not in {CR, DX}:
         flags.append(f"SOP Class UID (0008,0016) is {sop or 'missing'}: Modality (0008,0060) decides")
     elif (modality := tags.text("Modality")) not in {"CR", "DX"}:
         flags.append(f"Modality (0008,0060) is {modality[:16]!r}: the SOP Class decides")
