@@ -144,11 +144,16 @@ def _refuse_other_pictures(tags: Tags) -> None:
         raise Refused(Reason.MULTI_FRAME, f"Number of Frames (0028,0008) is {frames}")
 
 
+_SPECIES = ("PatientSpeciesCodeSequence", "PatientSpeciesDescription", "PatientBreedDescription")
+
+
 def _is_animal(tags: Tags) -> bool:
+    if not any(map(tags.has, _SPECIES)):  # nearly every file
+        return False
     codes = {item.text("CodeValue") for item in tags.items("PatientSpeciesCodeSequence")} - {""}
     if codes and not codes & _HUMAN_CODES:
         return True
-    texts = (normal(tags.text(keyword)) for keyword in ("PatientSpeciesDescription", "PatientBreedDescription"))
+    texts = (normal(tags.text(keyword)) for keyword in _SPECIES[1:])
     return any(text and text not in _HUMAN_WORDS for text in texts)
 
 

@@ -28,7 +28,7 @@ def find_laterality(tags: Sequence[str], codes: Iterable[str], texts: Iterable[s
     for value in tags:
         if value.upper() in {"L", "R", "B", "U"}:
             return Laterality(value.upper())
-        if len(written := sides_of_text(value)) == 1:  # LEFT, or the device's language
+        if value and len(written := sides_of_text(value)) == 1:  # LEFT, or the device's language
             return next(iter(written))
     for code in codes:
         if code in _CODES:
