@@ -109,11 +109,9 @@ def _scan(source: Bytes, at: int, elements: Elements, wanted: Container[int], la
         if vr in short:
             start = here + 8
         else:
-            if implicit and here + 8 <= size:
-                vr, start, length = b"", here + 8, length32(buffer, here + 4)[0]
-            else:
-                vr, skip, length = _long(source, base + here, tag, vr, form)
-                start = here + skip
+            at_hand = implicit and here + 8 <= size
+            read = (b"", 8, length32(buffer, here + 4)[0]) if at_hand else _long(source, base + here, tag, vr, form)
+            vr, start, length = read[0], here + read[1], read[2]
             if tag in PIXEL_TAGS:
                 elements.pixel_tag, elements.pixel_vr, elements.pixel_bytes, here = tag, vr, length, start
                 break
