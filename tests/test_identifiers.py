@@ -154,6 +154,14 @@ def test_under_umask_000_all_of_out_is_private(night: Night) -> None:
     assert [path for path, mode in modes.items() if mode & 0o077] == []
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_no_canary_is_exported_after_nights_by_key(night: Night, form: str) -> None:
+    done = run("export", "--out", night.out, "--format", form)
+    assert done.returncode == 0, done.stderr
+    assert rows(night, "images")[0]["sop_instance_uid"] in done.stdout
+    assert not FOUND.search((done.stdout + done.stderr).encode()), done.stdout
+
+
 def test_a_dry_run_names_files_by_key(night: Night) -> None:
     done = run("score", night.studies, "--out", night.out, *OPTIONS, "--identifiers", "key", "--dry-run")
     assert done.returncode == 0, done.stderr
