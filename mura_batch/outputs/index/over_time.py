@@ -16,13 +16,16 @@ def over_time(bars: Sequence[tuple[str, float | None, str]]) -> str:
     highest = max((bar for bar in bars if bar[1] is not None), key=lambda bar: bar[1] or 0.0, default=None)
     top = max(0.0, highest[1] or 0.0) if highest is not None else 0.0
     rects = (_bar(n, len(bars), bar, top) for n, bar in enumerate(bars) if bar[1] is not None)
+    peak = f"up to {highest[2]}" if highest is not None else "no value yet"
     parts = [
         f'<line class="grid" x1="0" x2="100%" y1="{_FOOT}" y2="{_FOOT}"/>',
         *rects,
-        _text("0", 10, f"up to {highest[2]}" if highest is not None else "no value yet"),
+        _text("0", 10, peak),
         *_dates(bars),
     ]
-    return f'<svg class="over-time" role="img" width="100%" height="{_HEIGHT}">{"".join(parts)}</svg>'
+    span = f"{bars[0][0][:10]} to {bars[-1][0][:10]}: " if bars else ""
+    label = f'role="img" aria-label="{escape(span + peak)}"'
+    return f'<svg class="over-time" {label} width="100%" height="{_HEIGHT}">{"".join(parts)}</svg>'
 
 
 def _bar(n: int, count: int, bar: tuple[str, float | None, str], top: float) -> str:

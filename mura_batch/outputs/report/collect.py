@@ -93,9 +93,9 @@ class ReportRows:
         return shown[: loud + QUIET_STUDIES]
 
     @property
-    def named(self) -> list[StudyScore]:
-        """The rows that the truth names."""
-        return [row for row, _ in self._named]
+    def named(self) -> list[tuple[StudyScore, list[Picture]]]:
+        """The rows that the truth names, with their pictures."""
+        return self._named
 
     def regions(self, trained: tuple[str, ...]) -> tuple[RegionLine, ...]:
         return self._regions.lines(trained)
@@ -116,7 +116,7 @@ def read_report_rows(folder: Path, truth: Truth | None) -> tuple[ReportRows, Com
             matching.add(row)
     comparison = compare(matching, _traits(folder, rows)) if matching is not None else None
     labels = comparison.labels if comparison is not None else {}
-    pictures = {listed.row.row_key: of for listed, of in rows.shown(labels)}
+    pictures = {listed.row.row_key: of for listed, of in rows.shown(labels) if not of}
     for image in read_rows(folder, "images", "row_key", pictures):
         pictures[image["row_key"]].append(_picture_of_row(image))
     rows.skips.extend(islice(read_rows(folder, "skipped"), LISTED_ROWS))
@@ -124,13 +124,14 @@ def read_report_rows(folder: Path, truth: Truth | None) -> tuple[ReportRows, Com
 
 
 def _traits(folder: Path, rows: ReportRows) -> TraitBook:
-    """Of the rows that the truth names, from the table of images."""
-    named = rows.named
-    images: dict[str, list[ImageTraits]] = {row.row_key: [] for row in named}
+    """Of the rows that the truth names, from the table of images, whose pictures they get in the same pass."""
+    images: dict[str, list[ImageTraits]] = {row.row_key: [] for row, _ in rows.named}
+    pictures = {row.row_key: of for row, of in rows.named}
     for image in read_rows(folder, "images", "row_key", images):
         images[image["row_key"]].append(_image_traits(image))
+        pictures[image["row_key"]].append(_picture_of_row(image))
     book = TraitBook()
-    for row in named:
+    for row, _ in rows.named:
         book.add(row, images[row.row_key])
     return book
 
