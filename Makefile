@@ -9,7 +9,7 @@ PROGRAMS := chromium dcmtk dicom3tools libgdcm-tools libpixelmed-java default-jr
 
 PICTURES := $(wildcard $(or $(MURA_BATCH_SHARED),../shared)/fracatlas)
 
-.PHONY: help demo test check bench coverage crash faults differ fuzz wheel train-reference gpu-check setup programs clean
+.PHONY: help demo test check bench coverage crash faults differ fuzz nights wheel train-reference gpu-check setup programs clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
