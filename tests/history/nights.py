@@ -1,7 +1,7 @@
 """Nights in simulation, with everything real but model and clock: `make nights`.
 
-    changing  an archive that grows, shrinks, is corrected, moved and half mounted, under a clock that is set back:
-              every night's results equal those of scoring the archive from scratch
+changing  an archive that grows, shrinks, is corrected, moved and half mounted, under a clock that is set back: every
+          night's results equal those of scoring the archive from scratch
 quiet     an archive that does not change: how much OUT grows and how long a night takes
 """
 
