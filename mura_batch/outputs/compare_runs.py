@@ -159,7 +159,7 @@ class _Run:
 
     @classmethod
     def read(cls, folder: Path) -> _Run:
-        rows = {row.row_key: row for row in read_studies(folder) if row.score is not None and not row.earlier_model}
+        rows = {row.row_key: row for row in read_studies(folder) if row.score is not None}
         images: dict[str, dict[str, float]] = {key: {} for key in rows}
         for image in read_rows(folder, "images", "row_key", rows):
             images[image["row_key"]][image["content_hash"]] = float(image["probability"])

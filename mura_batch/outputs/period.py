@@ -103,6 +103,8 @@ def _write_tables(folder: Path, name: str, runs: Sequence[Path], period: Period)
             counts={"found": counts.total(), **{part: counts[part] for part in ("scored", "unchanged", "skipped")}},
             studies_by_status=dict(sorted(Counter(row["status"] for row in studies).items())),
             agreement=None,
+            breached_limits=(),  # of one night
+            earlier_model_rows=0,  # every row stands with the model that gave its score
             period={
                 "since": str(period.since or ""),
                 "until": str(period.until or ""),
