@@ -288,7 +288,7 @@ def test_every_figure_by_group_stands_on_the_page_and_in_the_files(make_run: Mak
 def test_small_groups_are_named_and_have_no_figures(make_run: MakeRun) -> None:
     run = make_run(14)
     text = text_of(render_report_file(run.folder, run.truth))
-    assert "By region, 7 groups with 14 studies are left out: they have fewer than 10 studies." in text
+    assert "Left out by region: 7 groups with 14 studies, fewer than 10 in each." in text
     assert "fewer than 10 studies: no figures" in text
     confusion = json.loads((run.folder / "agreement.json").read_text())["confusion"]
     assert "hand" not in confusion
