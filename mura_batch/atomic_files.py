@@ -78,6 +78,19 @@ def write_atomic(path: Path, data: bytes | memoryview, fix: str = FREE_SPACE, mo
         file.write(data)
 
 
+def link_or_copy(twin: Path, path: Path) -> None:
+    """path, which is not there yet, becomes another name of the file twin, or a copy of it where there can be no such
+    link. Raises OSError."""
+    try:
+        os.link(twin, path, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        path.touch(PRIVATE)
+        shutil.copyfile(twin, path)
+        sync_file(path)
+
+
 def replace_by_link(path: Path, twin: Path) -> None:
     """path becomes another name of the file twin, atomically; it stays as it is where there can be no such link. Raises
     OSError."""

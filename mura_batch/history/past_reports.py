@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from mura_batch.errors import InputError
+from mura_batch.outputs.file_names import REPORT_NAME
 from mura_batch.outputs.manifest import RunManifest, read_manifest, write_manifest
 from mura_batch.outputs.report.quiet_page import write_quiet_page
-from mura_batch.outputs.report.render import REPORT_NAME, render_report_file
+from mura_batch.outputs.report.render import render_report_file
 
 
 def hand_on_reports(keep: Sequence[Path], remove: Sequence[Path]) -> None:

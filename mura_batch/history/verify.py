@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mura_batch.errors import InputError, LedgerError
 from mura_batch.history.past_runs import check_out, known_runs, time_of
+from mura_batch.outputs.file_names import REPORT_NAME
 from mura_batch.outputs.manifest import RunManifest, file_hashes, read_manifest
 from mura_batch.outputs.read_tables import read_rows
-from mura_batch.outputs.report.render import REPORT_NAME
 from mura_batch.store.audit import Audit
 from mura_batch.store.database import LEDGER_NAME
 from mura_batch.store.run_folder import LATEST, in_order, latest_name, published_runs

@@ -6,25 +6,22 @@ runs may be removed.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from mura_batch.agreement.drift import Count, Drift, Figure, Mean, Mix, Night, drift_of
-from mura_batch.atomic_files import write_atomic
+from mura_batch.atomic_files import link_or_copy, output_errors
 from mura_batch.errors import InputError
+from mura_batch.outputs.file_names import DRIFT_NAME
+from mura_batch.outputs.manifest import read_manifest
+from mura_batch.outputs.new_tonight import NewTonight
 from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.outputs.tables import flags_of
-from mura_batch.records import UNREADABLE, InstanceScore, MissingStudy, Skipped, StudyScore
+from mura_batch.records import InstanceScore, MissingStudy, Skipped, StudyScore
 from mura_batch.store.run_folder import newest_run
-
-DRIFT_NAME = "drift.json"
-_VERSION = 1
-_UNREADABLE = {str(reason) for reason in UNREADABLE}
+from mura_batch.version import __version__
 
 
 class DriftFile:
@@ -33,9 +30,7 @@ class DriftFile:
 
     def __init__(self, run: RunInfo) -> None:
         self._run = run
-        self._counts: Counter[str] = Counter()
-        self._mixes: dict[str, Counter[str]] = {"regions": Counter(), "formats": Counter(), "windows": Counter()}
-        self._total = self._squares = 0.0
+        self._new = NewTonight()
 
     def __enter__(self) -> Self:
         return self
@@ -47,21 +42,21 @@ class DriftFile:
         new = [image for image in images if not image.reused]
         if not new or row.score is None:
             return
-        self._counts["studies"] += 1
-        self._counts["abnormal"] += bool(row.abnormal)
-        self._total += row.score
-        self._squares += row.score**2
-        self._mixes["regions"][row.region] += 1
+        self._new.counts["studies"] += 1
+        self._new.counts["abnormal"] += bool(row.abnormal)
+        self._new.total += row.score
+        self._new.squares += row.score**2
+        self._new.mixes["regions"][row.region] += 1
         for image in new:
             self._image(image)
 
     def _image(self, image: InstanceScore) -> None:
         instance, decisions = image.instance, image.decoded.decisions
-        self._counts["images"] += 1
-        self._counts["flagged"] += bool(flags_of(image))
-        self._counts["inverted"] += decisions.polarity == "inverted"
-        self._mixes["windows"][decisions.voi] += 1
-        self._mixes["formats"][" ".join((instance.modality, instance.transfer_syntax, instance.photometric))] += 1
+        self._new.counts["images"] += 1
+        self._new.counts["flagged"] += bool(flags_of(image))
+        self._new.counts["inverted"] += decisions.polarity == "inverted"
+        self._new.mixes["windows"][decisions.voi] += 1
+        self._new.mixes["formats"][" ".join((instance.modality, instance.transfer_syntax, instance.photometric))] += 1
 
     def skip(self, skip: Skipped) -> None:
         pass
@@ -70,116 +65,28 @@ class DriftFile:
         pass
 
     def finish(self, end: RunEnd) -> None:
-        nights, missing_before = _earlier(self._run.folder.parents[1])
-        missing = Count(max(0, end.missing - missing_before), end.missing + sum(end.studies_by_status.values()))
-        if self._counts["images"] or end.new_skipped or missing.hits:
-            nights.append(self._night(end.new_skipped, missing))
-        write_drift(self._run.folder, nights, end.missing)
+        folder = self._run.folder
+        newest = newest_run(folder.parents[1])
+        if newest is not None and not self._new.counts["images"] and not end.new_skipped and _says_it(newest, end):
+            with output_errors(folder / DRIFT_NAME):
+                link_or_copy(newest / DRIFT_NAME, folder / DRIFT_NAME)
+            return
+        from mura_batch.outputs.drift_history import add_night
 
-    def _night(self, skipped_by_reason: Mapping[str, int], missing: Count) -> Night:
-        skipped = sum(skipped_by_reason.values())
-        of, files = self._counts, self._counts["images"] + skipped
-        unreadable = sum(n for name, n in skipped_by_reason.items() if name.partition("/")[2] in _UNREADABLE)
-        figures: dict[str, Figure] = {
-            "abnormal": Count(of["abnormal"], of["studies"]),
-            "score": Mean(self._total, self._squares, of["studies"]),
-            "unreadable": Count(unreadable, files),
-            "skipped": Count(skipped, files),
-            "missing": missing,
-            "flagged": Count(of["flagged"], of["images"]),
-            "inverted": Count(of["inverted"], of["images"]),
-            **{name: Mix(tuple(sorted(mix.items()))) for name, mix in self._mixes.items()},
-        }
-        return _night(self._run, figures)
+        add_night(self._run, end, self._new, newest)
 
 
-def abnormal_alarm(run: RunInfo, abnormal: Count) -> str:
-    """The sentence of the control chart on the share of abnormal studies with tonight's in it; '' for no alarm. For a
-    run whose drift.json is not written yet."""
-    nights, _ = _earlier(run.folder.parents[1])
-    return " ".join(drift_of([*nights, _night(run, {"abnormal": abnormal})]).alarms)
-
-
-def _night(run: RunInfo, figures: Mapping[str, Figure]) -> Night:
-    return Night(run.name, run.started.date().isoformat(), f"{run.model.hash} {run.settings_hash}", figures)
-
-
-def write_drift(folder: Path, nights: Sequence[Night], missing: int) -> None:
-    """missing: known studies of which the last run saw no file; the next run counts those that are missing since."""
-    drift = drift_of(nights)
-    values = {
-        "version": _VERSION,
-        "why_no_charts": drift.why,
-        "alarms": list(drift.alarms),
-        "baseline": {"first": drift.baseline[0], "last": drift.baseline[1]},
-        "limits": asdict(drift.limits) if drift.limits is not None else None,
-        "series": [_without_nan(asdict(series)) for series in drift.series],
-        "missing_studies": missing,
-        "nights": [_plain(night) for night in nights],
-    }
-    write_atomic(folder / DRIFT_NAME, (json.dumps(values, allow_nan=False) + "\n").encode())
-
-
-def _plain(night: Night) -> dict[str, Any]:
-    figures = {name: _plain_figure(figure) for name, figure in night.figures.items()}
-    return {"run": night.run, "date": night.date, "model": night.model, "figures": figures}
-
-
-def _plain_figure(figure: Figure) -> dict[str, Any]:
-    return {"counts": dict(figure.counts)} if isinstance(figure, Mix) else asdict(figure)
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN: null stands for it."""
-    match value:
-        case float() if math.isnan(value):
-            return None
-        case dict():
-            return {key: _without_nan(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_without_nan(item) for item in value]
-    return value
-
-
-def read_drift(folder: Path) -> Drift | None:
-    """Charts of the nights up to a run; None where the run has no drift.json. Raises InputError where it is damaged."""
-    if not (folder / DRIFT_NAME).exists():
-        return None
-    return drift_of(_read(folder / DRIFT_NAME)[0])
+def _says_it(newest: Path, end: RunEnd) -> bool:
+    """Whether the file of the newest run says what this run would say, which adds no night to it."""
+    try:
+        before = read_manifest(newest)
+        written = hashlib.sha256((newest / DRIFT_NAME).read_bytes()).hexdigest()
+    except (InputError, OSError):
+        return False
+    return (before.tool_version, before.missing, before.files.get(DRIFT_NAME)) == (__version__, end.missing, written)
 
 
 def read_alarms(folder: Path) -> tuple[str, ...]:
     """The sentences that drift.json of a run ends with, without computing them again."""
     values = json.loads((folder / DRIFT_NAME).read_text(encoding="utf-8"))
     return tuple(values["alarms"])
-
-
-def _earlier(out: Path) -> tuple[list[Night], int]:
-    """Nights of the newest run's file, and the studies that it missed."""
-    newest = newest_run(out)
-    return _read(newest / DRIFT_NAME) if newest is not None and (newest / DRIFT_NAME).exists() else ([], 0)
-
-
-def _read(path: Path) -> tuple[list[Night], int]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        nights = [
-            Night(
-                night["run"],
-                night["date"],
-                night["model"],
-                {name: _figure(parts) for name, parts in night["figures"].items()},
-            )
-            for night in values["nights"]
-        ]
-        return nights, int(values["missing_studies"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} cannot be read ({error!r}): remove it, and drift is charted from a new baseline"
-        ) from error
-
-
-def _figure(parts: dict[str, Any]) -> Figure:
-    if "counts" in parts:
-        return Mix(tuple(parts["counts"].items()))
-    return Mean(**parts) if "total" in parts else Count(**parts)

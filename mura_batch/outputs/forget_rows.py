@@ -26,10 +26,11 @@ from mura_batch.outputs.agreement_files import (
 from mura_batch.outputs.csv_tables import plain
 from mura_batch.outputs.dicom.dicom_sink import FOLDER as OBJECTS
 from mura_batch.outputs.dicom.objects_table import TABLE_NAME
+from mura_batch.outputs.file_names import REPORT_NAME
 from mura_batch.outputs.manifest import RunManifest, read_manifest, write_manifest
 from mura_batch.outputs.report.collect import read_report_rows
 from mura_batch.outputs.report.quiet_page import write_quiet_page
-from mura_batch.outputs.report.render import REPORT_NAME, render_report_file
+from mura_batch.outputs.report.render import render_report_file
 from mura_batch.outputs.tables import TABLES
 
 _NAMING = (

@@ -10,7 +10,7 @@ from mura_batch.outputs.csv_tables import CsvTables
 from mura_batch.outputs.drift_file import DriftFile
 from mura_batch.outputs.jsonl_tables import JsonlTables
 from mura_batch.outputs.manifest import ManifestFile
-from mura_batch.outputs.report.render import ReportFile
+from mura_batch.outputs.report.report_file import ReportFile
 from mura_batch.outputs.sink import OpenSink, RunEnd, RunInfo, Sink
 from mura_batch.records import InstanceScore, MissingStudy, Skipped, StudyScore
 

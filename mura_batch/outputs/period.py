@@ -20,9 +20,10 @@ from mura_batch.atomic_files import output_errors, replace_folder, sync_tree
 from mura_batch.errors import InputError
 from mura_batch.model_card import CARD_NAME
 from mura_batch.outputs.csv_tables import write_csv
+from mura_batch.outputs.file_names import REPORT_NAME
 from mura_batch.outputs.manifest import RunManifest, read_manifest, write_manifest
 from mura_batch.outputs.read_tables import read_rows
-from mura_batch.outputs.report.render import REPORT_NAME, render_report_file
+from mura_batch.outputs.report.render import render_report_file
 from mura_batch.outputs.tables import TABLES, Kind, Row, Value
 from mura_batch.pseudonyms import Identifiers
 from mura_batch.records import StudyStatus

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 
-from mura_batch.dicom.header.data_set_hash import hash_data_set
-from mura_batch.dicom.header.judge import HEADERS_VERSION
+from mura_batch.dicom.header.headers_version import HEADERS_VERSION
 from mura_batch.dicom.pixels.pixels_version import PIXELS_VERSION
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker.examiner import Examiner
@@ -154,6 +153,8 @@ class _Digests:
 
     def data_set(self, instance: Instance, content: str) -> str:
         def read() -> str | None:
+            from mura_batch.dicom.header.data_set_hash import hash_data_set
+
             with self.storage.at_hand(instance.source):
                 return hash_data_set(self.storage.folder, instance.source, self.policy)
 

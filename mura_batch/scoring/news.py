@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from mura_batch.errors import InputError
+from mura_batch.outputs.file_names import REPORT_NAME
 from mura_batch.outputs.manifest import read_manifest
-from mura_batch.outputs.report.render import REPORT_NAME
 from mura_batch.records import MissingStudy, Skipped, StudyScore, StudyStatus
 
 _NOT_NEWS = {StudyStatus.UNCHANGED: StudyStatus.SCORED}  # the difference is that an earlier run reported the score

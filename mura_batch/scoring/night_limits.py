@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from mura_batch.agreement.curves import rate
-from mura_batch.agreement.drift import Count
+if TYPE_CHECKING:
+    from mura_batch.agreement.drift import Count
 
 AbnormalLimits = tuple[float, float] | Literal["drift"]
 
@@ -52,6 +52,8 @@ def _outside(abnormal: Count, limits: AbnormalLimits | None, drift_alarm: Callab
         return ""
     if isinstance(limits, str):
         return drift_alarm(abnormal)
+    from mura_batch.agreement.curves import rate
+
     found, (lowest, highest) = rate(abnormal.hits, abnormal.n), limits
     if lowest <= found.high and found.low <= highest:
         return ""

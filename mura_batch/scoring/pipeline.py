@@ -17,21 +17,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mura_batch.agreement.drift import Count
-from mura_batch.agreement.traits import TraitBook
-from mura_batch.agreement.truth import Matching
 from mura_batch.agreement.truth_file import Truth
 from mura_batch.atomic_files import output_errors
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.errors import ExitCode, InputError
 from mura_batch.model_card import CARD_NAME, Model
 from mura_batch.outputs.disclosure import Disclosure
-from mura_batch.outputs.drift_file import abnormal_alarm, read_alarms
+from mura_batch.outputs.drift_file import read_alarms
 from mura_batch.outputs.formats import open_sinks
 from mura_batch.outputs.index.index_page import refresh_index
 from mura_batch.outputs.manifest import RunManifest, check_identity, read_manifest
 from mura_batch.outputs.share import share_equal_files
-from mura_batch.outputs.sink import OpenSink, RunEnd, RunInfo
+from mura_batch.outputs.sink import OpenSink, RunEnd, RunInfo, Sink
 from mura_batch.progress import Observer
 from mura_batch.pseudonyms import Identifiers
 from mura_batch.runtime.runner import RunnerOptions
@@ -41,6 +38,7 @@ from mura_batch.scoring.night_limits import Limits, breaches
 from mura_batch.scoring.rescore import Plan, keep_earlier, leave_rest
 from mura_batch.scoring.results import Tally, feed, feed_missing
 from mura_batch.scoring.timings import Timings
+from mura_batch.scoring.unchanged import settle, take_tables, unchanged_run
 from mura_batch.scoring.workplace import Workplace, open_workplace
 from mura_batch.store.database import LEDGER_NAME
 from mura_batch.store.key import Key
@@ -52,6 +50,8 @@ from mura_batch.version import __version__
 
 if TYPE_CHECKING:
     from mura_batch.agreement.comparison import Comparison
+    from mura_batch.agreement.traits import TraitBook
+    from mura_batch.agreement.truth import Matching
     from mura_batch.outputs.dicom.dicom_sink import DicomChoice
 
 
@@ -121,10 +121,12 @@ def refuse_bad_folders(request: ScoreRequest) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """files: how many source files there are. left: one line on what the time did not suffice for, or ''."""
+    """files: how many source files there are. left: one line on what the time did not suffice for, or ''. before: the
+    manifest of the previous run, where this one says the same and nothing is left to do."""
 
     files: int
     left: str
+    before: RunManifest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,11 @@ class _Run:
         ledger.scores.forget_transient()
         with self.timings.measuring("headers"):
             found = scan(self.work.storage, request.policy, ledger.files, self.observer, self.work.headers)
+            before = self._unchanged()
+        if before is not None:
+            ledger.runs.describe(self.key, 0, 0.0)
+            return _Found(found, "", before)
+        with self.timings.measuring("headers"):
             settle_identity(self.work.storage, request.policy, ledger)
         if request.strict:
             refuse_unreadable(ledger.files, ledger.names)
@@ -169,16 +176,19 @@ class _Run:
             ledger.runs.describe(self.key, 0, 0.0)
         return _Found(found, left)
 
+    def _unchanged(self) -> RunManifest | None:
+        request = self.request
+        if request.dicom is not None or request.strict:
+            return None
+        return unchanged_run(self._info(), request.formats, self.ledger)
+
     def write(self, found: _Found) -> ScoreResult:
-        info = self._info(self.request.truth or self.ledger.truth.truth())
-        with open_sinks(info, self.request.formats, self._dicom()) as sink:
+        info, formats, before = self._info(), self.request.formats, found.before
+        with open_sinks(info, formats if before is None else (), self._dicom()) as sink:
             with self.timings.measuring("tables"):
-                tally = Tally(matching=Matching(info.truth) if info.truth is not None else None)
-                feed_missing(sink, self.ledger.files.missing_studies(), tally, info.disclosure)
-                threshold = self.request.model.card.threshold
-                feed(sink, self.ledger.outcomes, self.key, threshold, tally, info.disclosure)
+                tally = self._feed(sink, info) if before is None else take_tables(info, formats, before)
                 shutil.copyfile(self.request.model.folder / CARD_NAME, self.folder.path / CARD_NAME)
-            end = self._end(info, found.files, tally)
+            end = self._end(info, found, tally)
             check_identity(end)
             sink.finish(end)
         if info.previous is not None:
@@ -186,13 +196,27 @@ class _Run:
         self.ledger.claim(self.key)
         final = self.folder.publish()
         self.ledger.runs.finish(end.finished)
+        if not found.left:
+            settle(info, formats, self.ledger, tally)
         runs = self.ledger.runs
         warnings = refresh_index(self.request.out, KnownRuns(runs.published(), runs.removed()))
         summary = _summary(tally, end, final, self.request.formats[0])
         warnings += (*([f"mura-batch: {found.left}"] if found.left else []), *_truth_warnings(end.comparison))
         return ScoreResult(read_manifest(final), ExitCode(end.exit_code), summary, warnings)
 
+    def _feed(self, sink: Sink, info: RunInfo) -> Tally:
+        tally = Tally(matching=_matching(info.truth))
+        feed_missing(sink, self.ledger.files.missing_studies(), tally, info.disclosure)
+        threshold = self.request.model.card.threshold
+        feed(sink, self.ledger.outcomes, self.key, threshold, tally, info.disclosure)
+        return tally
+
     def _breaches(self, info: RunInfo, tally: Tally) -> tuple[str, ...]:
+        if self.request.limits == Limits():
+            return ()
+        from mura_batch.agreement.drift import Count
+        from mura_batch.outputs.drift_history import abnormal_alarm
+
         return breaches(
             self.request.limits,
             missing=Count(tally.missing, tally.missing + tally.found_studies),
@@ -209,8 +233,9 @@ class _Run:
 
         return [open_dicom(self.request.dicom, self.ledger.results(self.key))]
 
-    def _info(self, truth: Truth | None) -> RunInfo:
+    def _info(self) -> RunInfo:
         request = self.request
+        truth = request.truth or self.ledger.truth.truth()
         disclosure = Disclosure(request.identifiers, self.ledger.names)
         return RunInfo(
             folder=self.folder.path,
@@ -227,14 +252,14 @@ class _Run:
             previous=newest_run(request.out),
         )
 
-    def _end(self, info: RunInfo, found: int, tally: Tally) -> RunEnd:
-        comparison = _compared(tally.matching, tally.traits)
-        breached = self._breaches(info, tally)
-        content = content_of(tally, info, comparison, breached)
+    def _end(self, info: RunInfo, found: _Found, tally: Tally) -> RunEnd:
+        comparison, before = _compared(tally.matching, tally.traits), found.before
+        breached = self._breaches(info, tally) if before is None else tuple(before.breached_limits)
+        content = content_of(tally, info, comparison, breached) if before is None else before.content
         return RunEnd(
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             counts={
-                "found": found,
+                "found": found.files,
                 "scored": tally.scored,
                 "unchanged": tally.unchanged,
                 "skipped": tally.skipped.total(),
@@ -252,6 +277,14 @@ class _Run:
             content=content,
             report_of="" if tally.has_news else shown_by(info.previous, content),
         )
+
+
+def _matching(truth: Truth | None) -> Matching | None:
+    if truth is None:
+        return None
+    from mura_batch.agreement.truth import Matching
+
+    return Matching(truth)
 
 
 def _compared(matching: Matching | None, traits: TraitBook) -> Comparison | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mura_batch.agreement.traits import TraitBook, image_traits
-from mura_batch.agreement.truth import Matching
 from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.outputs.sink import Sink
 from mura_batch.records import UNREADABLE, InstanceScore, MissingStudy, Reason, Skipped, StudyScore
@@ -15,6 +15,9 @@ from mura_batch.scoring.news import Content
 from mura_batch.scoring.studies import aggregate
 from mura_batch.store.key import Key
 from mura_batch.store.outcomes import Outcomes
+
+if TYPE_CHECKING:
+    from mura_batch.agreement.truth import Matching
 
 
 @dataclass(slots=True)

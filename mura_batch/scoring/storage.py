@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mura_batch.dicom.discover import discover
-from mura_batch.dicom.header.reader import read_header
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.records import Instance, Skipped, SourceFile
 
@@ -65,6 +64,8 @@ class Folder:
         return "" if size == sample.size else f"{self.folder} holds other files there than here"
 
     def read_header(self, source: SourceFile, policy: IntakePolicy, examiner: Examiner) -> Instance | Skipped:
+        from mura_batch.dicom.header.reader import read_header  # a night without news needs no reader
+
         return read_header(self.folder, source, policy, examiner.header)
 
     def at_hand(self, source: SourceFile) -> AbstractContextManager[Problem | None]:

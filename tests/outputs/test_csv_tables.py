@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from record_builders import NAMES
 
 from mura_batch.errors import InputError, OutputError
+from mura_batch.outputs import csv_tables
 from mura_batch.outputs.csv_tables import CsvTables
 from mura_batch.outputs.read_tables import read_rows, read_studies
 from mura_batch.outputs.sink import RunInfo
@@ -243,3 +245,14 @@ def test_every_stage_and_reason_can_be_written(tmp_path: Path, run_info: RunInfo
     rows = cells(tmp_path / "skipped.csv")
     assert {(row["stage"], row["reason"]) for row in rows} == {(s, r) for s in Stage for r in Reason}
     assert all(row["advice"] == ADVICE[Reason(row["reason"])] for row in rows)
+
+
+CELLS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.sampled_from(Region), st.text(),
+    st.text("ab=+-@;,|'\t\r\n\x1f \uff1d", max_size=4), st.just("x" * (LONGEST_TEXT + 1)),
+)  # fmt: skip
+
+
+@given(st.lists(CELLS, min_size=1, max_size=6))
+def test_cells_of_a_row_are_those_of_its_values(values: list[Any]) -> None:
+    assert csv_tables._texts(values) == [csv_tables._cell(value) for value in values]

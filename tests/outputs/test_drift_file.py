@@ -13,7 +13,9 @@ import pytest
 
 from mura_batch.agreement.drift import BASELINE_NIGHTS, Count, Mean, Mix, Night
 from mura_batch.errors import InputError
-from mura_batch.outputs.drift_file import DRIFT_NAME, DriftFile, abnormal_alarm, read_drift, write_drift
+from mura_batch.outputs.drift_file import DriftFile
+from mura_batch.outputs.drift_history import abnormal_alarm, read_drift, write_drift
+from mura_batch.outputs.file_names import DRIFT_NAME
 from mura_batch.outputs.report.drift_view import drift_view
 from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.records import InstanceScore, StudyScore

@@ -19,7 +19,6 @@ from mura_batch.dicom.refused import Refused, truncated, unsupported
 from mura_batch.dicom.syntax import DEFLATED, KNOWN
 from mura_batch.records import Instance, Laterality, Reason, Region, RegionFinding, SourceFile, short_key
 
-HEADERS_VERSION = 2  # raised when the same header is judged otherwise than before: every file is judged again
 CR = "1.2.840.10008.5.1.4.1.1.1"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"

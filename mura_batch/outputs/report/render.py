@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Self
 
 from mura_batch.agreement.comparison import Comparison, by_model
 from mura_batch.agreement.drift import Drift
@@ -20,7 +18,8 @@ from mura_batch.errors import InputError, TruthError
 from mura_batch.model_card import CARD_NAME, ModelCard, parse_card
 from mura_batch.outputs.agreement_files import manifest_values, read_run_truth, write_agreement
 from mura_batch.outputs.disclosure import Disclosure
-from mura_batch.outputs.drift_file import read_drift
+from mura_batch.outputs.drift_history import read_drift
+from mura_batch.outputs.file_names import REPORT_NAME
 from mura_batch.outputs.manifest import RunManifest, manifest_of, read_manifest, write_manifest
 from mura_batch.outputs.read_tables import models_of_rows
 from mura_batch.outputs.report import charts
@@ -30,48 +29,20 @@ from mura_batch.outputs.report.collect import Picture, ReportRows, read_report_r
 from mura_batch.outputs.report.drift_view import drift_view
 from mura_batch.outputs.report.file_flow import steps_of
 from mura_batch.outputs.report.page import ReportData, StudyCard, Totals, render
-from mura_batch.outputs.report.quiet_page import write_quiet_page
 from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.pseudonyms import Identifiers, require_identifiers
-from mura_batch.records import InstanceScore, MissingStudy, Skipped, StudyScore
 from mura_batch.store.key import Key
 from mura_batch.store.pictures import ReadPicture, stored_pictures
 from mura_batch.store.secret import names_of
 from mura_batch.store.stored_truth import stored_truth
 
-REPORT_NAME = "report.html"
 SHOWN_PICTURES = 6  # of one study row: a study has 1 to 4, a trauma series a few more
 
 
-class ReportFile:
-    """The report of the run itself, rendered when it is finished."""
-
-    def __init__(self, run: RunInfo) -> None:
-        self._run = run
-        self._rows = ReportRows(run.truth)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def study(self, row: StudyScore, images: Sequence[InstanceScore]) -> None:
-        self._rows.study(row, images)
-
-    def skip(self, skip: Skipped) -> None:
-        self._rows.skip(skip, self._run.disclosure)
-
-    def missing(self, study: MissingStudy) -> None:
-        pass
-
-    def finish(self, end: RunEnd) -> None:
-        manifest, drift = manifest_of(self._run, end), read_drift(self._run.folder)
-        if manifest.report_of:
-            write_quiet_page(self._run.folder / REPORT_NAME, manifest, manifest.report_of)
-            return
-        data = _report_data(manifest, self._run.model.card, self._rows, end.comparison, drift)
-        _write(data, self._run.read_picture, self._run.folder / REPORT_NAME)
+def write_report(run: RunInfo, end: RunEnd, rows: ReportRows) -> None:
+    """report.html of a run that is ending. Raises OutputError."""
+    data = _report_data(manifest_of(run, end), run.model.card, rows, end.comparison, read_drift(run.folder))
+    _write(data, run.read_picture, run.folder / REPORT_NAME)
 
 
 def render_report_file(run_folder: Path, truth: Truth | None, viewer_url: str | None = None) -> Path:

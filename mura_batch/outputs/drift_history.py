@@ -1,0 +1,133 @@
+"""Nights of a site and their control charts, as drift.json holds them. Imported by a night with news, and by a page."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mura_batch.agreement.drift import Count, Drift, Figure, Mean, Mix, Night, drift_of
+from mura_batch.atomic_files import write_atomic
+from mura_batch.errors import InputError
+from mura_batch.outputs.file_names import DRIFT_NAME
+from mura_batch.outputs.new_tonight import NewTonight
+from mura_batch.outputs.sink import RunEnd, RunInfo
+from mura_batch.records import UNREADABLE
+from mura_batch.store.run_folder import newest_run
+
+_VERSION = 1
+_UNREADABLE = {str(reason) for reason in UNREADABLE}
+
+
+def add_night(run: RunInfo, end: RunEnd, new: NewTonight, newest: Path | None) -> None:
+    """Writes drift.json of a run: the nights of the newest run before it, and this one if it has news. Raises
+    OutputError, and InputError where the file of that run is damaged."""
+    nights, missing_before = _earlier(newest)
+    missing = Count(max(0, end.missing - missing_before), end.missing + sum(end.studies_by_status.values()))
+    if new.counts["images"] or end.new_skipped or missing.hits:
+        nights.append(_night(run, _figures(new, end, missing)))
+    write_drift(run.folder, nights, end.missing)
+
+
+def abnormal_alarm(run: RunInfo, abnormal: Count) -> str:
+    """The sentence of the control chart on the share of abnormal studies with tonight's in it; '' for no alarm. For a
+    run whose drift.json is not written yet."""
+    nights, _ = _earlier(newest_run(run.folder.parents[1]))
+    return " ".join(drift_of([*nights, _night(run, {"abnormal": abnormal})]).alarms)
+
+
+def _night(run: RunInfo, figures: Mapping[str, Figure]) -> Night:
+    return Night(run.name, run.started.date().isoformat(), f"{run.model.hash} {run.settings_hash}", figures)
+
+
+def _figures(new: NewTonight, end: RunEnd, missing: Count) -> dict[str, Figure]:
+    skipped = sum(end.new_skipped.values())
+    of, files = new.counts, new.counts["images"] + skipped
+    unreadable = sum(n for name, n in end.new_skipped.items() if name.partition("/")[2] in _UNREADABLE)
+    return {
+        "abnormal": Count(of["abnormal"], of["studies"]),
+        "score": Mean(new.total, new.squares, of["studies"]),
+        "unreadable": Count(unreadable, files),
+        "skipped": Count(skipped, files),
+        "missing": missing,
+        "flagged": Count(of["flagged"], of["images"]),
+        "inverted": Count(of["inverted"], of["images"]),
+        **{name: Mix(tuple(sorted(mix.items()))) for name, mix in new.mixes.items()},
+    }
+
+
+def write_drift(folder: Path, nights: Sequence[Night], missing: int) -> None:
+    """missing: known studies of which the last run saw no file; the next run counts those that are missing since."""
+    drift = drift_of(nights)
+    values = {
+        "version": _VERSION,
+        "why_no_charts": drift.why,
+        "alarms": list(drift.alarms),
+        "baseline": {"first": drift.baseline[0], "last": drift.baseline[1]},
+        "limits": asdict(drift.limits) if drift.limits is not None else None,
+        "series": [_without_nan(asdict(series)) for series in drift.series],
+        "missing_studies": missing,
+        "nights": [_plain(night) for night in nights],
+    }
+    write_atomic(folder / DRIFT_NAME, (json.dumps(values, allow_nan=False) + "\n").encode())
+
+
+def _plain(night: Night) -> dict[str, Any]:
+    figures = {name: _plain_figure(figure) for name, figure in night.figures.items()}
+    return {"run": night.run, "date": night.date, "model": night.model, "figures": figures}
+
+
+def _plain_figure(figure: Figure) -> dict[str, Any]:
+    return {"counts": dict(figure.counts)} if isinstance(figure, Mix) else asdict(figure)
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN: null stands for it."""
+    match value:
+        case float() if math.isnan(value):
+            return None
+        case dict():
+            return {key: _without_nan(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_without_nan(item) for item in value]
+    return value
+
+
+def read_drift(folder: Path) -> Drift | None:
+    """Charts of the nights up to a run; None where the run has no drift.json. Raises InputError where it is damaged."""
+    if not (folder / DRIFT_NAME).exists():
+        return None
+    return drift_of(_read(folder / DRIFT_NAME)[0])
+
+
+def _earlier(newest: Path | None) -> tuple[list[Night], int]:
+    """Nights of the newest run's file, and the studies that it missed."""
+    return _read(newest / DRIFT_NAME) if newest is not None and (newest / DRIFT_NAME).exists() else ([], 0)
+
+
+def _read(path: Path) -> tuple[list[Night], int]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        nights = [
+            Night(
+                night["run"],
+                night["date"],
+                night["model"],
+                {name: _figure(parts) for name, parts in night["figures"].items()},
+            )
+            for night in values["nights"]
+        ]
+        return nights, int(values["missing_studies"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} cannot be read ({error!r}): remove it, and drift is charted from a new baseline"
+        ) from error
+
+
+def _figure(parts: dict[str, Any]) -> Figure:
+    if "counts" in parts:
+        return Mix(tuple(parts["counts"].items()))
+    return Mean(**parts) if "total" in parts else Count(**parts)
