@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mura_batch.agreement.drift import BASELINE_NIGHTS, Count, Mean, Night
-from mura_batch.outputs.drift_file import write_drift
+from mura_batch.outputs.drift_history import write_drift
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PAGES = ("index", "night without news", "compared runs", "drift")
