@@ -74,7 +74,7 @@ def test_a_study_is_found_by_uid_accession_and_key(out: Path) -> None:
     assert facts_of(out, row["accession"]) == facts
     assert facts_of(out, facts.key) == facts
     assert [score.probability for score in facts.scores]
-    assert facts.rows[0].status == "unchanged"
+    assert facts.rows[0].status in {"unchanged", "partial"}
 
 
 def test_show_says_why_a_score_is_what_it_is(out: Path) -> None:

@@ -26,7 +26,7 @@ def nights(count: int, **values: int | float | None) -> list[Night]:
 def test_every_night_has_its_figures_and_a_link() -> None:
     (night,) = nights(1, exit_code=3, kappa=0.625, seconds=3725)
     page = render_index([night])
-    row = next(line for line in page.splitlines() if line.strip().startswith("<tr>") and night.name in line)
+    row = next(line for line in page.splitlines() if "<tr>" in line and night.name in line)
     assert re.sub(r"<[^>]+>", " ", row).split() == [
         "2001-01-01",
         "02:30",
