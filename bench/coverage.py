@@ -42,7 +42,7 @@ class Cell:
 
     level: the true kappa, area or rate; of patients and archives the true area. spread: for auroc the standard
     deviation of abnormal scores, where that of normal ones is 1; for patients the correlation of the studies of one
-    patient; else 0.
+    patient; for a sample 1 where all studies called abnormal are read; else 0.
     """
 
     section: str
@@ -100,6 +100,8 @@ def cells() -> Iterator[Cell]:
             yield Cell("patients", n, prevalence, 0.9, 0.5)
     for prevalence in (0.1, 0.3):
         yield from (Cell("sample", 3000, prevalence, area) for area in (0.8, 0.9, 0.95))
+    for prevalence in (0.1, 0.3):
+        yield from (Cell("sample", 3000, prevalence, area, 1.0) for area in (0.8, 0.9, 0.95))
 
 
 def simulate(cell: Cell, draws: int = DRAWS) -> Tallies:
@@ -192,7 +194,7 @@ def _sample(cell: Cell, rng: np.random.Generator, draws: int) -> Tallies:
         truth = rng.random(cell.n) < cell.prevalence
         called = rng.normal(size=cell.n) + shift * truth > shift / 2 + 0.3
         table = np.bincount(2 * truth + called, minlength=4).reshape(1, 4).astype(np.float64)
-        estimate = corrected(_biased_draw(truth, called, rng))
+        estimate = corrected(_biased_draw(truth, called, rng, {**READ, True: cell.spread or READ[True]}))
         true = {
             "kappa": float(kappas(table)[0]),
             "sensitivity": called[truth].mean(),
@@ -203,8 +205,11 @@ def _sample(cell: Cell, rng: np.random.Generator, draws: int) -> Tallies:
     return tallies
 
 
-def _biased_draw(truth: NDArray[np.bool_], called: NDArray[np.bool_], rng: np.random.Generator) -> Draw:
-    counts = {call: round(share * int((called == call).sum())) for call, share in READ.items()}
+def _biased_draw(
+    truth: NDArray[np.bool_], called: NDArray[np.bool_], rng: np.random.Generator, shares: dict[bool, float]
+) -> Draw:
+    """shares: of the studies of each call that are read."""
+    counts = {call: round(share * int((called == call).sum())) for call, share in shares.items()}
     read = np.concatenate([rng.choice(np.flatnonzero(called == call), n, replace=False) for call, n in counts.items()])
     probability = np.where(called, *(counts[call] / max(1, int((called == call).sum())) for call in (True, False)))
     return Draw(truth[read], called[read], probability[read], called[read].astype(np.intp))
@@ -241,7 +246,7 @@ _HEADS = {
     "auroc": ("AUROC: studies", "abnormal", "deviation of abnormal scores", "true area"),
     "rate": ("Rate of the abnormal: studies", "abnormal", "", "true rate"),
     "patients": ("Patients, two studies each on average", "abnormal", "", ""),
-    "sample": ("Sample of an archive: studies", "abnormal", "true area", ""),
+    "sample": ("Sample of an archive: studies", "abnormal", "true area | of the abnormal calls read", ""),
 }
 
 
@@ -249,12 +254,12 @@ def _table(section: str, finished: dict[str, Tallies]) -> str:
     rows: dict[tuple[float, ...], dict[str, Tally]] = {}
     of, share, spread, level = _HEADS[section]
     for cell in (cell for cell in cells() if cell.section == section and cell.key in finished):
-        third = {"auroc": (cell.spread,), "sample": (cell.level,)}.get(section, ())
+        third = {"auroc": (cell.spread,), "sample": (cell.level, cell.spread or READ[True])}.get(section, ())
         row = rows.setdefault((cell.n, cell.prevalence, *third), {})
         for name, tally in finished[cell.key].items():
             row[f"{level} {cell.level:g}" if level else name] = tally
     columns = list(next(iter(rows.values()), {}))
-    head = [of, share, *([spread] if spread else []), *columns]
+    head = [of, share, *(spread.split(" | ") if spread else []), *columns]
     lines = [head, ["---"] * len(head)]
     lines += [[*(f"{part:g}" for part in key), *(_percent(row[name]) for name in columns)] for key, row in rows.items()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

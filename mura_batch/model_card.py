@@ -66,6 +66,10 @@ class Model:
         return self.folder / REFERENCE_INPUTS_NAME
 
     @property
+    def has_feature_statistics(self) -> bool:
+        return FEATURES_NAME in self.card.hashes
+
+    @property
     def int8(self) -> Path:
         """What the CPU runner makes an int8 network by, where the folder has it."""
         return self.folder / INT8_NAME

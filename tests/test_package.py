@@ -28,7 +28,7 @@ def test_the_wheel_contains_only_package_templates_and_reference_model(wheel: Pa
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     code = {str(p.relative_to(ROOT)) for p in (ROOT / "mura_batch").rglob("*") if p.suffix in {".py", ".toml"}}
     templates = {f"mura_batch/templates/{p.name}" for p in (ROOT / "templates").iterdir()}
-    names = ("model.json", "model.onnx", "reference_inputs.npz", "int8.npz")
+    names = ("model.json", "model.onnx", "reference_inputs.npz", "int8.npz", "features.npz")
     model = {f"mura_batch/engines/reference/{name}" for name in names}
     assert held == code | templates | model
 

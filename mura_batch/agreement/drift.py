@@ -110,8 +110,11 @@ def drift_of(nights: Sequence[Night]) -> Drift:
     if len(of_model) <= BASELINE_NIGHTS:
         return Drift(("", ""), None, (), _too_few(len(of_model)))
     limits, baseline = limits_for(RUN_LENGTH), of_model[:BASELINE_NIGHTS]
-    names = [name for name in of_model[-1].figures if all(name in night.figures for night in of_model)]
-    series = tuple(_series(name, of_model, limits) for name in names)
+    series = tuple(
+        _series(name, nights_of, limits)
+        for name in of_model[-1].figures
+        if len(nights_of := [night for night in of_model if name in night.figures]) > BASELINE_NIGHTS
+    )
     return Drift((baseline[0].date, baseline[-1].date), limits, series, "")
 
 
@@ -234,6 +237,8 @@ WORDS = {
     "formats": "The mix of image formats (modality, transfer syntax, photometric interpretation)",
     "flagged": "The share of flagged images",
     "inverted": "The share of inverted images",
+    "outliers": "The share of images unlike the training images",
+    "devices": "The mix of devices (manufacturer, model)",
     "windows": "The mix of window functions",
 }
 _SCORES: dict[type, Callable[..., float]] = {Count: count_score, Mean: mean_score, Mix: mix_score}

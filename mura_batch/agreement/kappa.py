@@ -15,13 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from mura_batch.agreement.clusters import clustered_variance, clusters_of, effective_size
 from mura_batch.agreement.estimate import Estimate, undefined, without_interval
+from mura_batch.agreement.kappa_posterior import kappa_quantiles
 from mura_batch.agreement.quantiles import Z95
 
 LARGE_SAMPLE = "large-sample (Fleiss, Cohen, Everitt 1969)"
 JEFFREYS = "Jeffreys: Dirichlet(1/2) on the four cells"
 JEFFREYS_CLUSTERED = f"{JEFFREYS}, effective number of studies by patient (Rao, Scott 1992)"
-DRAWS = 5_000  # of the posterior: a limit would move by 0.04 of a standard error with the seed, which is fixed
-_SEED = 0
 _NO_ERROR = 1e-6  # a standard error below it is rounding (sqrt of 1e-16 and less): a true one is near 1 / n or more
 ONE_CLASS = "both gave one and the same class only"
 ONE_CLASS_IN_TRUTH = "one class in the truth: kappa would be 0 whatever the calls"
@@ -133,11 +132,9 @@ def jeffreys_limits(p: Floats, effective: float, prior: float = 0.5) -> tuple[fl
     """2.5 % and 97.5 % quantiles of kappa where the cells have a Dirichlet posterior after `effective` studies of the
     shares p [2, 2], and `prior` studies in each cell before them. They are widened to hold kappa itself, so that
     complete agreement reaches 1 (as Brown, Cai, DasGupta, Statistical Science 16, 2001, do for one proportion)."""
-    rng = np.random.default_rng(_SEED)
-    drawn = rng.standard_gamma(p.ravel() * effective + prior, (DRAWS, 4))
-    low, high = np.quantile(kappas(drawn), (0.025, 0.975))
+    low, high = kappa_quantiles(p.ravel() * effective + prior, (0.025, 0.975))
     value = _kappa(p)
-    return min(float(low), value), max(float(high), value)
+    return min(low, value), max(high, value)
 
 
 def kappas(tables: Floats) -> Floats:

@@ -10,7 +10,7 @@ are linearised within strata of the draw, without replacement (Feder, Proceeding
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mura_batch.agreement.curves import NO_CASE, ONE_CLASS_IN_TRUTH, wilson_limits
 from mura_batch.agreement.estimate import Estimate, undefined
 from mura_batch.agreement.kappa import influence_on_kappa, jeffreys_limits, kappas
+from mura_batch.agreement.one_call_read import ONE_CALL_READ, effective_number, figure_limits, unread_call
 from mura_batch.agreement.quantiles import Z95
 
 WEIGHTED_KAPPA = "Jeffreys at the effective number of studies, inverse probability, linearised by stratum (Feder 2006)"
@@ -87,6 +88,8 @@ def weighted_kappa(draw: Draw) -> Estimate:
     if draw.truth.all() or not draw.truth.any():
         return undefined(WEIGHTED_KAPPA, n, ONE_CLASS_IN_TRUTH)
     value, se = _kappa_and_error(_rows(draw))
+    if limits := _limits_of_one_call(draw, lambda table: float(kappas(table.reshape(1, 4))[0])):
+        return Estimate(value, min(limits[0], value), max(limits[1], value), ONE_CALL_READ, n, se)
     rows = _with_half_studies(draw)
     p, (_, widened) = rows.shares, _kappa_and_error(rows)
     if widened < _NO_ERROR:
@@ -102,11 +105,27 @@ def _weighted_rate(draw: Draw, of_truth: int) -> Estimate:
     if not n:
         return undefined(WEIGHTED_RATE, 0, NO_CASE)
     value, se = _rate_and_error(_rows(draw), of_truth)
+    if limits := _limits_of_one_call(draw, lambda table: float(table[of_truth, of_truth] / table[of_truth].sum())):
+        return Estimate(value, min(limits[0], value), max(limits[1], value), ONE_CALL_READ, n, se)
     p, widened = _rate_and_error(_with_half_studies(draw), of_truth)
     if widened < _NO_ERROR:
         return Estimate(value, value, value, WEIGHTED_RATE, n, 0.0, ALL_READ)
     low, high = wilson_limits(p, p * (1 - p) / widened**2)
     return Estimate(value, min(low, value), max(high, value), WEIGHTED_RATE, n, se)
+
+
+def _limits_of_one_call(draw: Draw, figure: Callable[[Floats], float]) -> tuple[float, float] | None:
+    """None where both calls were read in part, or the part was drawn from several strata."""
+    call = unread_call(draw.called, draw.probability)
+    if call is None:
+        return None
+    chosen = draw.called == call
+    if len(np.unique(draw.stratum[chosen])) > 1:
+        return None
+    cells = np.bincount(draw.cell, weights=draw.weight, minlength=4).astype(np.float64).reshape(2, 2)
+    abnormal, read = int(draw.truth[chosen].sum()), int(chosen.sum())
+    effective = effective_number(read, float(draw.weight[chosen].sum()))
+    return figure_limits(cells, (read - abnormal, abnormal), effective, call, figure)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mura_batch.agreement.clusters import clustered_variance, clusters_of, effective_size
 from mura_batch.agreement.estimate import Estimate, undefined, without_interval
-from mura_batch.agreement.kappa import COLLAPSED, DRAWS, clustered_kappa_score
+from mura_batch.agreement.kappa import COLLAPSED, clustered_kappa_score
 from mura_batch.agreement.quantiles import Z95
 from mura_batch.agreement.truth import Case
 
@@ -26,6 +26,7 @@ NO_COMMON = "no study was read by all readers"
 ONE_CLASS = "the readers gave one and the same class only"
 MOST_READERS = 20  # that are compared with each other: 190 pairs; a thousand columns would be half a million
 _SEED = 0
+_DRAWS = 5_000  # a limit would move by 0.04 of a standard error with the seed
 _NO_ERROR = 1e-6  # a standard error below it is rounding
 Floats = NDArray[np.float64]
 
@@ -170,7 +171,7 @@ def _jeffreys(shares: Floats, effective: float) -> tuple[float, float]:
     abnormal have a Dirichlet posterior after `effective` studies, and half a study in each before them."""
     readers = len(shares) - 1
     abnormal = np.arange(readers + 1)
-    drawn = np.random.default_rng(_SEED).standard_gamma(shares * effective + 0.5, (DRAWS, readers + 1))
+    drawn = np.random.default_rng(_SEED).standard_gamma(shares * effective + 0.5, (_DRAWS, readers + 1))
     drawn /= drawn.sum(axis=1, keepdims=True)
     agreed = (abnormal * (abnormal - 1) + (readers - abnormal) * (readers - abnormal - 1)) / (readers * (readers - 1))
     p = drawn @ (abnormal / readers)

@@ -52,6 +52,7 @@ class CsvTables:
     def __init__(self, run: RunInfo) -> None:
         self._folder = run.folder
         self._model, self._keys = run.model.card.name, run.disclosure
+        self._limit = run.outlier_limit
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -72,7 +73,7 @@ class CsvTables:
         self._writers["studies"].writerow(_texts(study_values(row, self._model, self._keys)))
         write = self._writers["images"].writerow
         for image in images:
-            identity, *of_device, result = image_values(image, row, self._keys)
+            identity, *of_device, result = image_values(image, row, self._keys, self._limit)
             cells = _texts(identity)
             for group in of_device:
                 cells.extend(_cells(*group))

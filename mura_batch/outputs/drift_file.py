@@ -18,7 +18,7 @@ from mura_batch.outputs.file_names import DRIFT_NAME
 from mura_batch.outputs.manifest import read_manifest
 from mura_batch.outputs.new_tonight import NewTonight
 from mura_batch.outputs.sink import RunEnd, RunInfo
-from mura_batch.outputs.tables import flags_of
+from mura_batch.outputs.tables import flags_of, is_outlier
 from mura_batch.records import InstanceScore, MissingStudy, Skipped, StudyScore
 from mura_batch.store.run_folder import newest_run
 from mura_batch.version import __version__
@@ -55,7 +55,12 @@ class DriftFile:
         self._new.counts["images"] += 1
         self._new.counts["flagged"] += bool(flags_of(image))
         self._new.counts["inverted"] += decisions.polarity == "inverted"
+        outlier = is_outlier(image, self._run.outlier_limit)
+        self._new.counts["measured"] += outlier is not None
+        self._new.counts["outliers"] += outlier is True
+        device = " ".join(filter(None, (instance.manufacturer, instance.manufacturer_model)))
         self._new.mixes["windows"][decisions.voi] += 1
+        self._new.mixes["devices"][device or "not stated"] += 1
         self._new.mixes["formats"][" ".join((instance.modality, instance.transfer_syntax, instance.photometric))] += 1
 
     def skip(self, skip: Skipped) -> None:

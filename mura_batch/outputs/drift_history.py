@@ -55,6 +55,7 @@ def _figures(new: NewTonight, end: RunEnd, missing: Count) -> dict[str, Figure]:
         "missing": missing,
         "flagged": Count(of["flagged"], of["images"]),
         "inverted": Count(of["inverted"], of["images"]),
+        "outliers": Count(of["outliers"], of["measured"]),
         **{name: Mix(tuple(sorted(mix.items()))) for name, mix in new.mixes.items()},
     }
 

@@ -38,6 +38,7 @@ class JsonlTables:
     def __init__(self, run: RunInfo) -> None:
         self._folder = run.folder
         self._model, self._keys = run.model.card.name, run.disclosure
+        self._limit = run.outlier_limit
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -55,7 +56,7 @@ class JsonlTables:
     def study(self, row: StudyScore, images: Sequence[InstanceScore]) -> None:
         self._write("studies", study_values(row, self._model, self._keys))
         for image in images:
-            self._write("images", chain.from_iterable(image_values(image, row, self._keys)))
+            self._write("images", chain.from_iterable(image_values(image, row, self._keys, self._limit)))
 
     def skip(self, skip: Skipped) -> None:
         self._write("skipped", skip_values(skip, self._keys))

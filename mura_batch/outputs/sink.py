@@ -36,6 +36,7 @@ class RunInfo:
     runtime.runner.RunnerInfo. truth: given on the command line, else that of the ledger; as disclosed. read_picture:
     the thumbnail of a content hash. disclosure: what rows and skips have passed through; it makes the keys that stand
     beside them. previous: folder of the run that was published last, None for the first run of an OUT.
+    outlier_limit: an image at a greater distance is an outlier; None where the model has no statistics.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class RunInfo:
     disclosure: Disclosure
     truth: Truth | None = None
     previous: Path | None = None
+    outlier_limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

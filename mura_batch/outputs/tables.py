@@ -52,7 +52,7 @@ TABLES: dict[str, dict[str, Kind]] = {
         "modality_transform": _C, "voi": _C, "window_center": _N, "window_width": _N, "polarity": _C,
         "polarity_reason": _C, "pixel_aspect": _N, "flags": _T, "probability": _N, "reused": _B, "content_hash": _T,
         "row_key": _T, "voi_check": _T, "patient_sex": _C, "patient_age": _I,
-        "earlier_model": _C,
+        "earlier_model": _C, "distance": _N, "outlier": _B,
     },
     "skipped": {
         "schema_version": _C, "file": _T, "file_key": _T, "stage": _C, "reason": _C, "detail": _T, "advice": _C,
@@ -67,7 +67,16 @@ CLOSED: dict[str, type[StrEnum]] = {  # columns of kind CATEGORY whose values ar
     "patient_sex": Sex,
 }  # fmt: skip
 _LATER = frozenset(
-    {"manufacturer", "manufacturer_model", "station_name", "patient_sex", "patient_age", "earlier_model"}
+    {
+        "manufacturer",
+        "manufacturer_model",
+        "station_name",
+        "patient_sex",
+        "patient_age",
+        "earlier_model",
+        "distance",
+        "outlier",
+    }
 )
 LONGEST_TEXT = 32_000  # characters: a spreadsheet's cell ends at 32,767, a hostile header's text may not end at all
 
@@ -91,9 +100,11 @@ def study_values(s: StudyScore, model: str, keys: Disclosure) -> Values:
     )  # fmt: skip
 
 
-def image_values(score: InstanceScore, row: StudyScore, keys: Disclosure) -> tuple[Values, ...]:
+def image_values(
+    score: InstanceScore, row: StudyScore, keys: Disclosure, outlier_limit: float | None
+) -> tuple[Values, ...]:
     """A row of `images` in five groups. The three in the middle differ little among the images of one device: a format
-    may cache their text. row: of the study, into which the image is averaged."""
+    may cache their text. row: of the study, into which the image is averaged. outlier_limit: as RunInfo has it."""
     i, d, r = score.instance, score.decoded.decisions, score.instance.region
     path = i.source.path
     return (
@@ -109,9 +120,15 @@ def image_values(score: InstanceScore, row: StudyScore, keys: Disclosure) -> tup
         ),
         (
             flags_of(score), score.probability, score.reused, score.decoded.content_hash, row.row_key,
-            voi_check(d, row.threshold), i.sex, i.age, row.earlier_model,
+            voi_check(d, row.threshold), i.sex, i.age, row.earlier_model, score.distance,
+            is_outlier(score, outlier_limit),
         ),
     )  # fmt: skip
+
+
+def is_outlier(score: InstanceScore, limit: float | None) -> bool | None:
+    """None where the distance or the limit is not known."""
+    return None if score.distance is None or limit is None else score.distance > limit
 
 
 def voi_check(decisions: PixelDecisions, threshold: float) -> str:

@@ -31,6 +31,7 @@ from mura_batch.outputs.share import share_equal_files
 from mura_batch.outputs.sink import OpenSink, RunEnd, RunInfo, Sink
 from mura_batch.progress import Observer
 from mura_batch.pseudonyms import Identifiers
+from mura_batch.runtime.outlier_limit import outlier_limit
 from mura_batch.runtime.runner import RunnerOptions
 from mura_batch.scoring.intake import refuse_unreadable, scan, score_key, settle_identity, strict_error
 from mura_batch.scoring.news import shown_by
@@ -250,6 +251,7 @@ class _Run:
             read_picture=self.ledger.pictures.of(self.key),
             disclosure=disclosure,
             previous=newest_run(request.out),
+            outlier_limit=outlier_limit(request.model),
         )
 
     def _end(self, info: RunInfo, found: _Found, tally: Tally) -> RunEnd:

@@ -29,9 +29,15 @@ class Answers:
         self._alternatives: dict[str, list[tuple[str, float]]] = {}  # of pictures still under way: (voi, score)
 
     def take(
-        self, decoded: Decoded, pixels: NDArray[np.uint8], probability: float, cam: NDArray[np.float32]
+        self,
+        decoded: Decoded,
+        pixels: NDArray[np.uint8],
+        probability: float,
+        cam: NDArray[np.float32],
+        distance: float | None = None,
     ) -> Scored | Skipped | None:
-        """pixels: [S, S]. cam: [h, w]. None for an alternative, whose picture is still to come."""
+        """pixels: [S, S]. cam: [h, w]. distance: as InstanceScore has it. None for an alternative, whose picture is
+        still to come."""
         path = decoded.instance.source.path
         if decoded.is_alternative:
             if math.isfinite(probability):
@@ -41,7 +47,8 @@ class Answers:
         if not math.isfinite(probability):
             detail = "the model's output is not a finite number"
             return skip_instance(decoded.instance, Stage.SCORE, Reason.NOT_FINITE, detail)
-        return _with_voi_scores(InstanceScore(decoded, probability), others), encode_thumbnail(pixels, cam)
+        score = InstanceScore(decoded, probability, distance=distance)
+        return _with_voi_scores(score, others), encode_thumbnail(pixels, cam)
 
 
 class Committer:

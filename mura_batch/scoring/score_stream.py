@@ -9,6 +9,7 @@ number of files.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from mura_batch.progress import Observer
 from mura_batch.records import Decoded, Instance, Skipped
+from mura_batch.runtime.feature_distance import FeatureStatistics
 from mura_batch.runtime.runner import Outputs, Runner
 from mura_batch.scoring.score_commits import Answers, Committer, Refuse
 from mura_batch.scoring.timings import Timings
@@ -51,9 +53,18 @@ class Decoder(Protocol):
 class Stream:
     """Scores what is pending in the ledger and commits it as it goes."""
 
-    def __init__(self, scores: Scores, key: Key, decoder: Decoder, runner: Runner, observer: Observer) -> None:
+    def __init__(
+        self,
+        scores: Scores,
+        key: Key,
+        decoder: Decoder,
+        runner: Runner,
+        observer: Observer,
+        statistics: FeatureStatistics | None = None,
+    ) -> None:
+        """statistics: of the model's training images, if it has them; the runner then gives features."""
         self._scores, self._key = scores, key
-        self._decoder, self._runner = decoder, runner
+        self._decoder, self._runner, self._statistics = decoder, runner, statistics
         self._in_flight: deque[list[Prepared]] = deque()
         self._answers, self._committer = Answers(), Committer(scores, key, observer)
         self._begun = time.perf_counter()
@@ -88,7 +99,15 @@ class Stream:
                 yield np.stack([pixels for _, pixels in batch])[:, np.newaxis]  # [N, 1, S, S]
 
     def _store(self, batch: list[Prepared], out: Outputs) -> None:
+        distances = self._distances(out)
         for n, (decoded, pixels) in enumerate(batch):
-            result = self._answers.take(decoded, pixels, float(out.probability[n]), out.cam[n])
+            result = self._answers.take(decoded, pixels, float(out.probability[n]), out.cam[n], distances[n])
             if result is not None:
                 self._committer.put(result)
+
+    def _distances(self, out: Outputs) -> list[float | None]:
+        """[N] None where the model has no statistics, or a feature is not finite."""
+        if self._statistics is None or out.features is None:
+            return [None] * len(out.probability)
+        distances = self._statistics.distances(out.features)
+        return [value if math.isfinite(value) else None for value in distances.tolist()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -59,11 +60,13 @@ class LocalWork:
     ) -> None:
         """Imports what only a run with news needs."""
         from mura_batch.dicom.worker.pool import DecodePool
+        from mura_batch.runtime.feature_distance import load_statistics
         from mura_batch.scoring.score_stream import Stream
 
         workers = min(self._workers or len(os.sched_getaffinity(0)), scores.count_pending(key))
         with DecodePool(self.storage.folder, self._policy, self._model.card.input, workers) as pool:
-            Stream(scores, key, pool, self._runner, observer).run(timings, refuse)
+            statistics = load_statistics(self._model)
+            Stream(scores, key, pool, self._runner, observer, statistics).run(timings, refuse)
 
 
 @contextmanager
@@ -71,5 +74,5 @@ def open_workplace(
     studies: Path, policy: IntakePolicy, model: Model, options: RunnerOptions, workers: int | None
 ) -> Iterator[Workplace]:
     """Raises RunnerError or PlanError where nothing runs the model."""
-    with open_runner(model, options) as runner:
+    with open_runner(model, replace(options, features=model.has_feature_statistics)) as runner:
         yield LocalWork(studies, policy, model, runner, workers)

@@ -9,7 +9,7 @@ from pathlib import Path
 from mura_batch.agreement.clusters import FEWEST_PATIENTS
 from mura_batch.agreement.curves import FEW
 from mura_batch.agreement.drift import BASELINE_NIGHTS, RUN_LENGTH
-from mura_batch.agreement.kappa import DRAWS, cohen_kappa_score
+from mura_batch.agreement.kappa import cohen_kappa_score
 from mura_batch.agreement.published import KAPPA
 
 PATH = Path(__file__).parents[2] / "docs" / "statistics.md"
@@ -29,7 +29,6 @@ def test_the_published_table_of_the_page_is_the_programs() -> None:
 
 
 def test_the_rules_of_the_page_name_the_programs_numbers() -> None:
-    assert f"{DRAWS:,} draws" in PAGE
     assert f"With fewer than {FEWEST_PATIENTS} patients" in PAGE
     assert f"than {FEW} patients in a class" in PAGE
     assert f"the first {BASELINE_NIGHTS} nights" in PAGE

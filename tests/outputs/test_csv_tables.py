@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,11 @@ def cells(path: Path) -> list[dict[str, str]]:
 def test_tables_equal_the_golden_files(
     tmp_path: Path, run_info: RunInfoMaker, study: StudyMaker, image: ScoreMaker, skip: SkipMaker, table: str
 ) -> None:
-    with CsvTables(run_info(tmp_path)) as tables:
+    with CsvTables(replace(run_info(tmp_path), outlier_limit=1800.0)) as tables:
         other = image("ä, b/3.dcm", 1 / 3, reused=True, laterality=Laterality.UNKNOWN, flags=("odd spacing",))
         device = {"manufacturer": "Agfa", "manufacturer_model": "DX-D 300", "station_name": "ROOM2"}
-        tables.study(study(), [image(sex=Sex.FEMALE, age=53, **device), other])
+        near = replace(image(sex=Sex.FEMALE, age=53, **device), distance=1900.5)
+        tables.study(study(), [near, other])
         tables.study(study(study_uid="1.2.4", score=None, abnormal=None, scored=0, status=StudyStatus.FAILED), [])
         tables.study(study(study_uid="1.2.5", accession="=1+1", score=2 / 3, abnormal=True, reason=""), [])
         tables.skip(skip(study_uid="1.2.3", sop_instance_uid="1.2.9", accession="00042", region=Region.WRIST))
@@ -213,7 +215,7 @@ def test_a_table_changed_by_hand_is_an_error(
 
 
 def test_a_table_from_before_patient_and_device_is_read(tmp_path: Path) -> None:
-    later = {"manufacturer", "manufacturer_model", "station_name", "patient_sex", "patient_age"}
+    later = {"manufacturer", "manufacturer_model", "station_name", "patient_sex", "patient_age", "distance", "outlier"}
     old = [{name: value for name, value in row.items() if name not in later} for row in cells(GOLDEN / "images.csv")]
     with (tmp_path / "images.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, old[0])

@@ -15,6 +15,7 @@ from train.cli import (
     ensemble,
     evaluate,
     export,
+    features,
     fit,
     lr_find,
     predict,
@@ -36,6 +37,7 @@ COMMANDS = (
     ensemble,
     reopen,
     quantize,
+    features,
     reference,
     bench,
 )

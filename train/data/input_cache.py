@@ -115,4 +115,5 @@ def _write(path: Path, inputs: Iterator[NDArray[np.uint8]], shape: tuple[int, in
 
 def evenly_spaced(inputs: Pictures, count: int) -> Pictures:
     """At most count of them, from all over: a data set may be sorted by region."""
-    return np.array(inputs[:: max(1, len(inputs) // count)][:count])
+    chosen = np.linspace(0, len(inputs) - 1, min(count, len(inputs))).round().astype(int)
+    return np.array(inputs[chosen])

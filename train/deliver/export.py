@@ -25,10 +25,11 @@ from mura_batch.model_card import (
     write_card,
 )
 from mura_batch.preprocess import InputSpec
+from mura_batch.runtime.feature_distance import FeatureStatistics, write_statistics
 from mura_batch.runtime.gates import FP16_GATE
 from train.data.examples import TRAIN, VAL, Dataset, labels_of, studies_of
 from train.deliver.card_text import CardText
-from train.deliver.feature_statistics import FeatureStatistics, feature_statistics, save_feature_statistics
+from train.deliver.feature_statistics import features_of, statistics_of
 from train.deliver.reference_inputs import Pictures, reference_inputs, save_reference_inputs
 from train.measure.calibrate import (
     TEMPERATURE_RULE,
@@ -92,7 +93,8 @@ def export(members: Sequence[Member], dataset: Dataset, inputs: Inputs, wanted: 
         raise ModelError(f"{foreign[0]} is a teacher and is not shipped: distil it into {SHIPPED} (recipe distil)")
     fitted = _fit(nets, dataset, inputs.val)
     card = _card(members, dataset, fitted, wanted)
-    return _write(card, fitted, feature_statistics(nets, inputs.training), wanted.out)
+    statistics = statistics_of(features_of(nets, inputs.training), features_of(nets, inputs.val))
+    return _write(card, fitted, statistics, wanted.out)
 
 
 def _check_counts(dataset: Dataset, text: CardText) -> None:
@@ -212,7 +214,7 @@ def _write(card: ModelCard, fitted: Fitted, features: FeatureStatistics, out: Pa
         identity = {"name": card.name, "version": card.version, "card_sha256": card_identity(card)}
         (new / ONNX_NAME).write_bytes(with_metadata(fitted.onnx, identity))
         save_reference_inputs(new, fitted.reference, fitted.answers)
-        save_feature_statistics(new, features)
+        write_statistics(features, new)
         written = write_card(card, new, (ONNX_NAME, REFERENCE_INPUTS_NAME, FEATURES_NAME))
         load_model(new)  # what cannot be loaded is not put in place
     return written

@@ -1,51 +1,47 @@
-"""Mean and shrunk covariance of `features` over training pictures: what an outlier's distance is measured by.
+"""What outliers are found by: mean and shrunk covariance of `features` over training pictures, and the limit of their
+distance, from held-out pictures of the same data.
 
-features.npz: `mean` float32 [1664]; `covariance` float32 [1664 * 1665 / 2], the upper triangle row by row
-(numpy.triu_indices); `shrinkage` float64; `pictures` int64, on how many it was measured.
+The covariance is kept as a low rank plus a diagonal: 1,664 features would take 11 MB in full.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mura_batch.model_card import FEATURES_NAME
+from mura_batch.atomic_files import edited_folder
+from mura_batch.errors import InputError
+from mura_batch.model_card import CARD_NAME, FEATURES_NAME, Model, ModelCard, write_card
 from mura_batch.progress import progress_bar
+from mura_batch.runtime.cpu_answers import cpu_answers
+from mura_batch.runtime.feature_distance import FeatureStatistics, write_statistics
 from train.models.densenet import MuraNet
 from train.models.scoring_graph import scoring_graph
 
-ENOUGH = 4096  # pictures: two for each feature, and minutes on a processor
+ENOUGH = 1200  # pictures: shrinkage makes up for fewer than features, and it takes minutes on a processor
 BATCH = 32
+MAX_RANK = 224  # directions kept at most: 750 kB
+SHARE = 0.99  # of the variance that they explain, where fewer do
+QUANTILE = 0.99  # of held-out pictures lie within the limit: one in a hundred ordinary pictures is called an outlier
+
+Pictures = NDArray[np.uint8]  # [N, S, S]
+Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureStatistics:
-    """mean: [F]; covariance: [F, F], shrunk; shrinkage: 0 to 1; pictures: on how many it was measured."""
-
-    mean: NDArray[np.float64]
-    covariance: NDArray[np.float64]
-    shrinkage: float
-    pictures: int
-
-
-def feature_statistics(nets: Sequence[MuraNet], pictures: NDArray[np.uint8]) -> FeatureStatistics:
-    """Of the features of a model of these networks, in float32. pictures: [N, S, S] of the training split, N >= 2."""
-    features = _features(scoring_graph(nets), pictures)
-    covariance, shrinkage = ledoit_wolf(features)
-    return FeatureStatistics(features.mean(axis=0), covariance, shrinkage, len(features))
+def features_of(nets: Sequence[MuraNet], pictures: Pictures) -> Floats:
+    """[N, F] of a model of these networks, in float32."""
+    return _features(scoring_graph(nets), pictures)
 
 
 @torch.inference_mode()
-def _features(graph: torch.nn.Module, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """[N, S, S] -> [N, F]."""
+def _features(graph: torch.nn.Module, pictures: Pictures) -> Floats:
     graph = graph.to(memory_format=torch.channels_last)
     parts = []
-    with progress_bar("features of training pictures", len(pictures)) as advance:
+    with progress_bar("features of pictures", len(pictures)) as advance:
         for i in range(0, len(pictures), BATCH):
             images = torch.from_numpy(np.array(pictures[i : i + BATCH]))[:, None]
             parts.append(graph(images)[2].double().numpy())
@@ -53,7 +49,28 @@ def _features(graph: torch.nn.Module, pictures: NDArray[np.uint8]) -> NDArray[np
     return np.concatenate(parts)
 
 
-def ledoit_wolf(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+def statistics_of(training: Floats, held_out: Floats) -> FeatureStatistics:
+    """training, held_out: [N, F] features of pictures of the two splits, 2 or more each. Raises InputError on fewer."""
+    if min(len(training), len(held_out)) < 2:
+        raise InputError(f"{len(training)} training and {len(held_out)} held-out pictures: outliers need two of each")
+    covariance, shrinkage = ledoit_wolf(training)
+    directions, variances, residual, share = low_rank(covariance)
+    statistics = FeatureStatistics(
+        mean=training.mean(axis=0),
+        directions=directions,
+        variances=variances,
+        residual=residual,
+        limit=np.inf,
+        quantile=QUANTILE,
+        shrinkage=shrinkage,
+        pictures=len(training),
+        held_out=len(held_out),
+        share_of_variance=share,
+    )
+    return replace(statistics, limit=float(np.quantile(statistics.distances(held_out), QUANTILE)))
+
+
+def ledoit_wolf(rows: Floats) -> tuple[Floats, float]:
     """[N, F] -> ([F, F] covariance shrunk towards a multiple of the identity, the shrinkage 0 to 1): Ledoit & Wolf,
     Journal of Multivariate Analysis 88 (2004), equation 14. With fewer rows than features the plain covariance has no
     inverse; this one has."""
@@ -67,14 +84,25 @@ def ledoit_wolf(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     return (1 - shrinkage) * plain + shrinkage * scale * np.eye(width), shrinkage
 
 
-def save_feature_statistics(folder: Path, statistics: FeatureStatistics) -> None:
-    """Into a model folder."""
-    triangle = statistics.covariance[np.triu_indices(len(statistics.mean))]
-    np.savez_compressed(
-        folder / FEATURES_NAME,
-        allow_pickle=False,
-        mean=statistics.mean.astype(np.float32),
-        covariance=triangle.astype(np.float32),
-        shrinkage=np.float64(statistics.shrinkage),
-        pictures=np.int64(statistics.pictures),
-    )
+def low_rank(covariance: Floats) -> tuple[Floats, Floats, Floats, float]:
+    """[F, F] -> ([K, F] leading directions, [K] their variances, [F] variance that is left of each feature, share of
+    the variance that the directions explain): SHARE of it, or MAX_RANK directions."""
+    variances, vectors = np.linalg.eigh(covariance)
+    variances, vectors = variances[::-1], vectors[:, ::-1]
+    share = np.cumsum(variances) / max(float(variances.sum()), np.finfo(np.float64).tiny)
+    rank = min(int(np.searchsorted(share, SHARE)) + 1, MAX_RANK, len(variances) - 1)
+    directions = vectors[:, :rank].T
+    left = covariance.diagonal() - (directions**2 * variances[:rank, None]).sum(axis=0)
+    smallest = max(float(variances[0]), 1.0) * 1e-9  # of pictures that are all alike
+    return directions, np.maximum(variances[:rank], smallest), np.maximum(left, smallest), float(share[rank - 1])
+
+
+def add_statistics(model: Model, training: Pictures, held_out: Pictures) -> ModelCard:
+    """Puts features.npz into a model folder that has no checkpoint any more, by the network itself in the precision in
+    which this processor scores. Replaces the folder whole or not at all; the network stays as it is. Returns the
+    card."""
+    features = [cpu_answers(model, "auto", pictures[:, None]).features for pictures in (training, held_out)]
+    statistics = statistics_of(*(np.asarray(of, np.float64) for of in features))
+    with edited_folder(model.folder, without=(CARD_NAME, FEATURES_NAME)) as new:
+        write_statistics(statistics, new)
+        return write_card(model.card, new, tuple({**model.card.hashes, FEATURES_NAME: ""}))

@@ -59,7 +59,7 @@ class ReportRows:
             self.scored += 1
             self.abnormal += bool(row.abnormal)
             self.bins[bool(row.abnormal)][bin_of(row.score)] += 1
-        kept = (row, [_picture(image) for image in images])
+        kept = (row, [picture_of(image) for image in images])
         if self._truth is not None and self._truth.names(row.study_uid, row.accession):
             self._named.append(kept)
             return
@@ -118,7 +118,7 @@ def read_report_rows(folder: Path, truth: Truth | None) -> tuple[ReportRows, Com
     labels = comparison.labels if comparison is not None else {}
     pictures = {listed.row.row_key: of for listed, of in rows.shown(labels) if not of}
     for image in read_rows(folder, "images", "row_key", pictures):
-        pictures[image["row_key"]].append(_picture_of_row(image))
+        pictures[image["row_key"]].append(picture_of_row(image))
     rows.skips.extend(islice(read_rows(folder, "skipped"), LISTED_ROWS))
     return rows, comparison
 
@@ -129,7 +129,7 @@ def _traits(folder: Path, rows: ReportRows) -> TraitBook:
     pictures = {row.row_key: of for row, of in rows.named}
     for image in read_rows(folder, "images", "row_key", images):
         images[image["row_key"]].append(_image_traits(image))
-        pictures[image["row_key"]].append(_picture_of_row(image))
+        pictures[image["row_key"]].append(picture_of_row(image))
     book = TraitBook()
     for row, _ in rows.named:
         book.add(row, images[row.row_key])
@@ -146,7 +146,7 @@ def _image_traits(image: Row) -> ImageTraits:
     )
 
 
-def _picture(image: InstanceScore) -> Picture:
+def picture_of(image: InstanceScore) -> Picture:
     instance, decisions = image.instance, image.decoded.decisions
     return Picture(
         image.decoded.content_hash,
@@ -157,7 +157,7 @@ def _picture(image: InstanceScore) -> Picture:
     )
 
 
-def _picture_of_row(image: Row) -> Picture:
+def picture_of_row(image: Row) -> Picture:
     return Picture(
         image["content_hash"],
         float(image["probability"]),

@@ -24,6 +24,7 @@ from mura_batch.outputs.report.collect import WORST, Picture
 from mura_batch.outputs.report.drift_view import DriftView
 from mura_batch.outputs.report.file_flow import Step
 from mura_batch.outputs.report.numbers import estimate, limits, number
+from mura_batch.outputs.report.outliers import Outliers
 from mura_batch.outputs.report.region_overview import RegionLine
 from mura_batch.outputs.report.thumbnails import draw_map
 from mura_batch.outputs.report.viewer_link import check_viewer_url, viewer_link
@@ -76,6 +77,7 @@ class ReportData:
     comparison: Comparison | None
     agreement: AgreementView | None
     drift: DriftView | None  # None where the run has no drift.json
+    outliers: Outliers | None = None
 
     @property
     def worst(self) -> tuple[StudyCard, ...]:

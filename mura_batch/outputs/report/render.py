@@ -21,13 +21,14 @@ from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.outputs.drift_history import read_drift
 from mura_batch.outputs.file_names import REPORT_NAME
 from mura_batch.outputs.manifest import RunManifest, manifest_of, read_manifest, write_manifest
-from mura_batch.outputs.read_tables import models_of_rows
+from mura_batch.outputs.read_tables import models_of_rows, read_rows
 from mura_batch.outputs.report import charts
 from mura_batch.outputs.report.agreement_view import view_of
 from mura_batch.outputs.report.attention import Listed
 from mura_batch.outputs.report.collect import Picture, ReportRows, read_report_rows
 from mura_batch.outputs.report.drift_view import drift_view
 from mura_batch.outputs.report.file_flow import steps_of
+from mura_batch.outputs.report.outliers import Outliers
 from mura_batch.outputs.report.page import ReportData, StudyCard, Totals, render
 from mura_batch.outputs.sink import RunEnd, RunInfo
 from mura_batch.pseudonyms import Identifiers, require_identifiers
@@ -39,10 +40,10 @@ from mura_batch.store.stored_truth import stored_truth
 SHOWN_PICTURES = 6  # of one study row: a study has 1 to 4, a trauma series a few more
 
 
-def write_report(run: RunInfo, end: RunEnd, rows: ReportRows) -> None:
+def write_report(run: RunInfo, end: RunEnd, rows: ReportRows, outliers: Outliers) -> None:
     """report.html of a run that is ending. Raises OutputError."""
     data = _report_data(manifest_of(run, end), run.model.card, rows, end.comparison, read_drift(run.folder))
-    _write(data, run.read_picture, run.folder / REPORT_NAME)
+    _write(replace(data, outliers=outliers), run.read_picture, run.folder / REPORT_NAME)
 
 
 def render_report_file(run_folder: Path, truth: Truth | None, viewer_url: str | None = None) -> Path:
@@ -64,7 +65,7 @@ def render_report_file(run_folder: Path, truth: Truth | None, viewer_url: str | 
         if comparison is not None:
             manifest = replace(manifest, agreement=manifest_values(comparison))
         data = _report_data(manifest, card, rows, comparison, read_drift(run_folder))
-        data = replace(data, viewer_url=viewer_url or data.viewer_url)
+        data = replace(data, viewer_url=viewer_url or data.viewer_url, outliers=_read_outliers(run_folder))
     except (KeyError, ValueError) as error:
         raise InputError(
             f"{run_folder}: a file of the run is not as it was written ({error!r}); score again"
@@ -115,6 +116,13 @@ def _compared(
         if comparison is not None:
             return rows, comparison, True
     return *read_report_rows(run_folder, earlier), False
+
+
+def _read_outliers(run_folder: Path) -> Outliers:
+    outliers = Outliers(None)
+    for row in read_rows(run_folder, "images", "outlier", {"1"}):
+        outliers.row(row)
+    return outliers
 
 
 def _write(data: ReportData, read: ReadPicture, path: Path) -> None:

@@ -14,6 +14,7 @@ from mura_batch.records import InstanceScore, MissingStudy, Skipped, StudyScore
 
 if TYPE_CHECKING:
     from mura_batch.outputs.report.collect import ReportRows
+    from mura_batch.outputs.report.outliers import Outliers
 
 
 class ReportFile:
@@ -28,6 +29,12 @@ class ReportFile:
 
         return ReportRows(self._run.truth)
 
+    @cached_property
+    def _outliers(self) -> Outliers:
+        from mura_batch.outputs.report.outliers import Outliers
+
+        return Outliers(self._run.outlier_limit)
+
     def __enter__(self) -> Self:
         return self
 
@@ -36,6 +43,8 @@ class ReportFile:
 
     def study(self, row: StudyScore, images: Sequence[InstanceScore]) -> None:
         self._rows.study(row, images)
+        for image in images:
+            self._outliers.image(image, row)
 
     def skip(self, skip: Skipped) -> None:
         self._rows.skip(skip, self._run.disclosure)
@@ -51,4 +60,4 @@ class ReportFile:
             return
         from mura_batch.outputs.report.render import write_report
 
-        write_report(self._run, end, self._rows)
+        write_report(self._run, end, self._rows, self._outliers)
