@@ -63,7 +63,7 @@ def load_statistics(model: Model) -> FeatureStatistics | None:
 def read_statistics(path: Path) -> FeatureStatistics:
     """Raises ModelError that says how to make it again."""
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:  # numpy leaves a damaged file open by itself
             values = {name: np.asarray(arrays[name], np.float64) for name in ("mean", "variances", "residual")}
             scale, steps = arrays["scale"].astype(np.float64), arrays["directions"].astype(np.float64)
             numbers = {name: float(arrays[name]) for name in ("limit", "quantile", "shrinkage", "share_of_variance")}
