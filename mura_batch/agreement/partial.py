@@ -89,7 +89,7 @@ def weighted_kappa(draw: Draw) -> Estimate:
         return undefined(WEIGHTED_KAPPA, n, ONE_CLASS_IN_TRUTH)
     value, se = _kappa_and_error(_rows(draw))
     if limits := _limits_of_one_call(draw, lambda table: float(kappas(table.reshape(1, 4))[0])):
-        return Estimate(value, min(limits[0], value), max(limits[1], value), ONE_CALL_READ, n, se)
+        return _of_one_call(value, limits, n, se)
     rows = _with_half_studies(draw)
     p, (_, widened) = rows.shares, _kappa_and_error(rows)
     if widened < _NO_ERROR:
@@ -106,12 +106,19 @@ def _weighted_rate(draw: Draw, of_truth: int) -> Estimate:
         return undefined(WEIGHTED_RATE, 0, NO_CASE)
     value, se = _rate_and_error(_rows(draw), of_truth)
     if limits := _limits_of_one_call(draw, lambda table: float(table[of_truth, of_truth] / table[of_truth].sum())):
-        return Estimate(value, min(limits[0], value), max(limits[1], value), ONE_CALL_READ, n, se)
+        return _of_one_call(value, limits, n, se)
     p, widened = _rate_and_error(_with_half_studies(draw), of_truth)
     if widened < _NO_ERROR:
         return Estimate(value, value, value, WEIGHTED_RATE, n, 0.0, ALL_READ)
     low, high = wilson_limits(p, p * (1 - p) / widened**2)
     return Estimate(value, min(low, value), max(high, value), WEIGHTED_RATE, n, se)
+
+
+def _of_one_call(value: float, limits: tuple[float, float], n: int, se: float) -> Estimate:
+    low, high = min(limits[0], value), max(limits[1], value)
+    if high - low < _NO_ERROR:
+        return Estimate(value, value, value, ONE_CALL_READ, n, 0.0, ALL_READ)
+    return Estimate(value, low, high, ONE_CALL_READ, n, se)
 
 
 def _limits_of_one_call(draw: Draw, figure: Callable[[Floats], float]) -> tuple[float, float] | None:

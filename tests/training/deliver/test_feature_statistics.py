@@ -52,7 +52,7 @@ def test_the_limit_holds_the_stated_share_of_held_out_pictures() -> None:
     training, held_out = rng.normal(size=(900, 20)) @ mixing, rng.normal(size=(400, 20)) @ mixing
     statistics = statistics_of(training, held_out)
     assert (statistics.distances(held_out) <= statistics.limit).mean() == pytest.approx(QUANTILE, abs=0.005)
-    assert statistics.distances(training).mean() == pytest.approx(20, rel=0.1)
+    assert statistics.distances(training).mean() == pytest.approx(20, rel=0.2)  # 20 with the whole covariance
     assert (statistics.distances(held_out + 30) > statistics.limit).all()
 
 
