@@ -45,7 +45,7 @@ def test_a_scan_covers_every_file_and_its_repeat_opens_none(
         assert first + len(skipped(ledger)) == files
         ledger.runs.begin("two", studies)
         with monkeypatch.context() as patch:
-            patch.setattr("mura_batch.scoring.storage.read_header", None)
+            patch.setattr("mura_batch.dicom.header.reader.read_header", None)
             patch.setattr("mura_batch.scoring.intake.sha256_of", None)
             scan(Folder(studies), POLICY, ledger.files, Silent())
         assert ledger.scores.count_pending(KEY) == first
@@ -114,7 +114,7 @@ def test_a_refused_file_is_read_once_it_can_be_opened(
             def refuse(root: Path, source: SourceFile, policy: IntakePolicy, second: object) -> Skipped:
                 return Skipped(source, Stage.HEADER, Reason.UNREADABLE_FILE, "Permission denied")
 
-            patch.setattr("mura_batch.scoring.storage.read_header", refuse)
+            patch.setattr("mura_batch.dicom.header.reader.read_header", refuse)
             scan(Folder(folder), POLICY, ledger.files, Silent())
         assert skipped(ledger) == {"image": Reason.UNREADABLE_FILE}
         ledger.runs.begin("two", studies)

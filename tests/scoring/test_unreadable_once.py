@@ -76,7 +76,7 @@ def test_other_settle_times_and_options_do_not_report_it_again(studies: Path) ->
 
 def test_another_settle_time_opens_no_file(studies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     night(studies)
-    monkeypatch.setattr("mura_batch.scoring.storage.read_header", None)
+    monkeypatch.setattr("mura_batch.dicom.header.reader.read_header", None)
     night(studies, replace(POLICY, settle_seconds=3600, decode_timeout=1))
 
 

@@ -219,10 +219,10 @@ def test_a_worker_killed_at_start_is_started_again(
     assert len((tmp_path / "deaths").read_text()) == deaths
 
 
-def test_a_file_replaced_by_a_pipe_times_out(write: Write, studies: Path) -> None:
+def test_a_file_replaced_by_a_pipe_blocks_nothing(write: Write, studies: Path) -> None:
     for name in ("a", "b", "c"):
         write(name)
-    policy = IntakePolicy(settle_seconds=0, decode_timeout=1.0)
+    policy = IntakePolicy(settle_seconds=0, decode_timeout=60.0)
     found = instances(studies, policy)
     (studies / "b").unlink()
     os.mkfifo(studies / "b")
@@ -230,7 +230,7 @@ def test_a_file_replaced_by_a_pipe_times_out(write: Write, studies: Path) -> Non
         answers = {
             a.source.path if isinstance(a, Skipped) else a[0].instance.source.path: a for a in pool.decode(found)
         }
-    assert names(answers) == {"a": "decoded", "b": "worker_timeout", "c": "decoded"}
+    assert names(answers) == {"a": "decoded", "b": "unreadable_file", "c": "decoded"}
 
 
 def test_leaving_the_pool_early_ends_its_processes(write: Write, studies: Path) -> None:
