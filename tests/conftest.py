@@ -20,6 +20,11 @@ settings.load_profile("untimed")
 SHARED = Path(os.environ.get("MURA_BATCH_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Training first: its files take longest, and a worker takes a whole file."""
+    items.sort(key=lambda item: "training" not in item.path.parts)
+
+
 def _shared_folder(name: str) -> Path:
     folder = SHARED / name
     if not folder.is_dir():
