@@ -1,9 +1,8 @@
-"""Where the files of a run are: a folder here, or what `cluster.bucket` reads."""
+"""Where the files of a run are: a folder here."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,9 @@ from mura_batch.records import Instance, Skipped, SourceFile
 if TYPE_CHECKING:
     from mura_batch.dicom.worker.examiner import Examiner
 
-Problem = Callable[[Instance], Skipped]  # why a file is not at hand
-
 
 class Storage(Protocol):
-    """Only values: it travels to the nodes of a cluster."""
+    """What a run reads. Only values."""
 
     @property
     def folder(self) -> Path:
@@ -31,20 +28,16 @@ class Storage(Protocol):
         """As dicom.discover. Raises InputError where the storage cannot be listed at all."""
         ...
 
-    def why_unreadable(self, sample: SourceFile) -> str:
-        """Why this machine cannot read a file that another one found; '' where it can."""
-        ...
-
     def read_header(self, source: SourceFile, policy: IntakePolicy, examiner: Examiner) -> Instance | Skipped: ...
 
-    def at_hand(self, source: SourceFile) -> AbstractContextManager[Problem | None]:
-        """Within it the file lies under `folder`; or why it does not."""
+    def at_hand(self, source: SourceFile) -> AbstractContextManager[None]:
+        """Within it the file lies under `folder`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder that this machine sees, and every node of a cluster under the same path."""
+    """A folder that this machine sees."""
 
     folder: Path
 
@@ -54,19 +47,10 @@ class Folder:
     def discover(self, policy: IntakePolicy) -> Iterator[SourceFile | Skipped]:
         return discover(self.folder, policy)
 
-    def why_unreadable(self, sample: SourceFile) -> str:
-        path = self.folder / sample.path
-        try:
-            with path.open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-        except OSError as error:
-            return f"{self.folder}: {error.strerror}"
-        return "" if size == sample.size else f"{self.folder} holds other files there than here"
-
     def read_header(self, source: SourceFile, policy: IntakePolicy, examiner: Examiner) -> Instance | Skipped:
         from mura_batch.dicom.header.reader import read_header  # a night without news needs no reader
 
         return read_header(self.folder, source, policy, examiner.header)
 
-    def at_hand(self, source: SourceFile) -> AbstractContextManager[Problem | None]:
+    def at_hand(self, source: SourceFile) -> AbstractContextManager[None]:
         return nullcontext()

@@ -9,14 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mura_batch.errors import LedgerError
 from mura_batch.pseudonyms import Pseudonyms
 from mura_batch.store.checksum import failure_checksum, score_checksum, truth_checksum
 from mura_batch.store.database import LEDGER_NAME, Database
-from mura_batch.store.migrations import SCHEMA, schema_of
 from mura_batch.store.pictures import FOLDER, PictureStore, Place
+from mura_batch.store.reading import open_with_names
 from mura_batch.store.records_json import RECORD_COLUMNS, DamagedRowError, load_instance, load_skipped
-from mura_batch.store.secret import known_secret
 
 ROWS, PICTURES = "rows", "pictures"
 
@@ -29,15 +27,7 @@ class Audit:
         self._pictures = PictureStore(self._db, out / FOLDER)
 
     def __enter__(self) -> Self:
-        found = schema_of(self._db.path)
-        if found != SCHEMA:
-            raise LedgerError(f"{self._db.path} has schema {found}, not {SCHEMA}: the next run upgrades it")
-        self._db.open_to_read()
-        try:
-            self._names = known_secret(self._db)
-        except BaseException:
-            self._db.close()
-            raise
+        self._names = open_with_names(self._db)
         return self
 
     def __exit__(

@@ -19,10 +19,9 @@ from functools import partial
 from pathlib import Path
 
 from mura_batch.atomic_files import output_errors, sync_folder
-from mura_batch.store.database import LEDGER_NAME, Database
-from mura_batch.store.file_system import has_locks
+from mura_batch.store.database import Database
 from mura_batch.store.key import Key
-from mura_batch.store.migrations import SCHEMA, schema_of
+from mura_batch.store.reading import reading
 
 ReadPicture = Callable[[str], bytes | None]  # content hash -> the picture of its score, None where there is none
 FOLDER = "pictures"  # in OUT
@@ -126,16 +125,8 @@ class PictureStore:
 def stored_pictures(out: Path, key: Key) -> Iterator[ReadPicture]:
     """For a page that is rendered later, beside a run that may be writing. There are none where OUT holds no ledger of
     this version. Raises LedgerError."""
-    may_lock = has_locks(out)
-    database = Database(out / LEDGER_NAME, may_lock=may_lock)
-    if schema_of(database.path, may_lock=may_lock) != SCHEMA:
-        yield lambda _: None
-        return
-    database.open_to_read()
-    try:
-        yield PictureStore(database, out / FOLDER).of(key)
-    finally:
-        database.close()
+    with reading(out) as database:
+        yield PictureStore(database, out / FOLDER).of(key) if database is not None else lambda _: None
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mura_batch.store.database import LEDGER_NAME, Database
-from mura_batch.store.file_system import has_locks
+from mura_batch.store.database import Database
 from mura_batch.store.key import Key
-from mura_batch.store.migrations import SCHEMA, schema_of
+from mura_batch.store.reading import reading
 
 
 class Runs:
@@ -118,16 +117,11 @@ class KnownRuns:
 def read_known_runs(out: Path) -> KnownRuns:
     """For a program that only reads, beside a run that may be going. Nothing where the ledger is of another schema: the
     next run upgrades it. Raises LedgerError."""
-    may_lock = has_locks(out)
-    database = Database(out / LEDGER_NAME, may_lock=may_lock)
-    if schema_of(database.path, may_lock=may_lock) != SCHEMA:
-        return KnownRuns()
-    database.open_to_read()
-    try:
+    with reading(out) as database:
+        if database is None:
+            return KnownRuns()
         runs = Runs(database)
         return KnownRuns(runs.published(), runs.removed())
-    finally:
-        database.close()
 
 
 def _number_of(folder: Path) -> int:

@@ -10,12 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mura_batch.errors import LedgerError
 from mura_batch.pseudonyms import Pseudonyms
 from mura_batch.records import Instance, PixelDecisions, Reason, Skipped, Stage, skip_instance
 from mura_batch.store.database import LEDGER_NAME, Database, Row
 from mura_batch.store.file_system import has_locks
-from mura_batch.store.migrations import SCHEMA, schema_of
+from mura_batch.store.reading import open_with_names
 from mura_batch.store.records_json import (
     RECORD_COLUMNS,
     RECORD_WIDTH,
@@ -24,7 +23,6 @@ from mura_batch.store.records_json import (
     load_skip,
     load_skipped,
 )
-from mura_batch.store.secret import known_secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +61,7 @@ class ScoreHistory:
         self._db = Database(out / LEDGER_NAME, may_lock=self._may_lock)
 
     def __enter__(self) -> Self:
-        found = schema_of(self._db.path, may_lock=self._may_lock)
-        if found != SCHEMA:
-            raise LedgerError(f"{self._db.path} has schema {found}, not {SCHEMA}: the next run upgrades it")
-        self._db.open_to_read()
-        try:
-            self.names: Pseudonyms = known_secret(self._db)
-        except BaseException:
-            self._db.close()
-            raise
+        self.names: Pseudonyms = open_with_names(self._db, may_lock=self._may_lock)
         return self
 
     def __exit__(

@@ -14,9 +14,8 @@ from typing import Any
 
 from mura_batch.agreement.truth_file import Said, Sampled, Truth, TruthFile, TruthKind, TruthLine
 from mura_batch.store.checksum import truth_checksum
-from mura_batch.store.database import LEDGER_NAME, Database, Row
-from mura_batch.store.file_system import has_locks
-from mura_batch.store.migrations import SCHEMA, schema_of
+from mura_batch.store.database import Database, Row
+from mura_batch.store.reading import reading
 from mura_batch.store.records_json import DamagedRowError
 
 
@@ -100,16 +99,8 @@ def stored_files(out: Path) -> list[StoredFile]:
 
 @contextmanager
 def _reading(out: Path) -> Iterator[StoredTruth | None]:
-    may_lock = has_locks(out)
-    database = Database(out / LEDGER_NAME, may_lock=may_lock)
-    if schema_of(database.path, may_lock=may_lock) != SCHEMA:
-        yield None
-        return
-    database.open_to_read()
-    try:
-        yield StoredTruth(database)
-    finally:
-        database.close()
+    with reading(out) as database:
+        yield StoredTruth(database) if database is not None else None
 
 
 def _with_readers(row: Row) -> Row:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ import pytest
 from mura_batch.agreement.drift import BASELINE_NIGHTS, Count, Mean, Night
 from mura_batch.outputs.drift_history import write_drift
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PAGES = ("index", "night without news", "compared runs", "drift")
 SHARE = {True: Count(30, 100), False: Count(10, 100)}  # of abnormal studies, after and before a change
 
@@ -47,20 +44,6 @@ def _mura_batch(*words: object) -> None:
     command = [sys.executable, "-m", "mura_batch", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode in {0, 3}, done.stderr
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        if os.environ.get("CI"):
-            pytest.fail("chromium is not installed, and CI must look at the pages in it: apt-get install chromium")
-        pytest.skip("chromium is not installed: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.mark.parametrize("name", PAGES)

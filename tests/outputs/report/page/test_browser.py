@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ from record_builders import build_truth
 from mura_batch.outputs.report.render import render_report_file
 
 DESKTOP, TABLET, PHONE = ({"width": w, "height": h} for w, h in ((1440, 900), (768, 1024), (360, 740)))
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 CLIPPED = """() => [...document.querySelectorAll('main *, header *, footer *, .disclaimer')]
   .filter(e => !e.closest('.scroll') && !e.closest('svg') && !e.closest('.unseen'))
   .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
@@ -42,20 +39,6 @@ CONTRAST = """() => {
     if (ratio < 4.5) worst[e.tagName + '.' + e.getAttribute('class')] = ratio;
   }
   return worst; }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        if os.environ.get("CI"):
-            pytest.fail("chromium is not installed, and CI must look at the report in it: apt-get install chromium")
-        pytest.skip("chromium is not installed: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 class Opened:
