@@ -92,12 +92,23 @@ def disk(folder: Path) -> Check:
 
 
 def privacy(out: Path) -> Check:
-    """Results name studies: nobody else should read them."""
+    """Whoever writes to it can lead a run elsewhere, so `score` refuses it. Results name studies: nobody else should
+    read them."""
+    from mura_batch.store.safe_folder import check_safe
+
     mode = out.stat().st_mode & 0o777
+    try:
+        files = check_safe(out)
+    except OutputError as error:
+        problem, _, fix = str(error).partition(": ")
+        return Check("permissions", "fail", problem, f"{fix}.")
     if mode & 0o007:
         return Check(
             "permissions", "warn", f"mode {mode:o}: every user of this machine can enter", f"chmod o-rwx {out}"
         )
+    if files:
+        names = ", ".join(path.name for path in files)
+        return Check("permissions", "warn", f"others may open {names}", "The next score corrects it.")
     return Check("permissions", "ok", f"mode {mode:o}")
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from mura_batch.errors import LedgerError
+from mura_batch.store.file_locks import has_locks
 
 Row = tuple[Any, ...]
 Values = Sequence[Any] | Mapping[str, Any]
@@ -29,7 +30,7 @@ _BUSY_SECONDS = 30.0
 class Database:
     """One connection that writes; streams of rows for reading. The caller holds the lock on OUT.
 
-    may_lock: False where the file system has no locks at all, and the user vouches for a single writer.
+    may_lock: of the writer; False where the file system has no locks at all, and the user vouches for a single one.
     """
 
     def __init__(self, path: Path, *, may_lock: bool = True) -> None:
@@ -47,7 +48,8 @@ class Database:
     def open_to_read(self) -> None:
         """For a program that only reads, beside one that may be writing. Raises LedgerError."""
         with explained(self.path):
-            self._db = read_only(self.path, may_lock=self._may_lock)
+            self._db = read_only(self.path)
+        self._is_exclusive = True  # this one connection: `rows` needs no other, which could write
 
     def close(self) -> None:
         self._db.close()
@@ -156,11 +158,11 @@ class CopiedDatabase(Database):
                 source.backup(self._db)
 
 
-def read_only(path: Path, *, may_lock: bool = True) -> sqlite3.Connection:
+def read_only(path: Path) -> sqlite3.Connection:
     """A connection that does not change the file, unless a transaction was cut off by a kill and must be rolled back
-    before anything can be read. Raises sqlite3.Error and LedgerError."""
+    before anything can be read. Raises sqlite3.Error, OSError and LedgerError."""
     refuse_irregular(path)
-    shared = "mode=ro" if may_lock else "mode=ro&nolock=1"
+    shared = "mode=ro" if has_locks(path.parent) else "mode=ro&nolock=1"
     try:
         return _reading(path, shared)
     except sqlite3.OperationalError as error:

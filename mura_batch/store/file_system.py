@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from mura_batch.store.database import LEDGER_NAME, Database
+from mura_batch.store.file_locks import has_locks
 
-# With these a file system says that it has no locks: flock(2), and what NFS and CIFS mounts return.
-NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 # symlink(2): EPERM from a file system that has none; the others come from network and user-space file systems.
 NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
@@ -37,22 +35,6 @@ def probe(folder: Path) -> FileSystem:
         database.open()
         database.close()
         return FileSystem(locks, database.is_shared, _has_links(scratch), _flushes_folders(scratch))
-
-
-def has_locks(folder: Path) -> bool:
-    """Whether flock works there; held by another counts. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-        return False
-    finally:
-        os.close(descriptor)
-    return True
 
 
 def _has_links(folder: Path) -> bool:

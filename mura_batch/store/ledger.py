@@ -65,7 +65,7 @@ class Ledger:
     def __enter__(self) -> Self:
         """Raises LedgerError where the file is no ledger of this version, which is then as it was, or where the secret
         of OUT is lost."""
-        found = schema_of(self._db.path, may_lock=self._may_lock)
+        found = schema_of(self._db.path)
         self._db.open()
         try:
             upgrade(self._db, found)

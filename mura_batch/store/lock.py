@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mura_batch.atomic_files import output_errors
 from mura_batch.errors import LockHeldError, OutputError
-from mura_batch.store.file_system import NO_LOCKS
+from mura_batch.store.file_locks import NO_LOCKS
 from mura_batch.store.safe_folder import LOCK_NAME, refuse_unsafe
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from mura_batch.atomic_files import sync_file, sync_folder
 from mura_batch.errors import LedgerError
 from mura_batch.store import schema_3, schema_4, schema_5
-from mura_batch.store.database import Database, explained, read_only, refuse_irregular
+from mura_batch.store.database import Database, explained, read_only, refuse_irregular, uri_of
 
 APPLICATION_ID = 0x4D555241  # "MURA": `file ledger.sqlite` shows it, and another program's file has another
 OLDEST = 2  # the oldest schema that a ledger may have
@@ -28,14 +28,14 @@ STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {  # schema -> from the
 SCHEMA = max(STEPS)
 
 
-def schema_of(path: Path, *, may_lock: bool = True) -> int | None:
+def schema_of(path: Path) -> int | None:
     """The ledger's schema, None where there is no ledger yet. Changes nothing. Raises LedgerError where the file is no
     ledger that this version can read."""
     with explained(path):
         refuse_irregular(path)
         if not path.exists():
             return None
-        with closing(read_only(path, may_lock=may_lock)) as db:
+        with closing(read_only(path)) as db:
             return _schema_in(db, path)
 
 
@@ -81,7 +81,8 @@ def copy_ledger(database: Database, copy: Path, meta: Mapping[str, str] = {}) ->
     temporary = copy.with_name(f".{copy.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        with closing(sqlite3.connect(temporary)) as target:
+        # Nobody else knows the file; without locks, SQLite would wait for one for ever.
+        with closing(sqlite3.connect(f"{uri_of(temporary)}?nolock=1", uri=True)) as target:
             database.connection.backup(target)
             target.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
             target.commit()

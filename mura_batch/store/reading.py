@@ -9,7 +9,6 @@ from pathlib import Path
 from mura_batch.errors import LedgerError
 from mura_batch.pseudonyms import Pseudonyms
 from mura_batch.store.database import LEDGER_NAME, Database
-from mura_batch.store.file_system import has_locks
 from mura_batch.store.migrations import SCHEMA, schema_of
 from mura_batch.store.secret import known_secret
 
@@ -17,9 +16,8 @@ from mura_batch.store.secret import known_secret
 @contextmanager
 def reading(out: Path) -> Iterator[Database | None]:
     """The ledger of OUT; None where OUT holds none of this schema: the next run upgrades it. Raises LedgerError."""
-    may_lock = has_locks(out)
-    database = Database(out / LEDGER_NAME, may_lock=may_lock)
-    if schema_of(database.path, may_lock=may_lock) != SCHEMA:
+    database = Database(out / LEDGER_NAME)
+    if schema_of(database.path) != SCHEMA:
         yield None
         return
     database.open_to_read()
@@ -29,10 +27,10 @@ def reading(out: Path) -> Iterator[Database | None]:
         database.close()
 
 
-def open_with_names(database: Database, *, may_lock: bool = True) -> Pseudonyms:
+def open_with_names(database: Database) -> Pseudonyms:
     """Opens a ledger of this schema, to be closed by the caller; returns what makes its keys. Raises LedgerError, and
     the ledger is then closed."""
-    found = schema_of(database.path, may_lock=may_lock)
+    found = schema_of(database.path)
     if found != SCHEMA:
         raise LedgerError(f"{database.path} has schema {found}, not {SCHEMA}: the next run upgrades it")
     database.open_to_read()

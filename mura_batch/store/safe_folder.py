@@ -18,16 +18,24 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def refuse_unsafe(out: Path, *, allow_shared: bool) -> None:
-    """Raises OutputError where OUT belongs to another user or others may write to it, unless allow_shared, and where
-    something else stands in the place of one of its files and folders. Takes the files' modes back to their owner."""
+    """As `check_safe`, and takes the files' modes back to their owner. allow_shared: OUT may belong to another user or be
+    writable by others."""
+    open_to_others = check_safe(out, allow_shared=allow_shared)
+    if not allow_shared:
+        for path in open_to_others:
+            _make_private(path)
+
+
+def check_safe(out: Path, *, allow_shared: bool = False) -> tuple[Path, ...]:
+    """Its files that others may open. Changes nothing. Raises OutputError where OUT belongs to another user or others
+    may write to it, unless allow_shared, and where something else stands in the place of one of its files and
+    folders."""
     if not allow_shared:
         _refuse_shared(out)
     for name in _FOLDERS:
         _refuse_other(out / name, stat.S_ISDIR, "a folder")
-    for name in _FILES:
-        mode = _refuse_other(out / name, stat.S_ISREG, "a file")
-        if mode & 0o077 and not allow_shared:
-            _make_private(out / name)
+    modes = {out / name: _refuse_other(out / name, stat.S_ISREG, "a file") for name in _FILES}
+    return tuple(path for path, mode in modes.items() if mode & 0o077)
 
 
 def _refuse_shared(out: Path) -> None:

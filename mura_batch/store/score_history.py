@@ -13,7 +13,6 @@ from typing import Self
 from mura_batch.pseudonyms import Pseudonyms
 from mura_batch.records import Instance, PixelDecisions, Reason, Skipped, Stage, skip_instance
 from mura_batch.store.database import LEDGER_NAME, Database, Row
-from mura_batch.store.file_system import has_locks
 from mura_batch.store.reading import open_with_names
 from mura_batch.store.records_json import (
     RECORD_COLUMNS,
@@ -57,11 +56,10 @@ class ScoreHistory:
     """`with ScoreHistory(out) as history`. Raises LedgerError where OUT holds no ledger of this version."""
 
     def __init__(self, out: Path) -> None:
-        self._may_lock = has_locks(out)
-        self._db = Database(out / LEDGER_NAME, may_lock=self._may_lock)
+        self._db = Database(out / LEDGER_NAME)
 
     def __enter__(self) -> Self:
-        self.names: Pseudonyms = open_with_names(self._db, may_lock=self._may_lock)
+        self.names: Pseudonyms = open_with_names(self._db)
         return self
 
     def __exit__(

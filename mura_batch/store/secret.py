@@ -15,7 +15,6 @@ from mura_batch.atomic_files import FREE_SPACE, write_atomic
 from mura_batch.errors import LedgerError
 from mura_batch.pseudonyms import SECRET_BYTES, Pseudonyms
 from mura_batch.store.database import LEDGER_NAME, Database
-from mura_batch.store.file_system import has_locks
 
 SECRET_NAME = "secret.key"  # in OUT  # noqa: S105 - a file name
 _HELD = "secret"  # in the table meta of a backup: the secret, hex
@@ -62,7 +61,7 @@ def borrowed_secret(database: Database) -> Pseudonyms:
 
 def names_of(out: Path) -> Pseudonyms:
     """Of an OUT that may be in use. Raises LedgerError as `known_secret`."""
-    database = Database(out / LEDGER_NAME, may_lock=has_locks(out))
+    database = Database(out / LEDGER_NAME)
     database.open_to_read()
     try:
         return known_secret(database)

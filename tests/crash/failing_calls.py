@@ -19,13 +19,16 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from harness import Harness, published, tables
+from jinja2 import FileSystemBytecodeCache
 
 from mura_batch.cli.main import main as command_line
+from mura_batch.outputs import html
 
 CALLS = {"write": 1, "fsync": 2, "mkdir": 3, "rename": 4, "link": 5, "open": 6}
 ERRORS = ("ENOSPC", "EIO", "EDQUOT")
@@ -68,6 +71,28 @@ class Commands(Harness):
             "report": lambda folder: self._nights(folder, 1),
             "migration": self._old_ledger,
         }
+        self._warm()
+
+    def _warm(self) -> None:
+        """Runs each command once in this process: what they import and compile, the forked children need not."""
+        cache = self.work / "templates"
+        cache.mkdir()
+        html.Environment = partial(html.Environment, bytecode_cache=FileSystemBytecodeCache(cache))  # type: ignore[misc]
+        folder, streams = self.work / "warm", [os.dup(number) for number in (1, 2)]
+        folder.mkdir()
+        with Path(os.devnull).open("w") as nowhere:
+            for number in (1, 2):
+                os.dup2(nowhere.fileno(), number)
+        try:
+            for name in ("first score", "score", "report", "backup", "prune"):
+                sys.argv = ["mura-batch", *self.arguments(name, folder)]
+                with suppress(SystemExit):
+                    command_line()
+        finally:
+            for number, stream in zip((1, 2), streams, strict=True):
+                os.dup2(stream, number)
+                os.close(stream)
+        shutil.rmtree(folder)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -260,6 +285,7 @@ def _report(commands: Commands, name: str, chosen: Iterator[Failure] | None, *, 
         except AssertionError as error:
             wrong += 1
             sys.stdout.write(f"{error}\n")
+            sys.stdout.flush()
             continue
         if ended.calls >= failure.at:
             tally[failure.call, ended.code] += 1
@@ -273,10 +299,13 @@ def _report(commands: Commands, name: str, chosen: Iterator[Failure] | None, *, 
 
 def _until_clean(commands: Commands, name: str, *, lasting: bool) -> Iterator[Failure]:
     """Every call of every kind with every error: as many as the command makes undisturbed, and some more."""
-    for call in CALLS:
-        for at in range(1, commands.count(name, call) + 3):
-            for error in ERRORS:
+    counts = {call: commands.count(name, call) for call in CALLS}
+    for error in ERRORS:
+        for call, count in counts.items():
+            for at in range(1, count + 3):
                 yield Failure(name, call, error, at, lasting)
+        sys.stdout.write(f"{name}: {error} done\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

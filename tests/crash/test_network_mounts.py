@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sqlite3
 import subprocess
@@ -37,6 +38,18 @@ NIGHTS = textwrap.dedent(
             break
     """
 )
+COMMANDS = textwrap.dedent(
+    """
+    import json, sys
+    from mura_batch.cli.main import main
+    for words in json.loads(sys.argv[1]):
+        sys.argv = ["mura-batch", *words]
+        try:
+            main()
+        except SystemExit as ended:
+            print(f"{words[0]}: {ended.code}", file=sys.stderr)
+    """
+)
 
 
 def nights(environment: dict[str, str], work: Path, *words: str) -> list[str]:
@@ -56,6 +69,29 @@ def test_without_locks_a_run_needs_the_single_writer_option(preloaded: Preloaded
     first, second = nights(environment, tmp_path / "b", "single")
     assert "'unchanged': 0" in first
     assert "'scored': 0" in second
+
+
+@pytest.mark.parametrize("lacking", ["noflock,nolocks", "noshm"])
+def test_what_only_reads_works_where_locks_or_shared_memory_lack(
+    preloaded: Preloaded, tmp_path: Path, lacking: str
+) -> None:
+    environment, out = preloaded(lacking), tmp_path / "out"
+    assert len(nights(environment, tmp_path, "single")) == 2
+    with (out / "latest" / "studies.csv").open(newline="") as file:
+        study = next(csv.DictReader(file))["study_uid"]
+    commands = [
+        ("runs", "--out", out),
+        ("verify", "--out", out),
+        ("show", "--out", out, study),
+        ("export", "--out", out),
+        ("backup", "--out", out, tmp_path / "copy.sqlite"),
+        ("truth", "list", "--out", out),
+        ("report", out / "latest"),
+        ("score", tmp_path / "studies", "--out", out, "--settle", "0", "--dry-run"),
+    ]
+    words = json.dumps(commands, default=str)
+    done = subprocess.run([sys.executable, "-c", COMMANDS, words], env=environment, capture_output=True, timeout=120)
+    assert done.stderr.decode().splitlines() == [f"{command[0]}: 0" for command in commands]
 
 
 @pytest.mark.parametrize("lacking", ["nosymlink", "nofsyncdir", "noshm", "nosymlink,nofsyncdir,noshm"])

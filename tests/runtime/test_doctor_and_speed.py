@@ -91,6 +91,34 @@ def test_permissions_of_the_output_folder_are_reported(own_model: Model, tmp_pat
     assert by_name(examine(tmp_path / "file" / "out", own_model.folder))["out"].status == "fail"
 
 
+@pytest.mark.parametrize(
+    ("mode", "link", "problem", "fix"),
+    [
+        (0o777, False, "others may write to {out} (mode 0777)", "chmod go-w {out}, or allow it with --allow-shared-out."),
+        (0o700, True, "{out}/runs is a symbolic link, not a folder of this program", "move it away."),
+    ],
+)
+def test_an_unsafe_output_folder_is_a_failure_with_a_fix(
+    own_model: Model, tmp_path: Path, mode: int, link: bool, problem: str, fix: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    out.chmod(mode)
+    if link:
+        (out / "runs").symlink_to(tmp_path)
+    check = by_name(examine(out, own_model.folder))["permissions"]
+    assert (check.status, check.detail, check.fix) == ("fail", problem.format(out=out), fix.format(out=out))
+
+
+def test_a_secret_that_others_may_read_is_a_warning(own_model: Model, tmp_path: Path) -> None:
+    (tmp_path / "secret.key").touch()
+    (tmp_path / "secret.key").chmod(0o644)
+    tmp_path.chmod(0o700)
+    check = by_name(examine(tmp_path, own_model.folder))["permissions"]
+    assert (check.status, check.detail) == ("warn", "others may open secret.key")
+    assert (tmp_path / "secret.key").stat().st_mode & 0o777 == 0o644
+
+
 def test_a_nearly_full_disk_is_reported(own_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "SCARCE", 1 << 62)
     assert by_name(examine(tmp_path, own_model.folder))["disk"].status == "warn"
