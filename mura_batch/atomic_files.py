@@ -11,6 +11,7 @@ import io
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,7 +40,7 @@ def atomic_file(path: Path, fix: str = FREE_SPACE, mode: int = PRIVATE) -> Itera
     """A binary file that appears at path when the block ends without an error, and leaves nothing otherwise. The folder
     must exist. mode: PRIVATE or SHARED. Raises OutputError with the advice of `fix`."""
     with output_errors(path, fix):
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+        temporary = temporary_for(path)
         try:
             with os.fdopen(os.open(temporary, _NEW, mode), "wb") as file:
                 yield file
@@ -50,6 +51,22 @@ def atomic_file(path: Path, fix: str = FREE_SPACE, mode: int = PRIVATE) -> Itera
             with suppress(OSError):  # most often it has been renamed
                 temporary.unlink()
         sync_folder(path.parent)
+
+
+STALE_SECONDS = 3600.0  # no write pauses for so long: a kill has ended what made an older temporary file
+
+
+def temporary_for(path: Path) -> Path:
+    """A name for a new temporary file beside path; those that kills left of the same path are removed. Raises
+    OSError."""
+    prefix = f".{path.name}."
+    with os.scandir(path.parent) as entries:  # SQLite adds -wal and its like to a name
+        left = [e for e in entries if e.name.startswith(prefix) and ".tmp" in e.name[len(prefix) :]]
+    for entry in left:
+        with suppress(FileNotFoundError):  # another process has renamed it
+            if time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE_SECONDS:
+                os.unlink(entry.path)
+    return path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
 
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -94,7 +111,7 @@ def link_or_copy(twin: Path, path: Path) -> None:
 def replace_by_link(path: Path, twin: Path) -> None:
     """path becomes another name of the file twin, atomically; it stays as it is where there can be no such link. Raises
     OSError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_for(path)
     try:
         os.link(twin, temporary, follow_symlinks=False)
         temporary.replace(path)

@@ -9,12 +9,14 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from mura_batch.atomic_files import (
     SHARED,
+    STALE_SECONDS,
     atomic_file,
     atomic_folder,
     atomic_writer,
@@ -48,6 +50,24 @@ def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         write_half()
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_what_a_kill_left_of_the_same_file_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    killed = (
+        "import os, pathlib, sys; from mura_batch.atomic_files import atomic_file\n"
+        "with atomic_file(pathlib.Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", killed, path], check=False).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    write_atomic(path, b"whole")
+    assert left.exists()  # it may be of a process that is still writing
+    long_ago = time.time() - 2 * STALE_SECONDS
+    os.utime(left, (long_ago, long_ago))
+    (other := tmp_path / ".b.csv.1.00.tmp").touch()
+    os.utime(other, (long_ago, long_ago))
+    write_atomic(path, b"whole")
+    assert {p.name for p in tmp_path.iterdir()} == {"a.csv", other.name}
 
 
 def test_the_file_is_invisible_before_the_block_ends(tmp_path: Path) -> None:

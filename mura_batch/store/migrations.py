@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 
-from mura_batch.atomic_files import sync_file, sync_folder
+from mura_batch.atomic_files import sync_file, sync_folder, temporary_for
 from mura_batch.errors import LedgerError
 from mura_batch.store import schema_3, schema_4, schema_5
 from mura_batch.store.database import Database, explained, read_only, refuse_irregular, uri_of
@@ -78,12 +78,14 @@ def upgrade(database: Database, found: int | None, *, copy: bool = True) -> None
 def copy_ledger(database: Database, copy: Path, meta: Mapping[str, str] = {}) -> None:
     """A whole copy by SQLite's backup API, which sees what is still in the WAL; it appears when it is whole. meta: put
     into that table of the copy. Raises LedgerError."""
-    temporary = copy.with_name(f".{copy.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+    temporary: Path | None = None
     try:
+        temporary = temporary_for(copy)
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        # Nobody else knows the file; without locks, SQLite would wait for one for ever.
-        with closing(sqlite3.connect(f"{uri_of(temporary)}?nolock=1", uri=True)) as target:
+        with closing(_connect_alone(temporary)) as target:
             database.connection.backup(target)
+        _leave_wal(temporary)
+        with closing(_connect_alone(temporary)) as target:
             target.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
             target.commit()
         sync_file(temporary)
@@ -96,8 +98,22 @@ def copy_ledger(database: Database, copy: Path, meta: Mapping[str, str] = {}) ->
             "fix its permissions; the ledger was not changed"
         ) from error
     finally:
-        with suppress(OSError):  # most often it has been renamed
-            temporary.unlink()
+        if temporary is not None:
+            with suppress(OSError):  # most often it has been renamed
+                temporary.unlink()
+
+
+def _connect_alone(path: Path) -> sqlite3.Connection:
+    """To a file that nobody else knows: where the file system has no locks, SQLite would wait for one for ever."""
+    return sqlite3.connect(f"{uri_of(path)}?nolock=1", uri=True)
+
+
+def _leave_wal(path: Path) -> None:
+    """A copy is in WAL mode as the ledger was, which cannot be had without locks. It is the version of the file format
+    in bytes 18 and 19, 1 for a rollback journal (sqlite.org/fileformat2.html, 1.3.3). Nobody has the file open."""
+    with path.open("r+b") as file:
+        file.seek(18)
+        file.write(b"\1\1")
 
 
 def _create(db: sqlite3.Connection) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mura_batch.atomic_files import sync_folder, write_atomic
+from mura_batch.atomic_files import sync_folder, temporary_for, write_atomic
 from mura_batch.errors import OutputError
 from mura_batch.store.file_system import NO_LINKS
 
@@ -124,8 +124,7 @@ def point_latest(out: Path, name: str) -> None:
     """OUT/latest -> runs/NAME; OUT/latest.txt with that path where the file system has no symbolic links. Raises
     OSError and OutputError."""
     target = Path("runs") / name
-    link = out / f".{LATEST}.{os.getpid()}"
-    link.unlink(missing_ok=True)
+    link = temporary_for(out / LATEST)
     try:
         link.symlink_to(target)
     except OSError as error:

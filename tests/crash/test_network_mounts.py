@@ -71,7 +71,7 @@ def test_without_locks_a_run_needs_the_single_writer_option(preloaded: Preloaded
     assert "'scored': 0" in second
 
 
-@pytest.mark.parametrize("lacking", ["noflock,nolocks", "noshm"])
+@pytest.mark.parametrize("lacking", ["noflock,nolocks,noshm"])
 def test_what_only_reads_works_where_locks_or_shared_memory_lack(
     preloaded: Preloaded, tmp_path: Path, lacking: str
 ) -> None:
