@@ -89,9 +89,9 @@ def test_what_only_reads_works_where_locks_or_shared_memory_lack(
         ("report", out / "latest"),
         ("score", tmp_path / "studies", "--out", out, "--settle", "0", "--dry-run"),
     ]
-    words = json.dumps(commands, default=str)
-    done = subprocess.run([sys.executable, "-c", COMMANDS, words], env=environment, capture_output=True, timeout=120)
-    assert done.stderr.decode().splitlines() == [f"{command[0]}: 0" for command in commands]
+    command = [sys.executable, "-c", COMMANDS, json.dumps(commands, default=str)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stderr.splitlines() == [f"{words[0]}: 0" for words in commands]
 
 
 @pytest.mark.parametrize("lacking", ["nosymlink", "nofsyncdir", "noshm", "nosymlink,nofsyncdir,noshm"])

@@ -94,7 +94,12 @@ def test_permissions_of_the_output_folder_are_reported(own_model: Model, tmp_pat
 @pytest.mark.parametrize(
     ("mode", "link", "problem", "fix"),
     [
-        (0o777, False, "others may write to {out} (mode 0777)", "chmod go-w {out}, or allow it with --allow-shared-out."),
+        (
+            0o777,
+            False,
+            "others may write to {out} (mode 0777)",
+            "chmod go-w {out}, or allow it with --allow-shared-out.",
+        ),
         (0o700, True, "{out}/runs is a symbolic link, not a folder of this program", "move it away."),
     ],
 )
