@@ -18,8 +18,8 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def refuse_unsafe(out: Path, *, allow_shared: bool) -> None:
-    """As `check_safe`, and takes the files' modes back to their owner. allow_shared: OUT may belong to another user or be
-    writable by others."""
+    """As `check_safe`, and takes the files' modes back to their owner. allow_shared: OUT may belong to another user or
+    be writable by others."""
     open_to_others = check_safe(out, allow_shared=allow_shared)
     if not allow_shared:
         for path in open_to_others:
