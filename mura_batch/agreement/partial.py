@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from mura_batch.agreement.curves import NO_CASE, ONE_CLASS_IN_TRUTH, wilson_limits
 from mura_batch.agreement.estimate import Estimate, undefined
-from mura_batch.agreement.kappa import influence_on_kappa, jeffreys_limits, kappas
+from mura_batch.agreement.kappa import influence_on_kappa, posterior_limits, kappas
 from mura_batch.agreement.one_call_read import ONE_CALL_READ, effective_number, figure_limits, unread_call
 from mura_batch.agreement.quantiles import Z95
 
-WEIGHTED_KAPPA = "Jeffreys at the effective number of studies, inverse probability, linearised by stratum (Feder 2006)"
+WEIGHTED_KAPPA = "Dirichlet quantiles at the effective number of studies, inverse probability, by stratum (Feder 2006)"
 WEIGHTED_RATE = "Wilson at the effective number of studies, inverse probability, linearised by stratum (Feder 2006)"
 ALL_READ = "exact: no study that was left out can change it"
 _NO_ERROR = 1e-9  # a standard error below it is rounding
@@ -95,7 +95,7 @@ def weighted_kappa(draw: Draw) -> Estimate:
     if widened < _NO_ERROR:
         return Estimate(value, value, value, WEIGHTED_KAPPA, n, 0.0, ALL_READ)
     influence = influence_on_kappa(p)
-    low, high = jeffreys_limits(p, float((p * influence**2).sum()) / widened**2, prior=0.0)
+    low, high = posterior_limits(p, float((p * influence**2).sum()) / widened**2, prior=0.0)
     return Estimate(value, min(low, value), max(high, value), WEIGHTED_KAPPA, n, se)
 
 
@@ -172,7 +172,7 @@ def _rows(draw: Draw) -> _Rows:
 
 
 def _with_half_studies(draw: Draw) -> _Rows:
-    """Half a study in each cell, as Jeffreys has it, that stands for as many as the average study of that call: a rare
+    """Half a study in each cell that stands for as many as the average study of that call: a rare
     error that the sample missed could have stood for many. Less of it where more of that call was read, nothing where
     all was: then no error can have been missed."""
     rows, cells = _rows(draw), np.arange(4)

@@ -15,7 +15,7 @@ from statsmodels.stats.inter_rater import cohens_kappa
 from mura_batch.agreement.curves import OBUCHOWSKI, WILSON_CLUSTERED
 from mura_batch.agreement.estimate import Estimate
 from mura_batch.agreement.group import Group
-from mura_batch.agreement.kappa import JEFFREYS, JEFFREYS_CLUSTERED
+from mura_batch.agreement.kappa import DIRICHLET, DIRICHLET_CLUSTERED
 from mura_batch.agreement.published import KAPPA
 from mura_batch.agreement.summary import Agreement, summarise
 from mura_batch.agreement.truth import match
@@ -85,7 +85,7 @@ def test_every_figure_allows_for_patients_with_several_studies(study: StudyMaker
         return summary.overall
 
     apart, shared = overall(1), overall(3)
-    assert (apart.kappa.method, shared.kappa.method) == (JEFFREYS, JEFFREYS_CLUSTERED)
+    assert (apart.kappa.method, shared.kappa.method) == (DIRICHLET, DIRICHLET_CLUSTERED)
     assert shared.auroc.method == OBUCHOWSKI
     for of_one, of_three in zip(_figures(apart), _figures(shared), strict=True):
         assert of_one.value == of_three.value

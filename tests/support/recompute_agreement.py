@@ -19,6 +19,8 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import betainc, betaincinv
 from scipy.stats import norm, t
 
 Z = float(norm.ppf(0.975))
@@ -119,12 +121,25 @@ def kappa(first: Sequence[int], second: Sequence[int], patients: Sequence[str]) 
     slope = kappa_influence(p)
     influence = np.array([slope[a, b] for a, b in zip(first, second, strict=True)])
     m = effective(influence, patients)
-    drawn = np.random.default_rng(0).standard_gamma(p.ravel() * m + 0.5, (5000, 4))
-    a, b, c, d = (drawn / drawn.sum(1, keepdims=True)).T
-    expected = (a + b) * (a + c) + (c + d) * (b + d)
-    low, high = np.quantile((a + d - expected) / (1 - expected), (0.025, 0.975))
+    low, high = (posterior_quantile(p.ravel() * m + 0.45, share) for share in (0.025, 0.975))
     value = kappa_of(p)
-    return figure(value, min(float(low), value), max(float(high), value), n)
+    return figure(value, min(low, value), max(high, value), n)
+
+
+def posterior_quantile(shapes: np.ndarray, share: float) -> float:
+    """Of kappa where its cells are Dirichlet: the truth's share and the calls' shares in both classes of it are beta
+    variables. Gauss-Legendre over the quantiles of two of them, the distribution function of the third."""
+    a, b, c, d = shapes
+    at, weight = np.polynomial.legendre.leggauss(60)
+    p, f = betaincinv(c + d, a + b, (at + 1) / 2)[:, None], betaincinv(b, a, (at + 1) / 2)[None, :]
+
+    def below(kappa: float) -> float:
+        over = kappa * (p + (1 - 2 * p) * (1 - p) * f) + 2 * p * (1 - p) * f
+        under = 2 * p * (1 - p) - kappa * p * (1 - 2 * p)
+        hits = np.where(under > over, over / np.where(under > over, under, 1), 1).clip(0, 1)
+        return float(weight @ betainc(d, c, hits) @ weight) / 4 - share
+
+    return float(brentq(below, -0.999999, 0.999999, xtol=1e-8))
 
 
 def auroc(labels: Sequence[int], scores: Sequence[float], patients: Sequence[str]) -> Figure:
@@ -345,11 +360,14 @@ def fleiss(studies: Sequence[Study]) -> Figure:
     m, n = len(studies[0].readers), len(studies)
     abnormal = np.array([sum(r or 0 for r in s.readers) for s in studies])
 
-    def value(shares: np.ndarray) -> float:
+    def values(shares: np.ndarray) -> np.ndarray:
         k = np.arange(m + 1)
-        p = float(shares @ k) / m
-        agreed = float(shares @ (k * (k - 1) + (m - k) * (m - k - 1))) / (m * (m - 1))
-        return (agreed - p**2 - (1 - p) ** 2) / (2 * p * (1 - p))
+        p = shares @ k / m
+        agreed = shares @ (k * (k - 1) + (m - k) * (m - k - 1)) / (m * (m - 1))
+        return np.asarray((agreed - p**2 - (1 - p) ** 2) / (2 * p * (1 - p)))
+
+    def value(shares: np.ndarray) -> float:
+        return float(values(shares))
 
     shares = np.bincount(abnormal, minlength=m + 1) / n
     step = 1e-6  # the derivative by each share, numerically
@@ -357,8 +375,8 @@ def fleiss(studies: Sequence[Study]) -> Figure:
         [(value(mixed(shares, k, step)) - value(mixed(shares, k, -step))) / (2 * step) for k in range(m + 1)]
     )
     size = effective(slope[abnormal], [s.patient for s in studies])
-    drawn = np.random.default_rng(0).standard_gamma(shares * size + 0.5, (5000, m + 1))
-    low, high = np.quantile([value(row / row.sum()) for row in drawn], (0.025, 0.975))
+    drawn = np.random.default_rng(0).standard_gamma(shares * size + 0.5, (50_000, m + 1))
+    low, high = np.quantile(values(drawn / drawn.sum(1, keepdims=True)), (0.025, 0.975))
     return figure(value(shares), min(float(low), value(shares)), max(float(high), value(shares)), n)
 
 

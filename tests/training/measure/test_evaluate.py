@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mura_batch.agreement.kappa import JEFFREYS, JEFFREYS_CLUSTERED, ONE_CLASS, clustered_kappa_score
+from mura_batch.agreement.kappa import DIRICHLET, DIRICHLET_CLUSTERED, ONE_CLASS, clustered_kappa_score
 from mura_batch.agreement.published import ARTICLE_PICTURES, KAPPA
 from mura_batch.errors import OutputError
 from train.data.examples import TRAIN, VAL, Dataset, Example, studies_of
@@ -175,7 +175,7 @@ def ends_of(path: ElementTree.Element) -> tuple[float, float]:
     return float(low), float(high)
 
 
-@pytest.mark.parametrize(("studies", "method"), [(1, JEFFREYS), (3, JEFFREYS_CLUSTERED)])
+@pytest.mark.parametrize(("studies", "method"), [(1, DIRICHLET), (3, DIRICHLET_CLUSTERED)])
 def test_the_kappa_interval_equals_the_clustered_one_of_reports(studies: int, method: str) -> None:
     labels = [n % 2 for n in range(120)]
     said = np.array([0.9 if label != (n % 7 == 0) else 0.1 for n, label in enumerate(labels)])
@@ -195,7 +195,7 @@ def test_pictures_of_one_study_are_never_taken_for_independent() -> None:
     hands = [(label, int(score > 0.5), study) for study, _, label, score in HANDS]
     once = clustered_kappa_score(*zip(*hands, strict=True))
     assert kappa["n"] == 120
-    assert kappa["method"] == JEFFREYS_CLUSTERED
+    assert kappa["method"] == DIRICHLET_CLUSTERED
     assert (kappa["low"], kappa["high"]) == pytest.approx((once.low, once.high), abs=0.05), "four count as one"
     apart = [Example(e.image, e.split, e.study, e.image, e.region, e.abnormal) for e in examples]
     assert picture_figures(apart, said, 0.5, VAL)["kappa"] == kappa, "whatever group each picture is said to be of"
@@ -203,7 +203,7 @@ def test_pictures_of_one_study_are_never_taken_for_independent() -> None:
 
 def test_complete_agreement_has_an_interval() -> None:
     kappa = evaluated([(f"s{k}", "hand", k % 2, float(k % 2)) for k in range(40)]).figures["studies"]["kappa"]
-    assert (kappa["value"], kappa["high"], kappa["method"]) == (1, 1, JEFFREYS)
+    assert (kappa["value"], kappa["high"], kappa["method"]) == (1, 1, DIRICHLET)
     assert kappa["low"] < 1
 
 
