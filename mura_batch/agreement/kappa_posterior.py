@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ _NODES, _FINE = 65, 801  # of the two outer variables, and of the inner distribu
 _DROP = 18.0  # log density below its maximum, e^-18, where a variable's range ends
 _SMALLEST = 1e-3  # shape of a beta variable; below it all its mass is at one end
 _PRECISION = 1e-7
+_TINY = 1e-12  # a share nearer to 0 or 1 says nothing of the distance
+_NORMAL = NormalDist()
 Floats = NDArray[np.float64]
 
 
@@ -39,7 +42,9 @@ def kappa_quantiles(shapes: Floats, shares: tuple[float, ...]) -> tuple[float, .
         odds = np.where(under > over, np.maximum(over, 1e-300) / np.maximum(under - over, 1e-300), 1e300)
         return float((weight * np.interp(np.log(odds), hits.log_odds, below, left=0.0, right=1.0)).sum())
 
-    return tuple(_solve(distribution, share) for share in shares)
+    middle = 2 * (a * d - b * c) / ((a + b) * (b + d) + (a + c) * (c + d))
+    scale = math.sqrt((1 - middle**2) / (a + b + c + d))
+    return tuple(_solve(distribution, share, middle, scale) for share in shares)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +80,22 @@ def _logistic(log_odds: Floats) -> Floats:
     return np.asarray(np.exp(-np.logaddexp(0, -log_odds)))
 
 
-def _solve(function: Callable[[float], float], wanted: float) -> float:
-    """Where a rising function from -1 to 1 has a value: the Illinois method (Dowell & Jarratt, BIT 11, 1971)."""
-    low, high = -1.0, 1.0
-    at_low, at_high = -wanted, 1 - wanted
-    last = 0.0
+def _solve(function: Callable[[float], float], wanted: float, middle: float, scale: float) -> float:
+    """Where a distribution function on -1 to 1 has a value: secants through its normal quantiles, which lie nearly on
+    a line, and halving where a secant leaves the bracket. middle, scale: guesses of its median and spread."""
+    target, low, high = _NORMAL.inv_cdf(wanted), -1.0, 1.0
+    at = before = middle
+    slope, off_before = 1 / scale, math.nan
     while high - low > _PRECISION:
-        middle = (low * at_high - high * at_low) / (at_high - at_low)
-        found = function(middle) - wanted
-        if abs(found) < _PRECISION:
-            return middle
-        again = found * last > 0  # the same end moved twice
-        if found < 0:
-            low, at_low, at_high = middle, found, at_high / 2 if again else at_high
-        else:
-            high, at_high, at_low = middle, found, at_low / 2 if again else at_low
-        last = found
-    return (low + high) / 2
+        share = function(at)
+        if abs(share - wanted) < _PRECISION:
+            break
+        low, high = (at, high) if share < wanted else (low, at)
+        off = _NORMAL.inv_cdf(min(max(share, _TINY), 1 - _TINY)) - target
+        if at != before and off != off_before:
+            slope = (off - off_before) / (at - before)
+        before, off_before = at, off
+        at -= off / slope
+        if not low < at < high:
+            at = (low + high) / 2
+    return at
