@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mura_batch.agreement.curves import NO_CASE, ONE_CLASS_IN_TRUTH, wilson_limits
 from mura_batch.agreement.estimate import Estimate, undefined
-from mura_batch.agreement.kappa import influence_on_kappa, posterior_limits, kappas
+from mura_batch.agreement.kappa import influence_on_kappa, kappas, posterior_limits
 from mura_batch.agreement.one_call_read import ONE_CALL_READ, effective_number, figure_limits, unread_call
 from mura_batch.agreement.quantiles import Z95
 

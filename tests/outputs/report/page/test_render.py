@@ -257,7 +257,8 @@ def test_a_drawn_sample_gets_corrected_figures(make_run: MakeRun) -> None:
     kappa = agreement.corrected.kappa
     assert "Corrected for how the studies were drawn" in text
     assert (
-        f"Cohen’s kappa {kappa.value:.3f} [{kappa.low:.3f}, {kappa.high:.3f}] Dirichlet quantiles at the effective" in text
+        f"Cohen’s kappa {kappa.value:.3f} [{kappa.low:.3f}, {kappa.high:.3f}] Dirichlet quantiles at the effective"
+        in text
     )
     assert "2 drawn studies not read" in text
     assert "verification bias" not in text
