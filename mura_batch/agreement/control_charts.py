@@ -41,6 +41,17 @@ class Chart:
     fall: tuple[float, ...]
     alarm: tuple[bool, ...]
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the values of the last nights are higher than they should be, rather than lower."""
+        return self.rise[-1] >= self.fall[-1]
+
+    @property
+    def since(self) -> int:
+        """The night from which on the sum that alarms was never 0."""
+        sums = self.rise if self.is_up else self.fall
+        return max((n + 1 for n, value in enumerate(sums[:-1]) if value == 0), default=0)
+
 
 @lru_cache(maxsize=64)
 def limits_for(run_length: float) -> Limits:

@@ -214,13 +214,10 @@ def _pooled(figures: Sequence[Figure]) -> float:
 
 
 def _sentence(name: str, dates: Sequence[str], figures: Sequence[Figure], later: Chart, level: float) -> str:
-    """Since when: the night after the last on which the sum that alarms was 0."""
-    up = later.rise[-1] >= later.fall[-1]
-    sums = later.rise if up else later.fall
-    since = BASELINE_NIGHTS + max((n + 1 for n, value in enumerate(sums[:-1]) if value == 0), default=0)
+    since = BASELINE_NIGHTS + later.since
     if isinstance(figures[0], Mix):
         return f"{WORDS.get(name, name)} has differed from the baseline since {dates[since]}."
-    now, word = _pooled(figures[since:]), "higher" if up else "lower"
+    now, word = _pooled(figures[since:]), "higher" if later.is_up else "lower"
     shown = ("{:.1%}" if isinstance(figures[0], Count) else "{:.3f}").format
     return (
         f"{WORDS.get(name, name)} has been {word} since {dates[since]}: {shown(now)}, in the baseline {shown(level)}."
@@ -228,6 +225,7 @@ def _sentence(name: str, dates: Sequence[str], figures: Sequence[Figure], later:
 
 
 WORDS = {
+    "kappa": "Kappa of the studies with truth, by month of study",
     "abnormal": "The share of abnormal studies",
     "score": "The mean score of studies",
     "unreadable": "The share of unreadable files",

@@ -35,8 +35,8 @@ def cohen_kappa_score(table: ArrayLike) -> Estimate:
     """table: [k, k] counts, k >= 2; rows truth, columns prediction, classes in the same order; cases independent.
 
     Two classes get the interval of `posterior_limits`, more of them value +- 1.96 se within [-1, 1]. Undefined (NaN,
-    with a reason) where the truth has one class only. Raises ValueError on a table that is not square, is empty, or holds negative or
-    non-finite counts.
+    with a reason) where the truth has one class only. Raises ValueError on a table that is not square, is empty, or
+    holds negative or non-finite counts.
     """
     counts = _checked(table)
     if len(counts) == 2:
@@ -55,8 +55,8 @@ def clustered_kappa_score(truth: Sequence[int], predicted: Sequence[int], patien
     """Two-class kappa of paired labels (0 or 1), one for each study; studies of one patient are not independent.
 
     The table is scaled to the effective number of studies before its interval is taken; se is the linearised one
-    between patients (Vanbelle, Biometrical Journal 59, 2017). Undefined where the truth has one class only. Raises ValueError
-    on labels other than 0 and 1, on lengths that differ, and on no case.
+    between patients (Vanbelle, Biometrical Journal 59, 2017). Undefined where the truth has one class only. Raises
+    ValueError on labels other than 0 and 1, on lengths that differ, and on no case.
     """
     cells, clusters = _cells(truth, predicted, patients), clusters_of(patients)
     counts = _checked(np.bincount(cells, minlength=4).reshape(2, 2))

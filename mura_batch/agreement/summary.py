@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mura_batch.agreement.calibration import ReliabilityBin, reliability_bins
+from mura_batch.agreement.cohorts import KappaChart, kappa_chart
 from mura_batch.agreement.estimate import Estimate, undefined
 from mura_batch.agreement.group import Group, group_of, group_unless_small
 from mura_batch.agreement.groupings import Grouping, groupings_of
@@ -32,8 +33,9 @@ class Agreement:
     """overall, then each region with a case in MURA's order, each month of study dates ('2026-01') in the order of time
     where there are several, then each reader. patients: how many the cases are of. corrected: figures of all studies
     that the sample was drawn from, None where the truth is no drawn sample. truth_as_of: date of the newest study with
-    truth, YYYYMMDD, '' where none has a date: later studies have no truth yet. groupings: by region, side, sex, age,
-    device and view. points: at other thresholds. reliability: bins of similar scores, lowest first."""
+    truth, YYYYMMDD, '' where none has a date: later studies have no truth yet. kappa_chart: of the months, None where
+    no study has a date. groupings: by region, side, sex, age, device and view. points: at other thresholds.
+    reliability: bins of similar scores, lowest first."""
 
     matched: Matched
     overall: Group
@@ -43,6 +45,7 @@ class Agreement:
     patients: int
     corrected: Corrected | None
     truth_as_of: str
+    kappa_chart: KappaChart | None
     groupings: tuple[Grouping, ...]
     points: tuple[OperatingPoint, ...]
     reliability: tuple[ReliabilityBin, ...]
@@ -79,6 +82,7 @@ def summarise(matched: Matched, traits: TraitBook | None = None) -> Agreement | 
         patients=patients,
         corrected=_corrected(matched.cases),
         truth_as_of=max(case.study_date for case in matched.cases),
+        kappa_chart=kappa_chart(matched.cases),
         groupings=groupings_of(matched.cases, regions, traits),
         points=operating_points(matched.cases, traits.threshold),
         reliability=_reliability(matched.cases),

@@ -7,10 +7,12 @@ With `key` a record is built anew out of what is known to identify nobody: a fie
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mura_batch.agreement.truth_file import Truth, TruthFile
+from mura_batch.outputs.new_tonight import NOT_STATED
 from mura_batch.pseudonyms import Identifiers, Pseudonyms
 from mura_batch.records import (
     Instance,
@@ -30,6 +32,7 @@ _VIEWS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LATERAL
 _TEXTS = frozenset({"site", "procedure", "protocol", "study_description", "series_description"})  # free text
 _QUOTED = re.compile(rf"\b({'|'.join(sorted(_TEXTS))}): .*", re.DOTALL)
 _NAMED_BY = frozenset({Reason.OTHER_REGION, Reason.REGION_NOT_CHOSEN})  # their details quote what named the region
+_UID = re.compile(r"[0-9.]{1,64}")
 _PATHS = frozenset({"studies", "out", "model", "truth", "anatomy"})  # options whose values are paths
 FLAGGED = "flagged"  # stands for flags, which may quote the header
 
@@ -157,6 +160,15 @@ class Disclosure:
             lines=tuple(replace(line, study=self.names.of(kind, line.study)) for line in file.lines),
         )
 
+    def kinds(self, mix: str, counts: Mapping[str, int]) -> Mapping[str, int]:
+        """Counts of a mix of a night (new_tonight.MIXES) by kind, which an earlier run wrote under its own policy."""
+        if not self.by_key or mix not in {"devices", "formats"}:
+            return counts
+        known: Counter[str] = Counter()
+        for kind, count in counts.items():
+            known[NOT_STATED if mix == "devices" else _format(kind)] += count
+        return known
+
     def folder(self, path: str) -> str:
         """The studies folder, for the manifest."""
         return self.names.file(path) if self.by_key else path
@@ -173,6 +185,13 @@ class Disclosure:
 def _month(date: str) -> str:
     """YYYYMMDD -> YYYYMM01: agreement is shown by month, and a day identifies."""
     return f"{date[:6]}01" if len(date) == 8 and date.isdecimal() else ""
+
+
+def _format(kind: str) -> str:
+    """Modality, transfer syntax and photometric interpretation, as drift.json has them."""
+    modality, syntax, photometric = parts if len(parts := kind.rsplit(" ", 2)) == 3 else ("", "", "")
+    known = syntax if _UID.fullmatch(syntax) else ""
+    return " ".join((_one_of(modality, _MODALITIES), known, _one_of(photometric, _PHOTOMETRIC)))
 
 
 def _one_of(value: str, known: frozenset[str]) -> str:

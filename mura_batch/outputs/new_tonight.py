@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+NOT_STATED = "not stated"  # the device of an image whose header names none, or whose name is not disclosed
 MIXES = ("regions", "devices", "formats", "windows")
 
 

@@ -13,11 +13,13 @@ import pytest
 
 from mura_batch.agreement.drift import BASELINE_NIGHTS, Count, Mean, Mix, Night
 from mura_batch.errors import InputError
+from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.outputs.drift_file import DriftFile
-from mura_batch.outputs.drift_history import abnormal_alarm, read_drift, write_drift
+from mura_batch.outputs.drift_history import LAST_NIGHTS, abnormal_alarm, read_drift, write_drift
 from mura_batch.outputs.file_names import DRIFT_NAME
 from mura_batch.outputs.report.drift_view import drift_view
 from mura_batch.outputs.sink import RunEnd, RunInfo
+from mura_batch.pseudonyms import Identifiers
 from mura_batch.records import InstanceScore, StudyScore
 
 RunInfoMaker = Callable[..., RunInfo]
@@ -111,6 +113,64 @@ def _nights(n: int) -> list[Night]:
         "abnormal": Count(10, 40), "score": Mean(12.0, 5.0, 40), "regions": Mix((("hand", 20), ("wrist", 20))),
     }  # fmt: skip
     return [Night(f"run {k}", "2026-02-01", "m", figures) for k in range(n)]
+
+
+def test_the_file_holds_the_last_nights_and_every_baseline(tmp_path: Path) -> None:
+    """Nights 0 to 59 are the baseline of the first series, 100 to 159 that of the one that came later."""
+    figures = {"abnormal": Count(10, 40)}
+    nights = [
+        Night(str(n), "2026-02-01", "m", figures if n < 100 else {**figures, "outliers": Count(n % 2, 40)})
+        for n in range(900)
+    ]
+    write_drift(tmp_path, nights, 0)
+    values = json.loads((tmp_path / DRIFT_NAME).read_text())
+    expected = [*range(BASELINE_NIGHTS), *range(100, 100 + BASELINE_NIGHTS), *range(900 - LAST_NIGHTS, 900)]
+    assert [int(night["run"]) for night in values["nights"]] == expected
+    assert [len(series["nights"]) for series in values["series"]] == [len(expected), len(expected) - BASELINE_NIGHTS]
+
+
+def test_ten_years_of_nights_stay_below_two_megabytes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    kinds = [f"Manufacturer {n} Model {n}" for n in range(12)]
+    nights = [
+        Night(
+            f"2026-{n:04}", "2026-02-01", "m" * 80,
+            {
+                **{f"share {k}": Count(int(rng.integers(100)), 100) for k in range(7)},
+                "score": Mean(float(rng.random()), float(rng.random()), 100),
+                **{f"mix {k}": Mix(tuple((kind, int(rng.integers(9))) for kind in kinds)) for k in range(4)},
+            },
+        )
+        for n in range(3650)
+    ]  # fmt: skip
+    write_drift(tmp_path, nights, 0)
+    assert (tmp_path / DRIFT_NAME).stat().st_size < 2_000_000
+
+
+def test_text_of_earlier_nights_is_not_handed_on_by_key(
+    tmp_path: Path, run_info: RunInfoMaker, image: Callable[..., InstanceScore], study: Callable[..., StudyScore]
+) -> None:
+    odd = {
+        "devices": Mix((("DOE^JOHN X1", 3), ("Maker Model", 2))),
+        "formats": Mix((("DOE JOHN 1.2.840 MONOCHROME2", 1), ("DX 1.2.840 DOE^JANE", 1), ("DX 1.2 MONOCHROME1", 4))),
+        "regions": Mix((("hand", 5),)),
+    }
+    (tmp_path / "runs" / "before").mkdir(parents=True)
+    write_drift(tmp_path / "runs" / "before", [Night("before", "2026-02-01", "m", odd)], 0)
+    folder = tmp_path / "runs" / ".tonight.partial"
+    folder.mkdir()
+    info = run_info(folder)
+    info = replace(info, name="tonight", disclosure=Disclosure(Identifiers.KEY, info.disclosure.names))
+    with DriftFile(info) as sink:
+        sink.study(study(), [image("a.dcm", 0.2)])
+        sink.finish(RunEnd("", {}, {}, {"scored": 1}, {}, 0))
+    text = (folder / DRIFT_NAME).read_text()
+    assert "DOE" not in text
+    assert "Maker" not in text
+    figures = json.loads(text)["nights"][0]["figures"]
+    assert figures["devices"] == {"counts": {"not stated": 5}}
+    assert figures["formats"] == {"counts": {" 1.2.840 MONOCHROME2": 1, "DX 1.2.840 ": 1, "DX 1.2 MONOCHROME1": 4}}
+    assert figures["regions"] == {"counts": {"hand": 5}}
 
 
 def test_nights_are_read_back_as_they_were_written(tmp_path: Path) -> None:

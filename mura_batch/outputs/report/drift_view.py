@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mura_batch.agreement.cohorts import BASELINE_MONTHS, KappaChart
 from mura_batch.agreement.drift import BASELINE_NIGHTS, WORDS, Drift, Series
 from mura_batch.outputs.report import charts
 
@@ -21,7 +22,8 @@ class DriftRow:
 
 @dataclass(frozen=True, slots=True)
 class DriftView:
-    """why: why there are no charts, else ''. run_length: nights between false alarms of one chart."""
+    """why: why there are no charts, else ''. run_length: nights between false alarms of one chart. kappa, months: the
+    chart of kappa by month of study and its drawing, None and '' where there is none."""
 
     why: str
     alarms: tuple[str, ...]
@@ -29,19 +31,26 @@ class DriftView:
     last: str
     run_length: int
     rows: tuple[DriftRow, ...]
+    kappa: KappaChart | None = None
+    months: DriftRow | None = None
 
 
-def drift_view(drift: Drift) -> DriftView:
+def drift_view(drift: Drift, kappa: KappaChart | None = None) -> DriftView:
+    """kappa: by month of study, None where no study has a truth."""
+    months = None
+    if kappa is not None and kappa.series is not None and kappa.limits is not None:
+        months = _row(kappa.series, kappa.limits.ewma, f"months after {BASELINE_MONTHS}")
+    alarms = (*drift.alarms, *([kappa.alarm] if kappa is not None and kappa.alarm else ()))
     if drift.limits is None:
-        return DriftView(drift.why, (), "", "", 0, ())
-    rows = tuple(_row(series, drift.limits.ewma) for series in drift.series)
-    return DriftView("", drift.alarms, *drift.baseline, round(drift.limits.run_length), rows)
+        return DriftView(drift.why, alarms, "", "", 0, (), kappa, months)
+    rows = tuple(_row(series, drift.limits.ewma, f"nights after {BASELINE_NIGHTS}") for series in drift.series)
+    return DriftView("", alarms, *drift.baseline, round(drift.limits.run_length), rows, kappa, months)
 
 
-def _row(series: Series, limit: float) -> DriftRow:
-    shown = {"score": "{:.3f}"}.get(series.name, "{:.1%}").format
+def _row(series: Series, limit: float, after: str) -> DriftRow:
+    shown = {"score": "{:.3f}", "kappa": "{:.3f}"}.get(series.name, "{:.1%}").format
     is_mix = series.baseline == 0 and series.values == series.scores
     last, baseline = ("", "") if is_mix else (shown(series.values[-1]), shown(series.baseline))
-    words = f"EWMA of {len(series.chart.ewma)} nights after {BASELINE_NIGHTS} of baseline; limits {limit:.2f}"
+    words = f"EWMA of {len(series.chart.ewma)} {after} of baseline; limits {limit:.2f}"
     drawing = charts.control_chart(series.chart.ewma, series.chart.alarm, limit, words)
     return DriftRow(WORDS.get(series.name, series.name), last, baseline, drawing, bool(series.sentence))

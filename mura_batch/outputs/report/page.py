@@ -9,6 +9,7 @@ from functools import partial
 
 from markupsafe import Markup
 
+from mura_batch.agreement.cohorts import BASELINE_MONTHS
 from mura_batch.agreement.comparison import Comparison
 from mura_batch.agreement.group import FEWEST_CASES
 from mura_batch.agreement.published import ARTICLE, PAPER, PAPER_STUDIES
@@ -108,6 +109,7 @@ def render(data: ReportData, read: ReadPicture) -> Iterator[str]:
             serious_groups=SERIOUS,
             longest_open=LONGEST_OPEN,
             fewest_cases=FEWEST_CASES,
+            baseline_months=BASELINE_MONTHS,
             viewer=partial(viewer_link, check_viewer_url(data.viewer_url)) if data.viewer_url else None,
             m=data.manifest,
             card=data.card,

@@ -18,7 +18,7 @@ from mura_batch.errors import InputError, TruthError
 from mura_batch.model_card import CARD_NAME, ModelCard, parse_card
 from mura_batch.outputs.agreement_files import manifest_values, read_run_truth, write_agreement
 from mura_batch.outputs.disclosure import Disclosure
-from mura_batch.outputs.drift_history import read_drift
+from mura_batch.outputs.drift_history import kappa_of, read_drift, renew_kappa
 from mura_batch.outputs.file_names import REPORT_NAME
 from mura_batch.outputs.manifest import RunManifest, manifest_of, read_manifest, write_manifest
 from mura_batch.outputs.read_tables import models_of_rows, read_rows
@@ -72,6 +72,7 @@ def render_report_file(run_folder: Path, truth: Truth | None, viewer_url: str | 
         ) from error
     if is_new and comparison is not None:
         write_agreement(run_folder, comparison)
+        renew_kappa(run_folder, kappa_of(comparison))
     path = run_folder / REPORT_NAME
     with ExitStack() as stack:
         out = run_folder.resolve().parent.parent
@@ -152,7 +153,7 @@ def _report_data(
         viewer_url=manifest.options.get("viewer_url", ""),
         comparison=comparison,
         agreement=view_of(comparison.agreement, threshold) if comparison and comparison.agreement else None,
-        drift=drift_view(drift) if drift is not None else None,
+        drift=drift_view(drift, kappa_of(comparison)) if drift is not None else None,
     )
 
 
