@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -51,56 +51,31 @@ class Names:
     all: frozenset[str]
     contents: set[str] = field(default_factory=set)
     instances: set[str] = field(default_factory=set)
-    _done: dict[tuple[int, int], tuple[Path, Counter[tuple[str, str]]]] = field(default_factory=dict)
+    _found: dict[_Inode, bool] = field(default_factory=dict)
+    _written: dict[_Inode, Path] = field(default_factory=dict)
 
-    def take_rows(self, path: Path) -> Counter[tuple[str, str]]:
-        """Writes a table again without these rows; (table, what kind of row) -> how many went. A file under several
-        names is read once."""
-        with output_errors(path):
-            info = path.stat()
-            inode = (info.st_dev, info.st_ino)
-            if inode in self._done:
-                twin, gone = self._done[inode]
-                if gone:
-                    replace_by_link(path, twin)
-                return gone
-        text, gone = self._without(path)
-        if gone:
-            write_atomic(path, text.encode("utf-8", SURROGATES))
-        self._done[inode] = (path, gone)
-        return gone
+    def look_through(self, path: Path) -> bool:
+        """Whether a table has such rows. A file under several names is read once."""
+        inode = _inode(path)
+        if inode not in self._found:
+            self._found[inode] = sum(self.names_row(row) for row, _ in _rows(path)) > 0  # all are read
+        return self._found[inode]
 
-    def _without(self, path: Path) -> tuple[str, Counter[tuple[str, str]]]:
-        try:
-            text = path.read_bytes().decode("utf-8", "surrogateescape")
-            return self._csv(path.stem, text) if path.suffix == ".csv" else self._jsonl(path.stem, text)
-        except (OSError, ValueError, csv.Error) as error:
-            raise InputError(f"{path} cannot be read ({error}): remove its folder, and forget again") from error
+    def take_rows(self, path: Path) -> bool:
+        """Writes a table again without these rows, if it has any; whether it had. What was one file stays one."""
+        if not self.look_through(path):
+            return False
+        inode = _inode(path)
+        if (twin := self._written.get(inode)) is not None:
+            with output_errors(path):
+                replace_by_link(path, twin)
+            return True
+        text = "".join(line for row, line in _rows(path) if not self.names_row(row))
+        write_atomic(path, text.encode("utf-8", SURROGATES))
+        self._written[inode] = path
+        return True
 
-    def _csv(self, table: str, text: str) -> tuple[str, Counter[tuple[str, str]]]:
-        rows = csv.reader(io.StringIO(text, newline=""))
-        head, out, gone = next(rows, []), io.StringIO(newline=""), Counter[tuple[str, str]]()
-        writer = csv.writer(out, lineterminator="\r\n")
-        writer.writerow(head)
-        for cells in rows:
-            row = dict(zip(head, map(plain, cells), strict=False))
-            if self.names_row(row):
-                gone[table, _kind(table, row)] += 1
-            else:
-                writer.writerow(cells)
-        return out.getvalue(), gone
-
-    def _jsonl(self, table: str, text: str) -> tuple[str, Counter[tuple[str, str]]]:
-        lines, gone = [], Counter[tuple[str, str]]()
-        for line in text.splitlines(keepends=True):
-            row = json.loads(line)
-            if self.names_row(row):
-                gone[table, _kind(table, row)] += 1
-            else:
-                lines.append(line)
-        return "".join(lines), gone
-
-    def names_row(self, row: dict[str, Any]) -> bool:
+    def names_row(self, row: _Row) -> bool:
         if not any(row.get(column) in self.all for column in _NAMING):
             return False
         self.contents.update(filter(None, [row.get("content_hash")]))
@@ -108,7 +83,82 @@ class Names:
         return True
 
 
-def _kind(table: str, row: dict[str, Any]) -> str:
+_Row = dict[str, Any]
+_Inode = tuple[int, int]
+
+
+def _inode(path: Path) -> _Inode:
+    with output_errors(path):
+        info = path.stat()
+    return info.st_dev, info.st_ino
+
+
+def _rows(path: Path) -> Iterator[tuple[_Row, str]]:
+    """Of a table, each with its text; the head of a CSV file is an empty row. Raises InputError."""
+    try:
+        text = path.read_bytes().decode("utf-8", "surrogateescape")
+        if path.suffix != ".csv":
+            yield from ((json.loads(line), line) for line in text.splitlines(keepends=True))
+            return
+        head: list[str] | None = None
+        for cells in csv.reader(io.StringIO(text, newline="")):
+            yield dict(zip(head, map(plain, cells), strict=False)) if head is not None else {}, _line(cells)
+            head = head or cells
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read ({error}): remove its folder, and forget again") from error
+
+
+def _line(cells: Sequence[str]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue()
+
+
+def tables_of(run: Path) -> tuple[Path, ...]:
+    paths = (run / f"{table}.{suffix}" for table in TABLES for suffix in ("csv", "jsonl"))
+    return tuple(path for path in paths if path.exists())
+
+
+def forget_in_run(run: Path, names: Names, *, again: bool) -> bool:
+    """Tables, truth, agreement, result objects, report and the counts of run.json; whether anything went. again: an
+    earlier attempt was cut off, and may have left this run half done. Raises InputError where a table cannot be read,
+    OutputError where one cannot be written."""
+    changed = [names.take_rows(path) for path in tables_of(run)]
+    changed += [_forget_objects(run / OBJECTS, names), _forget_labels(run / TRUTH_JSON, names)]
+    if not (any(changed) or again):
+        return False
+    manifest = _recounted(read_manifest(run), run)
+    manifest = _compared_again(run, manifest) if (run / TRUTH_JSON).exists() else manifest
+    if manifest.report_of:
+        write_quiet_page(run / REPORT_NAME, manifest, manifest.report_of)
+    write_manifest(run, manifest)
+    if not manifest.report_of:
+        _render(run, manifest)
+    return True
+
+
+def _recounted(manifest: RunManifest, run: Path) -> RunManifest:
+    """With counts of what the tables hold now."""
+    of: dict[str, Counter[str]] = {table: Counter() for table in TABLES}
+    for path in reversed(tables_of(run)):  # the formats hold the same rows
+        of[path.stem] = Counter(_kind(path.stem, row) for row, _ in _rows(path) if row)
+    counts = {
+        "scored": of["images"]["scored"],
+        "unchanged": of["images"]["unchanged"],
+        "skipped": of["skipped"].total(),
+    }
+    gone = sum(manifest.counts[name] - count for name, count in counts.items())
+    return replace(
+        manifest,
+        counts={"found": manifest.counts["found"] - gone, **counts},
+        skipped_by_reason=dict(sorted(of["skipped"].items())),
+        studies_by_status=dict(sorted(of["studies"].items())),
+        missing=of["missing"].total(),
+        content="",  # no later night may refer to what this one said before
+    )
+
+
+def _kind(table: str, row: _Row) -> str:
     match table:
         case "images":
             return "unchanged" if row.get("reused") in ("1", True) else "scored"
@@ -117,42 +167,6 @@ def _kind(table: str, row: dict[str, Any]) -> str:
         case "studies":
             return str(row.get("status"))
     return ""
-
-
-def forget_in_run(run: Path, names: Names) -> bool:
-    """Tables, truth, agreement, result objects, report and the counts of run.json; whether anything went. Raises
-    InputError where a table cannot be read, OutputError where one cannot be written."""
-    gone = Counter[tuple[str, str]]()
-    for table in TABLES:
-        for path in (run / f"{table}.csv", run / f"{table}.jsonl"):
-            if path.exists():
-                gone |= names.take_rows(path)  # the formats hold the same rows
-    objects = _forget_objects(run / OBJECTS, names)
-    labels = _forget_labels(run / TRUTH_JSON, names)
-    if not (gone or objects or labels):
-        return False
-    manifest = _reduced(read_manifest(run), gone)
-    manifest = _compared_again(run, manifest) if (run / TRUTH_JSON).exists() else manifest
-    write_manifest(run, manifest)
-    if not manifest.report_of:
-        _render(run, manifest)
-    return True
-
-
-def _reduced(manifest: RunManifest, gone: Counter[tuple[str, str]]) -> RunManifest:
-    """With counts that fit the tables."""
-    of = {table: Counter({kind: n for (name, kind), n in gone.items() if name == table}) for table in TABLES}
-    counts = Counter(manifest.counts)
-    counts.subtract({**of["images"], "skipped": of["skipped"].total()})
-    counts["found"] -= of["images"].total() + of["skipped"].total()
-    return replace(
-        manifest,
-        counts=dict(counts),
-        skipped_by_reason=dict(Counter(manifest.skipped_by_reason) - of["skipped"]),
-        studies_by_status=dict(Counter(manifest.studies_by_status) - of["studies"]),
-        missing=manifest.missing - of["missing"].total(),
-        content="",  # no later night may refer to what this one said before
-    )
 
 
 def _forget_labels(path: Path, names: Names) -> bool:
@@ -189,7 +203,7 @@ def _forget_objects(folder: Path, names: Names) -> bool:
         if row["file"]:
             with output_errors(folder):
                 (folder / Path(row["file"]).name).unlink(missing_ok=True)
-    return bool(names.take_rows(table)) if rows else False
+    return names.take_rows(table) if rows else False
 
 
 def _render(run: Path, manifest: RunManifest) -> None:
@@ -204,6 +218,8 @@ def _render(run: Path, manifest: RunManifest) -> None:
 def forget_beside_runs(out: Path, names: Names) -> list[Path]:
     """Sheets for readers lose the lines; pages over several runs that name a study are removed, for they can be made
     again, and so are records of crashes. Returns what was changed or removed. Raises OutputError."""
+    for stale in out.glob("reports/.*.partial"):
+        shutil.rmtree(stale, ignore_errors=True)
     changed = [sheet for sheet in out.glob("samples/*/sheet.csv") if names.take_rows(sheet)]
     needles = [name.encode("utf-8", "surrogateescape") for name in names.all]
     pages = [*out.glob("comparisons/*.html"), *out.glob("crash-*.txt")]
@@ -214,8 +230,26 @@ def forget_beside_runs(out: Path, names: Names) -> list[Path]:
     ]  # fmt: skip
     for path in gone:
         with output_errors(path):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            _remove(path)
     return [*changed, *gone]
+
+
+def _remove(path: Path) -> None:
+    """No folder is half removed under its name."""
+    if not path.is_dir():
+        path.unlink()
+        return
+    hidden = path.with_name(f".{path.name}.partial")
+    path.rename(hidden)
+    shutil.rmtree(hidden)
+
+
+def remove_temporary_files(out: Path) -> None:
+    """What kills left of files that were being written; it may name what is to be forgotten. Raises OutputError."""
+    for path in out.rglob(".*.tmp*"):
+        with output_errors(path):
+            if path.is_file() or path.is_symlink():
+                path.unlink()
 
 
 def still_named(out: Path, names: Iterable[str], leave: frozenset[str]) -> list[Path]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 
 from mura_batch.pseudonyms import Pseudonyms
@@ -17,13 +18,21 @@ from mura_batch.store.pictures import PictureStore, Place
 class Forgotten:
     """studies: Study Instance UIDs. accessions: of these studies and of no other. instances: SOP Instance UIDs. files:
     paths below the studies folder, with those that name no study and lie in a folder of these studies alone. contents:
-    content hashes."""
+    content hashes. runs: names of those whose tables have rows of them."""
 
     studies: tuple[str, ...]
     accessions: tuple[str, ...] = ()
     instances: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     contents: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+
+
+def joined(one: Forgotten | None, other: Forgotten) -> Forgotten:
+    if one is None:
+        return other
+    parts = (sorted({*getattr(one, part.name), *getattr(other, part.name)}) for part in fields(Forgotten))
+    return Forgotten(*map(tuple, parts))
 
 
 class Forgetting:
@@ -31,6 +40,20 @@ class Forgetting:
 
     def __init__(self, database: Database, pictures: PictureStore, names: Pseudonyms) -> None:
         self._db, self._pictures, self._names = database, pictures, names
+
+    def begin(self, what: Forgotten) -> None:
+        """Notes what is to go, until it has gone."""
+        with self._db.writing():
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_PENDING, json.dumps(asdict(what))))
+
+    def pending(self) -> Forgotten | None:
+        """What an attempt that was cut off has noted; None where the last one came to its end."""
+        row = self._db.first("SELECT value FROM meta WHERE key = ?", (_PENDING,))
+        return Forgotten(**{name: tuple(of) for name, of in json.loads(row[0]).items()}) if row else None
+
+    def end(self) -> None:
+        with self._db.writing():
+            self._db.execute("DELETE FROM meta WHERE key = ?", (_PENDING,))
 
     def studies_of(self, patient_id: str) -> tuple[str, ...]:
         """Study Instance UIDs of the radiographs with this Patient ID, whoever issued it."""
@@ -84,6 +107,8 @@ class Forgetting:
                 scores += self._db.execute(f"DELETE FROM scores WHERE {condition}", values).rowcount
             for table, column, of in self._rows(what):
                 self._db.connection.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(one,) for one in of])
+            # Free pages hold the rows still: until they are erased the note stays, without a name.
+            self._db.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(asdict(_NOTHING)), _PENDING))
             self._db.connection.executemany(
                 "INSERT INTO forgotten VALUES (?, ?)", [(self._names.study(uid), now) for uid in what.studies]
             )
@@ -105,6 +130,10 @@ class Forgetting:
     def erase_free_pages(self) -> None:
         """Deleted rows stay in a database's free pages, and in its log, until it is written anew."""
         self._db.rewrite()
+
+
+_PENDING = "forgetting"  # key of the note in the table meta
+_NOTHING = Forgotten(())
 
 
 def _scores_of(what: Forgotten) -> Iterable[tuple[str, tuple[str]]]:

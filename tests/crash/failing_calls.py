@@ -9,6 +9,7 @@ It is to run with faults.c preloaded.
 from __future__ import annotations
 
 import argparse
+import csv
 import ctypes
 import errno
 import os
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from harness import Harness, published, tables
+from harness import Harness, index_is_whole, make_stale, published, tables
 from jinja2 import FileSystemBytecodeCache
 
 from mura_batch.cli.main import main as command_line
@@ -63,12 +64,14 @@ class Commands(Harness):
     def __init__(self, work: Path) -> None:
         super().__init__(work)
         self._bases = work / "bases"
+        self.study = ""  # one that was scored
         self._starts: dict[str, Callable[[Path], None]] = {
             "first score": lambda folder: None,
             "score": lambda folder: self._nights(folder, 1, without_last=True),
             "prune": lambda folder: self._nights(folder, 3),
             "backup": lambda folder: self._nights(folder, 1),
             "report": lambda folder: self._nights(folder, 1),
+            "forget": lambda folder: self._nights(folder, 2),
             "migration": self._old_ledger,
         }
         self._warm()
@@ -92,6 +95,8 @@ class Commands(Harness):
             for number, stream in zip((1, 2), streams, strict=True):
                 os.dup2(stream, number)
                 os.close(stream)
+        with (folder / "out" / "latest" / "studies.csv").open(newline="") as file:
+            self.study = next(row["study_uid"] for row in csv.DictReader(file) if row["score"])
         shutil.rmtree(folder)
 
     @property
@@ -105,6 +110,7 @@ class Commands(Harness):
             "prune": ["prune", "--out", str(out), "--keep-last", "1"],
             "backup": ["backup", "--out", str(out), str(folder / "copy.sqlite")],
             "report": ["report", str(out / "latest"), "--truth", str(self.studies / "truth.csv")],
+            "forget": ["forget", "--out", str(out), "--study", self.study],
         }.get(name, score)
 
     def start(self, name: str) -> Path:
@@ -124,7 +130,7 @@ class Commands(Harness):
             last.rename(away)
         for _ in range(count):
             ended = self.run("score", folder)
-            assert ended.code in {0, 3}, ended.said
+            assert is_well("score", ended), ended.said
         if without_last:
             away.rename(last)
 
@@ -178,6 +184,11 @@ class Commands(Harness):
             os._exit(code)
 
 
+def is_well(name: str, ended: Ended) -> bool:
+    """A study that is forgotten already is unknown."""
+    return ended.code in {0, 3} or (name == "forget" and ended.code == 2 and "nothing was removed" in ended.said)
+
+
 @dataclass(frozen=True)
 class Results:
     """What a command leaves that ran through, twice: tables of each run, and how many scores the ledger has."""
@@ -198,7 +209,7 @@ def expected(commands: Commands, name: str) -> tuple[Results, Results]:
     before = results(folder) if name not in {"first score", "migration"} else Results((), 0)
     for _ in range(2):
         ended = commands.run(name, folder)
-        assert ended.code in {0, 3}, ended.said
+        assert is_well(name, ended), ended.said
     after = results(folder)
     shutil.rmtree(folder)
     return before, after
@@ -208,42 +219,48 @@ def check(commands: Commands, failure: Failure, before: Results, after: Results)
     """Raises AssertionError that says what the failure left wrong."""
     folder = commands.start(failure.command)
     ended = commands.run(failure.command, folder, failure)
-    if ended.code not in {0, 3}:
+    if not is_well(failure.command, ended):
         lines = ended.said.splitlines()
         assert ended.code == 1, f"{failure}: exit code {ended.code}: {ended.said}"
         assert len(lines) == 1, f"{failure}: {len(lines)} lines: {ended.said}"
         assert lines[0].startswith("mura-batch: "), f"{failure}: {lines[0]}"
         assert "unexpected error" not in lines[0], f"{failure}: {lines[0]}"
     leave_right(commands, failure, folder, before, after)
+    shutil.rmtree(folder)
     return ended
 
 
 def leave_right(commands: Commands, failure: Failure, folder: Path, before: Results, after: Results) -> None:
-    """Raises AssertionError where the command left something wrong, or does not end well when it is run again; removes
-    the folder."""
+    """Raises AssertionError where the command left something wrong, or does not end well when it is run again."""
     out = folder / "out"
     left = [tables(run) for run in published(out)]
     if failure.command == "prune":
         whole = (*before.runs, *after.runs)  # a report that a later night's page leads to is handed on to it
         assert left[-1] in (before.runs[-1], after.runs[-1]), f"{failure}: the newest run is another one"
         assert all(run in whole for run in left), f"{failure}: half a run is left"
+    elif failure.command == "forget":
+        for run, whole, reduced in zip(left, before.runs, after.runs, strict=True):
+            half = [name for name, content in run.items() if content not in (whole[name], reduced[name])]
+            assert not half, f"{failure}: neither as before nor without the study: {half}"
     elif failure.command != "report":
         assert tuple(left[: len(before.runs)]) == before.runs, f"{failure}: an earlier run changed"
     assert not (out / "latest").is_symlink() or (out / "latest" / "run.json").exists(), f"{failure}: latest is no run"
+    assert index_is_whole(out), f"{failure}: half an index.html"
+    make_stale(folder)
     again = commands.run(failure.command, folder)
-    assert again.code in {0, 3}, f"{failure}: the next run failed: {again.said}"
+    assert is_well(failure.command, again), f"{failure}: the next run failed: {again.said}"
     _compare(failure, results(folder), before, after)
     assert (out / "latest").resolve() == published(out)[-1].resolve(), f"{failure}: latest is not the newest run"
-    if failure.call != "rename" and failure.error != KILL:  # rename stands for removing a file, too
-        hidden = [path.name for path in (*out.rglob("*.partial"), *out.rglob(".*.tmp"))]
+    assert index_is_whole(out, published(out)), f"{failure}: the index lacks a run"
+    if failure.call != "rename" or failure.error == KILL:  # rename stands for removing a file, too
+        hidden = [path.name for path in (*folder.rglob("*.partial"), *folder.rglob(".*.tmp*"))]
         assert not hidden, f"{failure}: left behind: {hidden}"
-    shutil.rmtree(folder)
 
 
 def _compare(failure: Failure, found: Results, before: Results, after: Results) -> None:
     assert found.scores == after.scores, f"{failure}: {found.scores} scores, not {after.scores}"
     new, wanted = found.runs[len(before.runs) :], after.runs[len(before.runs) :]
-    if failure.command in {"prune", "backup", "report"}:
+    if failure.command in {"prune", "backup", "report", "forget"}:
         assert found.runs == after.runs, f"{failure}: other runs than without it"
     for number, run in enumerate(new):
         for name, content in run.items():

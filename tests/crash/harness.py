@@ -196,6 +196,19 @@ def tables(run: Path) -> dict[str, bytes]:
     return {name: _KEY.sub(b"key", (run / name).read_bytes()) for name in TABLES} | {"pictures": str(shown).encode()}
 
 
+def index_is_whole(out: Path, runs: Iterable[Path] = ()) -> bool:
+    """runs: it must link to each."""
+    path = out / "index.html"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return (not text or text.rstrip().endswith("</html>")) and all(f"runs/{run.name}/" in text for run in runs)
+
+
+def make_stale(folder: Path) -> None:
+    """What a kill left becomes older than any write that is still going."""
+    for path in folder.rglob(".*.tmp*"):
+        os.utime(path, (0, 0), follow_symlinks=False)
+
+
 def check(harness: Harness, expected: list[dict[str, bytes]], point: Point) -> bool:
     """Kills a run at the point and runs twice more. Whether the run was killed. Raises AssertionError."""
     out = Path(tempfile.mkdtemp(dir=harness.work))
@@ -206,6 +219,7 @@ def check(harness: Harness, expected: list[dict[str, bytes]], point: Point) -> b
     except RuntimeError as error:
         raise AssertionError(f"{point}: a later run failed") from error
     runs = published(out)
+    assert index_is_whole(out, runs), f"{point}: the index lacks a run"
     for n, run in enumerate(runs):
         for name, content in tables(run).items():
             assert content == expected[min(n, 1)][name], f"{point}: {name} of run {n + 1} of {len(runs)} differs"

@@ -24,7 +24,7 @@ def test_after_a_kill_the_tables_are_the_same_bytes(preloaded: Preloaded) -> Non
     assert done.stdout.rstrip().endswith("all equal")
 
 
-@pytest.mark.parametrize("command", ["prune", "backup"])
+@pytest.mark.parametrize("command", ["prune", "backup", "report", "forget"])
 def test_a_killed_command_loses_nothing_and_is_repeated(preloaded: Preloaded, command: str) -> None:
     arguments = [sys.executable, HERE / "killed_commands.py", "--only", command, "--step", "40"]
     done = subprocess.run(arguments, env=preloaded(), capture_output=True, text=True, timeout=280, check=False)
