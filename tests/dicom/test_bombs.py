@@ -70,6 +70,19 @@ def test_sequences_as_deep_as_honest_ones_are_read(write: Write, header: Callabl
     assert isinstance(header(path), Instance)
 
 
+def test_a_sequence_of_many_items_of_undefined_length_is_not_deep(write: Write, header: Callable[..., Any]) -> None:
+    one = struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF) + struct.pack("<HHL", 0xFFFE, 0xE00D, 0)
+    before_pixels(path := write("a"), struct.pack("<HH2sHL", 0x7001, 0x1001, b"SQ", 0, 400 * len(one)) + 400 * one)
+    assert isinstance(header(path), Instance)
+
+
+def test_a_deep_item_among_many_flat_ones_is_refused(write: Write, header: Callable[..., Any]) -> None:
+    flat, deep = struct.pack("<HHL", 0xFFFE, 0xE000, 0), nested(5000, known_length=True, implicit=False)
+    items = 300 * flat + struct.pack("<HHL", 0xFFFE, 0xE000, len(deep)) + deep + 300 * flat
+    before_pixels(path := write("a"), struct.pack("<HH2sHL", 0x7001, 0x1001, b"SQ", 0, len(items)) + items)
+    assert refused(header, path) == (Reason.DAMAGED_HEADER, "sequences are nested deeper than 128")
+
+
 def test_a_wanted_sequence_nested_deep_inside_does_not_recurse(write: Write, header: Callable[..., Any]) -> None:
     path = write("a")
     data = path.read_bytes()

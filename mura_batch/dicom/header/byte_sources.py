@@ -14,7 +14,8 @@ from mura_batch.records import Reason
 MAX_INFLATED_HEADER = 32 << 20  # bytes; a header with several lookup tables has 1 MB
 _HEAD = 1 << 14  # bytes read when a file is opened: most headers of radiographs fit
 _CHUNK = 1 << 16
-_STEP = 1 << 20  # bytes inflated at once: what a bomb gains before it is noticed
+_SMALL, _WINDOW = 256, 1 << 13  # a read of so few bytes is the header of an element: the next ones follow
+_STEP = 1 << 20  # bytes inflated at once: what a bomb gains before it is noticed; a header is the first few kB
 
 
 class Bytes(Protocol):
@@ -30,8 +31,9 @@ class Bytes(Protocol):
         """Fewer than count bytes only where the data end."""
         ...
 
-    def chunk(self, at: int) -> bytes:
-        """What is at hand from a position on: at least 12 bytes, fewer only where the data end."""
+    def chunk(self, at: int) -> tuple[bytes, int]:
+        """Bytes at hand, and where among them a position is: with at least 12 from there on, fewer only where the data
+        end."""
         ...
 
 
@@ -39,7 +41,7 @@ class FileBytes:
     """An open file. Never blocks: a pipe put in the place of a file is refused. Raises Refused(UNREADABLE_FILE) where
     the system does not open or read it."""
 
-    __slots__ = ("_fd", "_head", "size")
+    __slots__ = ("_at", "_fd", "_window", "size")
     is_whole = False
 
     def __init__(self, path: str | Path) -> None:
@@ -51,18 +53,25 @@ class FileBytes:
         self.size = info.st_size
         try:
             _refuse_irregular(info)
-            self._head = self._pread(_HEAD, 0)
+            self._at, self._window = 0, self._pread(_HEAD, 0)
         except Refused:
             self.close()
             raise
 
     def read(self, at: int, count: int) -> bytes:
-        if at + count <= len(self._head):
-            return self._head[at : at + count]
-        return self._pread(count, at)
+        start = at - self._at
+        if 0 <= start <= len(self._window) - count:
+            return self._window[start : start + count]
+        if count > _SMALL:
+            return self._pread(count, at)
+        self._at, self._window = at, self._pread(_WINDOW, at)
+        return self._window[:count]
 
-    def chunk(self, at: int) -> bytes:
-        return self._head[at:] if at + 12 <= len(self._head) else self._pread(_CHUNK, at)
+    def chunk(self, at: int) -> tuple[bytes, int]:
+        start = at - self._at
+        if not 0 <= start <= len(self._window) - 12:
+            self._at, self._window, start = at, self._pread(_CHUNK, at), 0
+        return self._window, start
 
     def _pread(self, count: int, at: int) -> bytes:
         try:
@@ -96,8 +105,8 @@ class MemoryBytes:
     def read(self, at: int, count: int) -> bytes:
         return bytes(self.data[at : at + count])
 
-    def chunk(self, at: int) -> bytes:
-        return bytes(self.data[at : at + _CHUNK])
+    def chunk(self, at: int) -> tuple[bytes, int]:
+        return bytes(self.data[at : at + _CHUNK]), 0
 
     def view(self, at: int, count: int) -> memoryview:
         """Without a copy; valid as long as what it was made of."""
@@ -115,12 +124,12 @@ class InflatedBytes:
     """A deflated data set (PS3.5 A.5), inflated only as far as it is read, and never beyond `limit` bytes: a deflate
     bomb turns 700 kB into 1.5 GB. Positions count in the inflated data."""
 
-    __slots__ = ("_at", "_data", "_inflater", "_limit", "_source", "size")
+    __slots__ = ("_at", "_data", "_inflater", "_limit", "_source", "_step", "size")
 
     def __init__(self, source: Bytes, at: int, limit: int = MAX_INFLATED_HEADER) -> None:
         self._source, self._at, self._limit = source, at + zlib_header(source.read(at, 2)), limit
         self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        self._data = bytearray()
+        self._data, self._step = bytearray(), _HEAD
         self.size = 1 << 62
 
     def read(self, at: int, count: int) -> bytes:
@@ -128,8 +137,8 @@ class InflatedBytes:
             self._more()
         return bytes(self._data[at : at + count])
 
-    def chunk(self, at: int) -> bytes:
-        return self.read(at, _HEAD)
+    def chunk(self, at: int) -> tuple[bytes, int]:
+        return self.read(at, _HEAD), 0
 
     @property
     def is_whole(self) -> bool:
@@ -141,13 +150,14 @@ class InflatedBytes:
         self._limit = max(self._limit, limit + _STEP)
 
     def _more(self) -> None:
-        compressed = self._inflater.unconsumed_tail or self._source.read(self._at, _STEP)
+        step, self._step = self._step, min(2 * self._step, _STEP)
+        compressed = self._inflater.unconsumed_tail or self._source.read(self._at, step)
         if not self._inflater.unconsumed_tail:
             self._at += len(compressed)
         if not compressed:
             raise truncated("the deflated data set")
         try:
-            self._data += self._inflater.decompress(compressed, _STEP)
+            self._data += self._inflater.decompress(compressed, step)
         except zlib.error as error:
             raise Refused(Reason.DAMAGED_HEADER, "the deflated data set is damaged") from error
         if len(self._data) > self._limit:

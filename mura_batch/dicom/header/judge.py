@@ -6,21 +6,17 @@ from __future__ import annotations
 
 import re
 
-from mura_batch.dicom.header.anatomy import AnatomyTags, find_region
-from mura_batch.dicom.header.elements import UNDEFINED
-from mura_batch.dicom.header.laterality import find_laterality
+from mura_batch.dicom.header.described import CR, DX, Described, describe, describe_anew, source_words
+from mura_batch.dicom.header.forms import UNDEFINED
 from mura_batch.dicom.header.layout import Layout, read_layout
 from mura_batch.dicom.header.parse import Header
-from mura_batch.dicom.header.patient import age_in_years, sex_of
+from mura_batch.dicom.header.patient import age_in_years
 from mura_batch.dicom.header.tags import Tags
-from mura_batch.dicom.header.text import normal
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.refused import Refused, truncated, unsupported
 from mura_batch.dicom.syntax import DEFLATED, KNOWN
 from mura_batch.records import Instance, Laterality, Reason, Region, RegionFinding, SourceFile, short_key
 
-CR = "1.2.840.10008.5.1.4.1.1.1"
-DX = "1.2.840.10008.5.1.4.1.1.1.1"
 DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
 DICOMDIR = "1.2.840.10008.1.3.10"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kin, .7.1 to .7.4
@@ -32,51 +28,48 @@ _OTHER_MODALITIES = frozenset({
     "OPM", "OPT", "OPV", "PT", "PX", "RF", "RTIMAGE", "SM", "SR", "TG", "US", "XA", "XC",
 })  # fmt: skip
 _ITEM = b"\xfe\xff\x00\xe0"  # (FFFE,E000), little endian where pixel data are encapsulated (PS3.5 A.4)
+_RADIOGRAPHS, _RADIOGRAPHY = frozenset({CR, DX}), frozenset({"CR", "DX"})
 _UID = re.compile(r"[0-9.]{1,64}")
-_SCREEN = re.compile(r"\bSCREEN(?!ING)")  # SCREEN SAVE, SCREENSHOT; a screening image is a radiograph
-_HUMAN_CODES = {"337915000", "L-85B00"}  # Homo sapiens, PS3.16 CID 7454, in SNOMED CT and SRT
-_HUMAN_WORDS = {"HUMAN", "HOMO SAPIENS", "HOMO SAPIEN"}
+_ALIKE = 1 << 14  # bytes of a header that is remembered in case that others say the same
 
 
 def judge(header: Header, tags: Tags, source: SourceFile, policy: IntakePolicy) -> Instance:
     """Raises Refused; with region and side, if the radiograph belongs to a region that is scored."""
     _refuse_other_objects(tags)
-    _refuse_other_pictures(tags)
-    texts = _descriptions(tags)
-    region = _find_region(tags, texts, policy)
-    side = _laterality(tags, texts)
+    seen = (describe if header.elements.end <= _ALIKE else describe_anew)(tags, policy)
+    study_uid, sop_uid, study_date = map(tags.text, ("StudyInstanceUID", "SOPInstanceUID", "StudyDate"))
     try:
         _refuse_missing_pixels(header)
-        _refuse_unknown_regions(region, policy)
-        _refuse_missing_identity(tags)
+        _refuse_unknown_regions(seen.region, policy)
+        _refuse_missing_identity(study_uid, sop_uid)
         layout = check_pixels(header, tags, policy)
     except Refused as refused:
-        refused.region, refused.laterality = region.region, side
+        refused.region, refused.laterality = seen.region.region, seen.laterality
         raise
     return Instance(
         source=source,
-        sop_instance_uid=tags.text("SOPInstanceUID"),
-        sop_class_uid=tags.text("SOPClassUID"),
-        study_uid=tags.text("StudyInstanceUID"),
+        sop_instance_uid=sop_uid,
+        sop_class_uid=seen.sop_class_uid,
+        study_uid=study_uid,
         series_uid=tags.text("SeriesInstanceUID"),
         patient_key=_patient_key(tags),
         accession=tags.text("AccessionNumber"),
-        study_date=tags.text("StudyDate"),
-        modality=tags.text("Modality"),
-        region=region,
-        laterality=side,
-        view_position=tags.text("ViewPosition"),
+        study_date=study_date,
+        modality=seen.modality,
+        region=seen.region,
+        laterality=seen.laterality,
+        view_position=seen.view_position,
         transfer_syntax=header.syntax,
         photometric=layout.photometric,
         rows=layout.rows,
         columns=layout.columns,
         bits_stored=layout.bits_stored,
-        flags=_flags(header, tags, region),
-        sex=sex_of(tags.text("PatientSex")),
-        age=age_in_years(tags.text("PatientAge"), tags.text("PatientBirthDate"), tags.text("StudyDate")),
-        manufacturer=tags.text("Manufacturer"),
-        manufacturer_model=tags.text("ManufacturerModelName"),
-        station_name=tags.text("StationName"),
+        flags=_flags(header, tags, seen, (study_uid, sop_uid)),
+        sex=seen.sex,
+        age=age_in_years(tags.text("PatientAge"), tags.text("PatientBirthDate"), study_date),
+        manufacturer=seen.manufacturer,
+        manufacturer_model=seen.manufacturer_model,
+        station_name=seen.station_name,
     )
 
 
@@ -85,18 +78,10 @@ def place_of_unreadable(tags: Tags, policy: IntakePolicy) -> tuple[Region, Later
     show a radiograph that would be scored."""
     try:
         _refuse_other_objects(tags)
-        _refuse_other_pictures(tags)
-        texts = _descriptions(tags)
-        return _find_region(tags, texts, policy).region, _laterality(tags, texts)
+        seen = describe_anew(tags, policy)
     except Refused:
         return None
-
-
-def _find_region(tags: Tags, texts: tuple[tuple[str, str], ...], policy: IntakePolicy) -> RegionFinding:
-    """Raises Refused where it is another part of the body, or one that --regions leaves out."""
-    region = find_region(AnatomyTags(_codes(tags), tags.text("BodyPartExamined"), texts), policy.site_terms)
-    _refuse_other_regions(region, policy)
-    return region
+    return seen.region.region, seen.laterality
 
 
 def _refuse_other_objects(tags: Tags) -> None:
@@ -105,12 +90,16 @@ def _refuse_other_objects(tags: Tags) -> None:
         raise Refused(Reason.DICOMDIR, "a directory of a medium, not an image")
     if sop == DX_FOR_PROCESSING:
         raise Refused(Reason.FOR_PROCESSING, "Digital X-Ray Image Storage - For Processing: raw detector values")
+    if sop in _RADIOGRAPHS and modality in _RADIOGRAPHY:  # nearly every file: no words are made for it
+        return
     kind = f"SOP Class {sop or 'missing'}, modality {modality or 'missing'}"
-    if sop not in {CR, DX} and not tags.has("Rows"):
+    if sop not in _RADIOGRAPHS and not tags.has("Rows"):
         raise Refused(Reason.NOT_AN_IMAGE, kind)
-    if sop.startswith(SECONDARY_CAPTURE) and modality in {"CR", "DX"}:
+    if sop.startswith(SECONDARY_CAPTURE) and modality in _RADIOGRAPHY:
         raise Refused(Reason.SCREEN_CAPTURE, f"a Secondary Capture object: {kind}")
-    if modality in _OTHER_MODALITIES or not (sop in {CR, DX} or (_is_unknown_class(sop) and modality in {"CR", "DX"})):
+    if modality in _OTHER_MODALITIES or not (
+        sop in _RADIOGRAPHS or (_is_unknown_class(sop) and modality in _RADIOGRAPHY)
+    ):
         raise Refused(Reason.NOT_A_RADIOGRAPH, kind)
 
 
@@ -119,89 +108,9 @@ def _is_unknown_class(sop: str) -> bool:
     return not sop.startswith("1.2.840.10008.")
 
 
-def _refuse_other_pictures(tags: Tags) -> None:
-    if _is_animal(tags):
-        raise Refused(Reason.ANIMAL, "Patient Species (0010,2201), (0010,2202) or breed (0010,2292) is not human")
-    if tags.text("PresentationIntentType").upper() == "FOR PROCESSING":
-        raise Refused(Reason.FOR_PROCESSING, "Presentation Intent Type (0008,0068) is FOR PROCESSING")
-    image_type = tuple(part.upper() for part in tags.texts("ImageType"))
-    detail = f"Image Type (0008,0008) is {chr(92).join(image_type)}"
-    if "LOCALIZER" in image_type:
-        raise Refused(Reason.LOCALIZER, detail)
-    if any(_SCREEN.search(part) for part in image_type):
-        raise Refused(Reason.SCREEN_CAPTURE, detail)
-    if image_type[:2] == ("DERIVED", "SECONDARY"):
-        raise Refused(Reason.DERIVED, detail)
-    if tags.text("BurnedInAnnotation").upper() == "YES":
-        raise Refused(Reason.BURNED_IN_ANNOTATION, "Burned In Annotation (0028,0301) is YES")
-    if tags.text("QualityControlImage").upper() == "YES":
-        raise Refused(Reason.QUALITY_CONTROL, "Quality Control Image (0028,0300) is YES")
-    photometric, samples = tags.text("PhotometricInterpretation").upper(), tags.number("SamplesPerPixel", 1)
-    if samples > 1 or photometric.startswith(("RGB", "YBR", "PALETTE")):
-        raise Refused(Reason.COLOUR, f"Photometric Interpretation (0028,0004) {photometric}, {samples} samples a pixel")
-    if (frames := tags.number("NumberOfFrames", 1)) > 1:
-        raise Refused(Reason.MULTI_FRAME, f"Number of Frames (0028,0008) is {frames}")
-
-
-_SPECIES = ("PatientSpeciesCodeSequence", "PatientSpeciesDescription", "PatientBreedDescription")
-
-
-def _is_animal(tags: Tags) -> bool:
-    if not any(map(tags.has, _SPECIES)):  # nearly every file
-        return False
-    codes = {item.text("CodeValue") for item in tags.items("PatientSpeciesCodeSequence")} - {""}
-    if codes and not codes & _HUMAN_CODES:
-        return True
-    texts = (normal(tags.text(keyword)) for keyword in _SPECIES[1:])
-    return any(text and text not in _HUMAN_WORDS for text in texts)
-
-
-def _codes(tags: Tags) -> tuple[tuple[str, str, str], ...]:
-    sequences = ("AnatomicRegionSequence", "PrimaryAnatomicStructureSequence")
-    items = (item for keyword in sequences if tags.has(keyword) for item in tags.items(keyword))
-    return tuple((i.text("CodeValue"), i.text("CodingSchemeDesignator"), i.text("CodeMeaning")) for i in items)
-
-
-_DESCRIPTIONS = (
-    ("procedure", "RequestedProcedureDescription"), ("procedure", "PerformedProcedureStepDescription"),
-    ("protocol", "ProtocolName"), ("protocol", "AcquisitionDeviceProcessingDescription"),
-    ("study_description", "StudyDescription"), ("series_description", "SeriesDescription"),
-)  # fmt: skip
-
-
-def _descriptions(tags: Tags) -> tuple[tuple[str, str], ...]:
-    """(source, text) of every description, in the order in which they are believed."""
-    found = [("procedure", item.text("CodeMeaning")) for item in tags.items("ProcedureCodeSequence")]
-    for item in tags.items("RequestAttributesSequence"):
-        found += [("procedure", item.text("RequestedProcedureDescription"))]
-        found += [("procedure", item.text("ScheduledProcedureStepDescription"))]
-    found += [(source, tags.text(keyword)) for source, keyword in _DESCRIPTIONS]
-    return tuple((source, text) for source, text in found if text)
-
-
-def _refuse_other_regions(found: RegionFinding, policy: IntakePolicy) -> None:
-    if found.region is Region.OTHER:
-        raise Refused(Reason.OTHER_REGION, _source_words(found), found.region)
-    if found.region is not Region.UNKNOWN and found.region not in policy.regions:
-        raise Refused(
-            Reason.REGION_NOT_CHOSEN, f"{found.region} is not among --regions ({_source_words(found)})", found.region
-        )
-
-
 def _refuse_unknown_regions(found: RegionFinding, policy: IntakePolicy) -> None:
     if found.region is Region.UNKNOWN and not policy.score_unknown_region:
-        raise Refused(
-            Reason.UNKNOWN_REGION if found.source == "none" else Reason.AMBIGUOUS_REGION, _source_words(found)
-        )
-
-
-def _source_words(found: RegionFinding) -> str:
-    if not found.evidence:
-        return "no code, tag or description names a region"
-    if found.source == "none":
-        return f"Body Part Examined (0018,0015) {found.evidence!r} is not understood, and no description names a region"
-    also = f"; also {found.disagreement}" if found.disagreement else ""
-    return f"{found.source}: {found.evidence}{also}"
+        raise Refused(Reason.UNKNOWN_REGION if found.source == "none" else Reason.AMBIGUOUS_REGION, source_words(found))
 
 
 def _refuse_missing_pixels(header: Header) -> None:
@@ -209,10 +118,10 @@ def _refuse_missing_pixels(header: Header) -> None:
         raise Refused(Reason.NO_PIXEL_DATA, "the file ends before Pixel Data (7FE0,0010), or never had it")
 
 
-def _refuse_missing_identity(tags: Tags) -> None:
-    if not tags.text("StudyInstanceUID"):
+def _refuse_missing_identity(study_uid: str, sop_uid: str) -> None:
+    if not study_uid:
         raise Refused(Reason.NO_STUDY_UID, "Study Instance UID (0020,000D) is missing or empty")
-    if not tags.text("SOPInstanceUID"):
+    if not sop_uid:
         raise Refused(Reason.NO_SOP_UID, "SOP Instance UID (0008,0018) is missing or empty")
 
 
@@ -250,17 +159,6 @@ def _holds_one_frame(claimed: int, layout: Layout) -> bool:
     return 0 <= claimed - layout.frame_bytes < max(2, sample * min(layout.rows, layout.columns))
 
 
-def _laterality(tags: Tags, described: tuple[tuple[str, str], ...]) -> Laterality:
-    sides = (tags.text("ImageLaterality"), tags.text("Laterality"), tags.text("FrameLaterality"))
-    modifiers = [
-        modifier.text("CodeValue")
-        for item in tags.items("AnatomicRegionSequence")
-        for modifier in item.items("AnatomicRegionModifierSequence")
-    ]
-    texts = (tags.text("BodyPartExamined"), *(text for _, text in described))
-    return find_laterality(sides, modifiers, texts)
-
-
 def _patient_key(tags: Tags) -> str:
     patient, issuer = tags.text("PatientID"), _issuer(tags.text("IssuerOfPatientID"))
     if not patient:
@@ -277,17 +175,10 @@ def _issuer(written: str) -> str:
     return " ".join(local.casefold().split())
 
 
-def _flags(header: Header, tags: Tags, region: RegionFinding) -> tuple[str, ...]:
-    flags = list(header.flags)
-    if (sop := tags.text("SOPClassUID")) not in {CR, DX}:
-        flags.append(f"SOP Class UID (0008,0016) is {sop or 'missing'}: Modality (0008,0060) decides")
-    elif (modality := tags.text("Modality")) not in {"CR", "DX"}:
-        flags.append(f"Modality (0008,0060) is {modality[:16]!r}: the SOP Class decides")
-    if region.disagreement:
-        flags.append(f"region also named {region.disagreement}")
-    if not all(_UID.fullmatch(tags.text(keyword)) for keyword in ("StudyInstanceUID", "SOPInstanceUID")):
+def _flags(header: Header, tags: Tags, seen: Described, uids: tuple[str, str]) -> tuple[str, ...]:
+    flags = [*header.flags, *seen.flags]
+    if not all(map(_UID.fullmatch, uids)):
         flags.append("a UID holds more than digits and dots (PS3.5 9.1)")
-    sides = {side for side in (tags.text("ImageLaterality"), tags.text("Laterality")) if side}
-    if len(sides) > 1:
+    if seen.sides_differ:
         flags.append("Image Laterality (0020,0062) and Laterality (0020,0060) disagree")
     return (*flags, *(f"{keyword} cannot be read" for keyword in sorted(tags.broken)))

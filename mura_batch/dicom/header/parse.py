@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mura_batch.dicom.header.byte_sources import Bytes, InflatedBytes
-from mura_batch.dicom.header.elements import EXPLICIT, IMPLICIT, VRS, Elements, Form, scan
+from mura_batch.dicom.header.elements import Elements, scan
+from mura_batch.dicom.header.forms import EXPLICIT, IMPLICIT, VRS, Form, wanted
 from mura_batch.dicom.header.tags import ALL_TAGS, HEADER_TAGS, Tags
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.refused import Refused, truncated
@@ -14,12 +15,15 @@ from mura_batch.records import Reason
 
 _META_GROUP = 0x0002
 _META_CLASS, _SOP_CLASS = 0x00020002, 0x00080016
-_META_TAGS = frozenset({_META_CLASS, 0x00020010})
+_META_TAGS = wanted({_META_CLASS, 0x00020010})
+_NO_TAGS = wanted(())
+_HEADER, _ALL = wanted(HEADER_TAGS), wanted(ALL_TAGS)
 _NOTHING = (b"", b"")
 _ARCHIVES = {  # how files of these formats begin
     b"PK\x03\x04": "zip", b"PK\x05\x06": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz",
     b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "RAR", b"\x28\xb5\x2f\xfd": "Zstandard",
 }  # fmt: skip
+_MAGIC = tuple(_ARCHIVES)
 _BIG = Form(implicit=False, big=True)
 _NAMES = {EXPLICIT: EXPLICIT_LE, IMPLICIT: IMPLICIT_LE, _BIG: EXPLICIT_BE}
 
@@ -49,17 +53,19 @@ def parse_header(file: Bytes, policy: IntakePolicy, whole: bool) -> Header:
     if len(first) < 8:
         raise truncated("its header: there is no data set")
     form = _form_of(first, syntax)
-    elements = scan(body, at, form, ALL_TAGS if whole else HEADER_TAGS)
+    elements = scan(body, at, form, _ALL if whole else _HEADER)
     if not elements.values.get(_SOP_CLASS, _NOTHING)[1] and meta.values.get(_META_CLASS, _NOTHING)[1]:
         elements.values[_SOP_CLASS] = b"UI", meta.values[_META_CLASS][1]
         flags = (*flags, "no SOP Class UID (0008,0016): taken from the File Meta Information (0002,0002)")
-    return Header(elements, body, syntax or _NAMES[form], (*flags, *sorted(elements.flags)))
+    return Header(
+        elements, body, syntax or _NAMES[form], (*flags, *sorted(elements.flags)) if elements.flags else flags
+    )
 
 
 def data_set_start(file: Bytes, policy: IntakePolicy) -> int:
     """Where the File Meta Information (group 0002) ends. Raises Refused."""
     start = _sniff(file, policy)
-    return scan(file, start, _form_of(file.read(start, 8), ""), (), last_group=_META_GROUP).end
+    return scan(file, start, _form_of(file.read(start, 8), ""), _NO_TAGS, last_group=_META_GROUP).end
 
 
 def with_flag(header: Header, flag: str) -> Header:
@@ -91,7 +97,9 @@ def _archive(head: bytes, file: Bytes) -> str:
     """The format of an archive or a compressed file, by its first bytes; '' for another file."""
     if file.read(257, 5) == b"ustar":  # POSIX.1-1988 10.1.1
         return "tar"
-    return next((name for magic, name in _ARCHIVES.items() if head.startswith(magic)), "")
+    if not head.startswith(_MAGIC):  # nearly every file
+        return ""
+    return next(name for magic, name in _ARCHIVES.items() if head.startswith(magic))
 
 
 def _plausible(head: bytes) -> bool:

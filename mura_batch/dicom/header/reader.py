@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mura_batch.dicom.header.byte_sources import FileBytes, MemoryBytes
-from mura_batch.dicom.header.elements import EXPLICIT, Elements, Incomplete
+from mura_batch.dicom.header.elements import Elements, Incomplete
+from mura_batch.dicom.header.forms import EXPLICIT
 from mura_batch.dicom.header.judge import judge, place_of_unreadable
 from mura_batch.dicom.header.parse import parse_header, second_reading, with_flag
 from mura_batch.dicom.header.tags import Tags

@@ -7,7 +7,8 @@ import math
 import struct
 from functools import lru_cache
 
-from mura_batch.dicom.header.elements import IMPLICIT, Elements, Form, items
+from mura_batch.dicom.header.elements import Elements, items
+from mura_batch.dicom.header.forms import IMPLICIT, Form
 from mura_batch.dicom.refused import Refused
 
 # keyword: (tag, VR of PS3.6). XS is US or SS: in implicit form the reader decides by what it needs the value for.
@@ -52,6 +53,8 @@ _INSIDE = {  # in the items of sequences
     "TransferSyntaxUID": (0x00020010, "UI"),
 }  # fmt: skip
 _TAGS = _HEADER | _PIXELS | _INSIDE
+Raw = tuple[bytes, bytes]  # VR, value
+_TAG = {keyword: tag for keyword, (tag, _) in _TAGS.items()}
 HEADER_TAGS = frozenset(tag for tag, _ in _HEADER.values())  # what judging a file needs
 ALL_TAGS = HEADER_TAGS | {tag for tag, _ in _PIXELS.values()}  # and what its pixels need
 _BINARY = {
@@ -65,25 +68,34 @@ MAX_TEXT = 1024  # characters kept of a text: the longest that is of use, a desc
 _LARGEST = 1e12  # a number beyond is no pixel value, no size and no window
 
 
+def tags_of(keywords: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(_TAG[keyword] for keyword in keywords)
+
+
 class Tags:
     """Values by keyword. broken: keywords whose values are there and cannot be read."""
 
-    __slots__ = ("_charset", "_form", "_values", "broken")
+    __slots__ = ("_charset", "_values", "broken", "form")
 
     def __init__(self, elements: Elements, charset: tuple[str, ...] | None = None) -> None:
         self._values = elements.values
-        self._form = elements.form
+        self.form = elements.form
         self.broken: set[str] = set()
         self._charset: tuple[str, ...] = charset or ()
         if charset is None:
             self._charset = self.texts("SpecificCharacterSet")
 
     def has(self, keyword: str) -> bool:
-        return _TAGS[keyword][0] in self._values
+        return _TAG[keyword] in self._values
+
+    def raw_values(self, tags: tuple[int, ...]) -> tuple[Raw | None, ...]:
+        """Each as it stands in the file, None where it is absent. With `form` they say all, where Specific Character
+        Set is among them."""
+        return tuple(map(self._values.get, tags))
 
     def texts(self, keyword: str) -> tuple[str, ...]:
         """Each of a value's parts, stripped, without control characters; () where it is absent or empty."""
-        raw = self._values.get(_TAGS[keyword][0], _ABSENT)[1]
+        raw = self._values.get(_TAG[keyword], _ABSENT)[1]
         if not raw:
             return ()
         plain = raw.isascii() and b"\x1b" not in raw  # ESC begins a code extension: Japanese in seven bits
@@ -92,7 +104,7 @@ class Tags:
 
     def text(self, keyword: str) -> str:
         """The first part, '' where there is none."""
-        raw = self._values.get(_TAGS[keyword][0], _ABSENT)[1]
+        raw = self._values.get(_TAG[keyword], _ABSENT)[1]
         if not raw:
             return ""
         plain = _plain(raw) if len(raw) <= _REPEATED else None
@@ -123,7 +135,7 @@ class Tags:
 
     def number(self, keyword: str, default: int = 0) -> int:
         """The first number, or the default where there is none."""
-        vr, raw = self._values.get(_TAGS[keyword][0], _ABSENT)
+        vr, raw = self._values.get(_TAG[keyword], _ABSENT)
         if vr == b"US" and len(raw) == 2:  # nearly every value
             return int.from_bytes(raw, "big" if self.big else "little")
         numbers = self.numbers(keyword)
@@ -131,21 +143,21 @@ class Tags:
 
     def items(self, keyword: str) -> tuple[Tags, ...]:
         """The items of a sequence, up to one that is damaged."""
-        vr, raw = self._values.get(_TAGS[keyword][0], _ABSENT)
+        vr, raw = self._values.get(_TAG[keyword], _ABSENT)
         if not raw:
             return ()
         read = _items_again if len(raw) <= _REPEATED else _items
-        found, sound = read(raw, IMPLICIT if vr == b"UN" else self._form, self._charset)
+        found, sound = read(raw, IMPLICIT if vr == b"UN" else self.form, self._charset)
         if not sound:
             self.broken.add(keyword)
         return found
 
     def raw(self, keyword: str) -> bytes:
-        return self._values.get(_TAGS[keyword][0], _ABSENT)[1]
+        return self._values.get(_TAG[keyword], _ABSENT)[1]
 
     @property
     def big(self) -> bool:
-        return self._form.big
+        return self.form.big
 
     def _decode(self, raw: bytes, keyword: str) -> str:
         """PS3.3 C.12.1.1.2. Where the file declares no character set and writes other than ASCII all the same, UTF-8 if

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mura_batch.dicom.header.byte_sources import MemoryBytes
-from mura_batch.dicom.header.elements import ends_inside
+from mura_batch.dicom.header.endings import ends_inside
 from mura_batch.dicom.header.layout import Layout
 from mura_batch.dicom.header.parse import Header
 from mura_batch.dicom.refused import Refused

@@ -182,7 +182,7 @@ def test_an_internal_error_is_not_blamed_on_the_file(
     def missing(*_: object) -> None:
         raise FileNotFoundError(2, "No such file or directory", "terms.toml")
 
-    monkeypatch.setattr("mura_batch.dicom.header.judge.find_region", missing)
+    monkeypatch.setattr("mura_batch.dicom.header.judge.describe", missing)
     with pytest.raises(FileNotFoundError):
         header(write("a"))
 
