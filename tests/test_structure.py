@@ -25,6 +25,8 @@ WRONG_IMPORTS = (
     ("mura_batch/outputs/report/render.py", "pydicom"),
     ("mura_batch/doctor/checks.py", "imagecodecs"),
     ("mura_batch/outputs/csv_tables.py", "highdicom"),
+    ("mura_batch/scoring/workplace.py", "ray"),
+    ("mura_batch/scoring/storage.py", "fsspec"),
     ("mura_batch/scoring/pipeline.py", "pynetdicom"),
     ("mura_batch/scoring/pipeline.py", "dicomweb_client"),
     ("mura_batch/scoring/intake.py", "sqlite3"),

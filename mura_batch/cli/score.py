@@ -57,6 +57,7 @@ class ScoreOptions:
     precision: str
     truth: Path | None
     workers: int | None
+    cluster: str | None
     batch_size: int
     regions: tuple[str, ...]
     region_unknown: str
@@ -142,6 +143,12 @@ def _formats() -> tuple[str, ...]:
 @option("--truth", type=FILE, default=None, help="CSV with study_uid (or accession) and label, for agreement.")
 @option(
     "--workers", type=click.IntRange(1, 256), default=None, show_default="one a core", help="Decode processes at most."
+)
+@option(
+    "--cluster",
+    metavar="auto|local|HOST:PORT",
+    default=None,
+    help="Decode and score on the nodes of this Ray cluster; STUDIES may then be s3://, gs:// or az://.",
 )
 @option("--batch-size", type=click.IntRange(1, 256), default=8, help="Images a batch on a GPU, at most.")
 @option(
@@ -282,6 +289,7 @@ def _request(options: ScoreOptions, started: datetime) -> ScoreRequest:
             report=say if sys.stderr.isatty() else None,
         ),
         workers=options.workers,
+        cluster=options.cluster,
         truth=read_truth_option(options.truth),
         strict=options.strict,
         plan=Plan(options.rescore == "all", options.stop_after, lambda line: say(f"mura-batch: {line}")),

@@ -38,6 +38,7 @@ from mura_batch.scoring.news import shown_by
 from mura_batch.scoring.night_limits import Limits, breaches
 from mura_batch.scoring.rescore import Plan, keep_earlier, leave_rest
 from mura_batch.scoring.results import Tally, feed, feed_missing
+from mura_batch.scoring.storage import url_of
 from mura_batch.scoring.timings import Timings
 from mura_batch.scoring.unchanged import settle, take_tables, unchanged_run
 from mura_batch.scoring.workplace import Workplace, open_workplace
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 class ScoreRequest:
     """What `mura-batch score` was asked. workers: None for one a core. options: as given, for the manifest. formats: of
     the tables, names in outputs.formats.FORMATS. dicom: which result objects to write, None for none.
+    cluster: of Ray, whose nodes do the work; None for this machine.
     single_writer: OUT may lie on a file system without locks. identifiers: how much of the source's identity the
     outputs hold; with KEY there is no dicom. allow_shared_out: see store.lock.locked. limits: beyond which the run
     ends with exit code 3. plan: what is scored again, and until when. started: UTC; names the run."""
@@ -76,6 +78,7 @@ class ScoreRequest:
     formats: tuple[str, ...] = ("csv",)
     dicom: DicomChoice | None = None
     single_writer: bool = False
+    cluster: str | None = None
     identifiers: Identifiers = Identifiers.ACCESSION
     allow_shared_out: bool = False
     limits: Limits = field(default_factory=Limits)
@@ -100,7 +103,9 @@ def run_score(request: ScoreRequest, observer: Observer) -> ScoreResult:
     with (
         locked(request.out, single_writer=request.single_writer, allow_shared=request.allow_shared_out) as may_lock,
         Ledger(request.out / LEDGER_NAME, may_lock=may_lock) as ledger,
-        open_workplace(request.studies, request.policy, request.model, request.runner, request.workers) as work,
+        open_workplace(
+            request.studies, request.policy, request.model, request.runner, request.workers, request.cluster
+        ) as work,
         RunFolder(request.out, request.started) as folder,
     ):
         run = _Run(request, ledger, work, folder, observer, Timings())
@@ -110,6 +115,12 @@ def run_score(request: ScoreRequest, observer: Observer) -> ScoreResult:
 
 def refuse_bad_folders(request: ScoreRequest) -> None:
     """Before anything is written."""
+    if url := url_of(request.studies):
+        if request.cluster is None:
+            raise InputError(f"{url} is read with --cluster: add --cluster local for this machine alone")
+        if request.dicom is not None:
+            raise InputError(f"--dicom reads the studies again, and {url} is no folder: leave it out")
+        return
     if not request.studies.is_dir():
         raise InputError(f"{request.studies} is not there, or is no folder: name the folder of exported studies")
     studies, out = request.studies.resolve(), request.out.resolve()

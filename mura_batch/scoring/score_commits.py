@@ -14,11 +14,20 @@ from mura_batch.errors import StrictError
 from mura_batch.outputs.report.thumbnails import encode_thumbnail
 from mura_batch.progress import Observer
 from mura_batch.records import UNREADABLE, Decoded, InstanceScore, Reason, Skipped, Stage, skip_instance
+from mura_batch.runtime.feature_distance import FeatureStatistics
+from mura_batch.runtime.runner import Outputs
 from mura_batch.store.key import Key
 from mura_batch.store.scores import Scored, Scores
 
 Refuse = Callable[[Skipped], StrictError]
 COMMIT_SECONDS = 0.25  # a commit waits for the disk, some milliseconds; a crash costs what was scored since
+
+
+def finite_distances(statistics: FeatureStatistics | None, out: Outputs) -> list[float | None]:
+    """[N] as InstanceScore has them: None where the model has no statistics, or a feature is not finite."""
+    if statistics is None or out.features is None:
+        return [None] * len(out.probability)
+    return [value if math.isfinite(value) else None for value in statistics.distances(out.features).tolist()]
 
 
 class Answers:

@@ -9,7 +9,6 @@ number of files.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -22,7 +21,7 @@ from mura_batch.progress import Observer
 from mura_batch.records import Decoded, Instance, Skipped
 from mura_batch.runtime.feature_distance import FeatureStatistics
 from mura_batch.runtime.runner import Outputs, Runner
-from mura_batch.scoring.score_commits import Answers, Committer, Refuse
+from mura_batch.scoring.score_commits import Answers, Committer, Refuse, finite_distances
 from mura_batch.scoring.timings import Timings
 from mura_batch.store.key import Key
 from mura_batch.store.scores import Scores
@@ -99,15 +98,8 @@ class Stream:
                 yield np.stack([pixels for _, pixels in batch])[:, np.newaxis]  # [N, 1, S, S]
 
     def _store(self, batch: list[Prepared], out: Outputs) -> None:
-        distances = self._distances(out)
+        distances = finite_distances(self._statistics, out)
         for n, (decoded, pixels) in enumerate(batch):
             result = self._answers.take(decoded, pixels, float(out.probability[n]), out.cam[n], distances[n])
             if result is not None:
                 self._committer.put(result)
-
-    def _distances(self, out: Outputs) -> list[float | None]:
-        """[N] None where the model has no statistics, or a feature is not finite."""
-        if self._statistics is None or out.features is None:
-            return [None] * len(out.probability)
-        distances = self._statistics.distances(out.features)
-        return [value if math.isfinite(value) else None for value in distances.tolist()]

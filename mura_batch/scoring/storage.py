@@ -1,7 +1,9 @@
-"""Where the files of a run are: a folder here."""
+"""Where the files of a run are: a folder here, or what `cluster.bucket` reads."""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -13,11 +15,20 @@ from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.records import Instance, Skipped, SourceFile
 
 if TYPE_CHECKING:
+    from mura_batch.dicom.refused import Refused
     from mura_batch.dicom.worker.examiner import Examiner
+
+_URL = re.compile(r"([a-z0-9]+):/+([^/].*)")
+
+
+def url_of(studies: Path) -> str:
+    """The URL that a path was made of, which has lost a slash; '' where it is a folder."""
+    found = _URL.fullmatch(str(studies))
+    return f"{found[1]}://{found[2]}" if found else ""
 
 
 class Storage(Protocol):
-    """What a run reads. Only values."""
+    """What a run reads. Only values: it travels to the nodes of a cluster."""
 
     @property
     def folder(self) -> Path:
@@ -28,16 +39,20 @@ class Storage(Protocol):
         """As dicom.discover. Raises InputError where the storage cannot be listed at all."""
         ...
 
+    def why_unreadable(self, sample: SourceFile) -> str:
+        """Why this machine cannot read a file that another one found; '' where it can."""
+        ...
+
     def read_header(self, source: SourceFile, policy: IntakePolicy, examiner: Examiner) -> Instance | Skipped: ...
 
-    def at_hand(self, source: SourceFile) -> AbstractContextManager[None]:
-        """Within it the file lies under `folder`."""
+    def at_hand(self, source: SourceFile) -> AbstractContextManager[Refused | None]:
+        """Within it the file lies under `folder`; or why it does not."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder that this machine sees."""
+    """A folder that this machine sees, and every node of a cluster under the same path."""
 
     folder: Path
 
@@ -47,10 +62,18 @@ class Folder:
     def discover(self, policy: IntakePolicy) -> Iterator[SourceFile | Skipped]:
         return discover(self.folder, policy)
 
+    def why_unreadable(self, sample: SourceFile) -> str:
+        path = self.folder / sample.path
+        try:
+            size = os.stat(path).st_size
+            return "" if size == sample.size else f"{self.folder} holds other files there than here"
+        except OSError as error:
+            return f"{self.folder}: {error.strerror}"
+
     def read_header(self, source: SourceFile, policy: IntakePolicy, examiner: Examiner) -> Instance | Skipped:
         from mura_batch.dicom.header.reader import read_header  # a night without news needs no reader
 
         return read_header(self.folder, source, policy, examiner.header)
 
-    def at_hand(self, source: SourceFile) -> AbstractContextManager[None]:
+    def at_hand(self, source: SourceFile) -> AbstractContextManager[Refused | None]:
         return nullcontext()

@@ -71,8 +71,17 @@ class LocalWork:
 
 @contextmanager
 def open_workplace(
-    studies: Path, policy: IntakePolicy, model: Model, options: RunnerOptions, workers: int | None
+    studies: Path, policy: IntakePolicy, model: Model, options: RunnerOptions, workers: int | None, cluster: str | None
 ) -> Iterator[Workplace]:
-    """Raises RunnerError or PlanError where nothing runs the model."""
-    with open_runner(model, replace(options, features=model.has_feature_statistics)) as runner:
-        yield LocalWork(studies, policy, model, runner, workers)
+    """cluster: None for this machine, else what `cluster.session` connects to. Raises RunnerError or PlanError where
+    nothing runs the model, InputError where the cluster is not there."""
+    options = replace(options, features=model.has_feature_statistics)
+    if cluster is None:
+        with open_runner(model, options) as runner:
+            yield LocalWork(studies, policy, model, runner, workers)
+        return
+    from mura_batch.scoring.cluster.bucket import storage_of
+    from mura_batch.scoring.cluster.cluster_work import open_cluster
+
+    with open_cluster(cluster, storage_of(studies), policy, model, options) as work:
+        yield work

@@ -37,6 +37,12 @@ class Bytes(Protocol):
         ...
 
 
+class OpenBytes(Bytes, Protocol):
+    """Of something that is to be closed."""
+
+    def close(self) -> None: ...
+
+
 class FileBytes:
     """An open file. Never blocks: a pipe put in the place of a file is refused. Raises Refused(UNREADABLE_FILE) where
     the system does not open or read it."""

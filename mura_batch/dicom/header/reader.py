@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mura_batch.dicom.header.byte_sources import FileBytes, MemoryBytes
+from mura_batch.dicom.header.byte_sources import FileBytes, MemoryBytes, OpenBytes
 from mura_batch.dicom.header.elements import Elements, Incomplete
 from mura_batch.dicom.header.forms import EXPLICIT
 from mura_batch.dicom.header.judge import judge, place_of_unreadable
@@ -24,9 +24,16 @@ def read_header(
 ) -> Instance | Skipped:
     """Judges one file by its header alone. Never raises for what a file holds. second: asked for the header where it
     cannot be parsed here, before the file is called truncated or damaged."""
+    return read_header_of(lambda: FileBytes(os.path.join(root, source.path)), source, policy, second)
+
+
+def read_header_of(
+    open_file: Callable[[], OpenBytes], source: SourceFile, policy: IntakePolicy, second: SecondReader | None = None
+) -> Instance | Skipped:
+    """As `read_header`, of bytes from anywhere. open_file: raises Refused."""
     tags = _NO_TAGS
     try:
-        file = FileBytes(os.path.join(root, source.path))
+        file = open_file()
         try:
             header = parse_header(file, policy, whole=False)
             tags = Tags(header.elements)

@@ -1,0 +1,250 @@
+"""A connection to a Ray cluster: every node checked, and on each an engine that holds the model. The only importer of
+ray, with deliveries.
+
+Ray's own retries are off: what is lost is counted in `deliveries`, where a file that takes its process along twice is
+named.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Self
+
+from mura_batch.errors import InputError, MuraBatchError, RunnerError
+from mura_batch.model_card import CARD_NAME, Model
+from mura_batch.records import SourceFile
+from mura_batch.runtime.runner import RunnerInfo, RunnerOptions
+from mura_batch.scoring.cluster import node_work
+from mura_batch.scoring.storage import Storage
+
+CONNECT_SECONDS = 60.0  # a head that does not answer by then is gone
+START_SECONDS = 600.0  # a compiled network may have to be made first
+LOOK_SECONDS = 2.0  # how soon a node that joined is used
+RESTARTS = 2  # of the engines of one node: a device that fails again is broken
+
+
+@dataclass(slots=True)
+class EngineOn:
+    """The model on one device of a node. queued: chunks handed to it."""
+
+    node: str
+    host: str
+    actor: Any
+    ready: Any  # Ray's reference to its RunnerInfo
+    info: RunnerInfo | None = None
+    queued: int = 0
+
+
+class Session:
+    """`with Session(address, model, options) as session`. address: 'local', 'auto' or HOST:PORT.
+
+    Raises InputError where Ray or the cluster is not there, RunnerError that names the node where one cannot work.
+    """
+
+    def __init__(self, address: str, model: Model, options: RunnerOptions) -> None:
+        self._address, self._model = address, model
+        self._options = replace(options, late=False, report=None, cache_dir=None)  # of a node, not of this machine
+        self._ray = _import_ray()
+        self._engines: dict[str, list[EngineOn]] = {}  # by node
+        self._restarts: dict[str, int] = {}
+        self._looked = 0.0
+        self._files: Any = None
+
+    def __enter__(self) -> Self:
+        _connect(self._ray, self._address)
+        try:
+            self._files = self._ray.put(_files_of(self._model))
+            self._check_versions()
+            self.look(wait=True)
+        except BaseException:
+            self._ray.shutdown()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ray.shutdown()
+
+    @property
+    def ray(self) -> Any:
+        return self._ray
+
+    @property
+    def cores(self) -> int:
+        """Of all nodes that are there now."""
+        return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+
+    @property
+    def info(self) -> RunnerInfo:
+        """Of the engines: they are all alike."""
+        return next(engine.info for engine in self.engines() if engine.info is not None)
+
+    def engines(self) -> Iterator[EngineOn]:
+        """Those that are ready."""
+        for engines in self._engines.values():
+            yield from (engine for engine in engines if engine.info is not None)
+
+    def check_storage(self, storage: Storage, sample: SourceFile) -> None:
+        """Raises InputError that names the node that cannot read it."""
+        for node, problem in self._on_each(node_work.sees, storage, sample):
+            if problem:
+                raise InputError(f"node {_host(node)} cannot read the studies: {problem}")
+
+    def look(self, *, wait: bool = False) -> None:
+        """Takes in nodes that joined, and lets go of those that left. wait: until each engine is ready. Raises
+        RunnerError where a node's engine does not start or differs from the others."""
+        self._looked = time.monotonic()
+        nodes = {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
+        for gone in self._engines.keys() - nodes.keys():
+            del self._engines[gone]
+        for name, node in nodes.items():
+            if name not in self._engines:
+                self._engines[name] = self._start(node, nodes.values())
+        self._collect(START_SECONDS if wait else 0.0)
+
+    def look_now_and_then(self) -> None:
+        """`look`, where it is some seconds ago."""
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self.look()
+
+    def lost(self, engine: EngineOn, error: Exception) -> None:
+        """Its process or its device failed: another takes its place while the node is there. Raises RunnerError where
+        that happened too often."""
+        if engine not in self._engines.get(engine.node, ()):
+            return  # noticed before
+        self._engines[engine.node].remove(engine)
+        self._restarts[engine.node] = self._restarts.get(engine.node, 0) + 1
+        if self._restarts[engine.node] > RESTARTS:
+            raise RunnerError(f"node {engine.host}: the model failed {RESTARTS + 1} times: {_first_line(error)}")
+        if not self._engines[engine.node]:
+            del self._engines[engine.node]
+        self.look()
+
+    def _start(self, node: dict[str, Any], nodes: Any) -> list[EngineOn]:
+        """One engine a GPU, on the nodes that have one; where no node has, one a node, on its processor."""
+        with_gpu = self._options.device != "cpu" and any(other["Resources"].get("GPU") for other in nodes)
+        gpus = int(node["Resources"].get("GPU", 0))
+        count = gpus if with_gpu else int(bool(node["Resources"].get("CPU")))
+        cores = int(node["Resources"].get("CPU", 1))
+        options = self._options if with_gpu else _for_processor(self._options, cores)
+        engines = []
+        for _ in range(count):
+            actor = (
+                self._ray.remote(node_work.Engine)
+                .options(num_cpus=0, num_gpus=int(with_gpu), scheduling_strategy=self._only(node), max_restarts=0)
+                .remote(self._files, options)
+            )
+            engines.append(EngineOn(node["NodeID"], _host(node), actor, actor.info.remote()))
+        return engines
+
+    def _collect(self, seconds: float) -> None:
+        """Notes which engines are ready. Raises RunnerError."""
+        waiting = {e.ready: e for engines in self._engines.values() for e in engines if e.info is None}
+        if not waiting:
+            return
+        ready, late = self._ray.wait(list(waiting), num_returns=len(waiting), timeout=seconds)
+        if late and seconds:
+            raise RunnerError(f"node {waiting[late[0]].host}: the model was not loaded within {seconds:g} s")
+        for reference in ready:
+            self._note(waiting[reference])
+
+    def _note(self, engine: EngineOn) -> None:
+        try:
+            info = self._ray.get(engine.ready)
+        except self._ray.exceptions.RayTaskError as error:
+            raise RunnerError(f"node {engine.host}: {_first_line(error.cause)}") from error
+        except self._ray.exceptions.RayError as error:
+            self.lost(engine, error)
+            return
+        first = next(self.engines(), None)
+        if first is not None and first.info is not None and _alike(first.info) != _alike(info):
+            raise RunnerError(
+                f"node {engine.host} runs the model by {' '.join(_alike(info))}, node {first.host} by "
+                f"{' '.join(_alike(first.info))}: scores of one run come from one arithmetic. Choose one that all "
+                "nodes have: --device, --precision"
+            )
+        engine.info = info
+
+    def _check_versions(self) -> None:
+        ours = node_work.describe_node()
+        for node, theirs in self._on_each(node_work.describe_node):
+            for name in ("mura-batch", "Python"):
+                if theirs[name] != ours[name]:
+                    raise InputError(
+                        f"node {_host(node)} has {name} {theirs[name]}, this machine {ours[name]}: install the same "
+                        "version on every node"
+                    )
+
+    def _on_each(self, function: Any, *arguments: Any) -> Iterator[tuple[dict[str, Any], Any]]:
+        """(node, what the function says there)."""
+        nodes = [node for node in self._ray.nodes() if node["Alive"]]
+        task = self._ray.remote(function)
+        answers = [
+            task.options(num_cpus=0, scheduling_strategy=self._only(node), max_retries=0).remote(*arguments)
+            for node in nodes
+        ]
+        for node, answer in zip(nodes, answers, strict=True):
+            try:
+                yield node, self._ray.get(answer, timeout=CONNECT_SECONDS)
+            except self._ray.exceptions.RayTaskError as error:
+                raise InputError(f"node {_host(node)}: {_first_line(error.cause)}") from error
+            except self._ray.exceptions.RayError as error:
+                raise InputError(f"node {_host(node)} does not answer: {_first_line(error)}") from error
+
+    def _only(self, node: dict[str, Any]) -> Any:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        return NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+
+
+def _import_ray() -> Any:
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import: nothing is sent home
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError("--cluster needs Ray: pip install 'mura-batch[cluster]', on every node") from error
+    return ray
+
+
+def _connect(ray: Any, address: str) -> None:
+    """Raises InputError."""
+    local = {"_node_ip_address": "127.0.0.1", "include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **local)
+    except Exception as error:  # Ray raises ConnectionError, ValueError and errors of its own
+        raise InputError(
+            f"--cluster {address}: {_first_line(error)}: is `ray start --head` running there, and is this machine one "
+            "of its nodes?"
+        ) from error
+
+
+def _files_of(model: Model) -> dict[str, bytes]:
+    """The model and the plans beside it; each engine checks the hashes of the card."""
+    names = {CARD_NAME, *model.card.hashes}
+    plans = {path.name for path in model.folder.iterdir() if ".plan" in path.suffixes}
+    return {name: (model.folder / name).read_bytes() for name in sorted(names | plans)}
+
+
+def _for_processor(options: RunnerOptions, cores: int) -> RunnerOptions:
+    return replace(options, threads=options.threads or cores)
+
+
+def _alike(info: RunnerInfo) -> tuple[str, ...]:
+    """What must be the same on every node."""
+    return info.name, info.version, info.precision
+
+
+def _host(node: dict[str, Any]) -> str:
+    return f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+
+
+def _first_line(error: BaseException | None) -> str:
+    if isinstance(error, MuraBatchError):
+        return str(error)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
