@@ -8,6 +8,7 @@ named.
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -212,7 +213,9 @@ def _import_ray() -> Any:
 
 
 def _connect(ray: Any, address: str) -> None:
-    """Raises InputError."""
+    """Raises InputError. Ray itself tries for a minute and a half to reach a head that is not there."""
+    if ":" in address and (problem := _why_closed(address)):
+        raise InputError(f"--cluster {address}: {problem}: is `ray start --head` running there?")
     local = {"_node_ip_address": "127.0.0.1", "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **local)
@@ -221,6 +224,16 @@ def _connect(ray: Any, address: str) -> None:
             f"--cluster {address}: {_first_line(error)}: is `ray start --head` running there, and is this machine one "
             "of its nodes?"
         ) from error
+
+
+def _why_closed(address: str) -> str:
+    """Why nobody answers there; '' where somebody does."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    return ""
 
 
 def _files_of(model: Model) -> dict[str, bytes]:

@@ -31,6 +31,7 @@ from mura_batch.store.database import LEDGER_NAME
 from mura_batch.store.secret import SECRET_NAME
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray 2.60: stay on the loopback address
 ray = pytest.importorskip("ray", reason="Ray has no wheel for this machine: pip install 'mura-batch[cluster]'")
 from ray.cluster_utils import Cluster  # noqa: E402
 
@@ -204,7 +205,7 @@ def test_a_file_that_takes_its_process_along_twice_is_named(
     result = run()
     assert result.manifest.counts["scored"] == len(images) - 1
     assert result.manifest.skipped_by_reason["pixels/worker_crashed"] == 1
-    lost = [row for row in csv.DictReader((out / "latest" / "skipped.csv").open(encoding="utf-8-sig"))]
+    lost = list(csv.DictReader((out / "latest" / "skipped.csv").read_text("utf-8-sig").splitlines()))
     assert [row["file"] for row in lost if row["reason"] == "worker_crashed"] == [poison]
     assert (tmp_path / "tries").read_text().splitlines()[1:] == ["1"], "with its neighbours, then alone"
 
