@@ -63,12 +63,11 @@ class Folder:
         return discover(self.folder, policy)
 
     def why_unreadable(self, sample: SourceFile) -> str:
-        path = self.folder / sample.path
         try:
-            size = os.stat(path).st_size
-            return "" if size == sample.size else f"{self.folder} holds other files there than here"
+            size = os.stat(self.folder / sample.path).st_size
         except OSError as error:
             return f"{self.folder}: {error.strerror}"
+        return "" if size == sample.size else f"{self.folder} holds other files there than here"
 
     def read_header(self, source: SourceFile, policy: IntakePolicy, examiner: Examiner) -> Instance | Skipped:
         from mura_batch.dicom.header.reader import read_header  # a night without news needs no reader
