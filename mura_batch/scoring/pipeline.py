@@ -214,6 +214,7 @@ class _Run:
         warnings = refresh_index(self.request.out, KnownRuns(runs.published(), runs.removed()))
         summary = _summary(tally, end, final, self.request.formats[0])
         warnings += (*([f"mura-batch: {found.left}"] if found.left else []), *_truth_warnings(end.comparison))
+        warnings += self.work.warnings
         return ScoreResult(read_manifest(final), ExitCode(end.exit_code), summary, warnings)
 
     def _feed(self, sink: Sink, info: RunInfo) -> Tally:

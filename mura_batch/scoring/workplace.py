@@ -36,6 +36,11 @@ class Workplace(Protocol):
         """Of what runs the model."""
         ...
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Lines that a person should see when the run ends."""
+        ...
+
     def score(
         self, scores: Scores, key: Key, observer: Observer, timings: Timings, refuse: Refuse | None = None
     ) -> None:
@@ -45,6 +50,8 @@ class Workplace(Protocol):
 
 class LocalWork:
     """This machine. workers: decode processes at most, None for one a core."""
+
+    warnings = ()
 
     def __init__(self, studies: Path, policy: IntakePolicy, model: Model, runner: Runner, workers: int | None) -> None:
         self.storage: Storage = Folder(studies)

@@ -6,13 +6,15 @@ time.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import posixpath
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from mura_batch.dicom.worker.examiner import Examiner
 
 SCHEMES = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}  # and the package that fsspec needs for it
+
+_SPOOL = "mura-batch-spool-"  # then the process
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ class Bucket:
             yield None
         finally:
             path.unlink()
+            _remove_empty(path.parent, self.folder)
 
 
 def storage_of(studies: Path) -> Storage:
@@ -117,9 +122,16 @@ def storage_of(studies: Path) -> Storage:
 
 @cache
 def _spool() -> Path:
-    """Of this process, on memory where the node has it: pictures are read once."""
+    """Of this process, on memory where the node has it: pictures are read once. What a killed process left is removed,
+    as it may show patients."""
     memory = Path("/dev/shm")  # noqa: S108 - a folder of our own in it
-    return Path(tempfile.mkdtemp(prefix="mura-batch-", dir=memory if os.access(memory, os.W_OK) else None))
+    here = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+    for left in here.glob(f"{_SPOOL}*"):
+        if not Path("/proc", left.name.removeprefix(_SPOOL).partition("-")[0]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    folder = tempfile.mkdtemp(prefix=f"{_SPOOL}{os.getpid()}-", dir=here)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 @cache
@@ -144,6 +156,14 @@ def _spool_file(path: Path, data: bytes, source: SourceFile) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)
         raise Refused(Reason.UNREADABLE_FILE, f"no room for it on the node: {error.strerror}") from error
+
+
+def _remove_empty(folder: Path, root: Path) -> None:
+    """A folder and those above it, as far as they are empty and below root."""
+    with suppress(OSError):
+        while folder != root:
+            folder.rmdir()
+            folder = folder.parent
 
 
 def _is_relative(path: str) -> bool:

@@ -55,6 +55,10 @@ class ClusterWork:
         info, nodes = self._session.info, len({engine.node for engine in self._session.engines()})
         return replace(info, reason=f"{info.reason}; on {nodes} nodes of a Ray cluster")
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self._session.warnings
+
     def score(
         self, scores: Scores, key: Key, observer: Observer, timings: Timings, refuse: Refuse | None = None
     ) -> None:

@@ -70,11 +70,11 @@ def decode(
     storage: Storage, instances: list[Instance], policy: IntakePolicy, spec: InputSpec
 ) -> tuple[ChunkFacts, Chunk]:
     """The model inputs of these files; each decoded in this process's decode process."""
+    child = _child(storage.folder, policy, spec)
     begun = time.perf_counter()
     decoded: list[Decoded] = []
     pictures: list[NDArray[np.uint8]] = []
     skipped: list[Skipped] = []
-    child = _child(storage.folder, policy, spec)
     for instance in instances:
         with storage.at_hand(instance.source) as refused:
             items = child.decode(instance) if refused is None else [_not_at_hand(instance, refused)]
@@ -108,6 +108,7 @@ def _child(folder: Path, policy: IntakePolicy, spec: InputSpec) -> Child:
             child.end()
         _children.clear()
         _children[settings] = Child(settings, threading.Event())
+        _children[settings].start()
     return _children[settings]
 
 
@@ -115,13 +116,13 @@ class Engine:
     """The model on one device of a node. Raises ModelError where the files do not match the card."""
 
     def __init__(self, files: dict[str, bytes], options: RunnerOptions) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="mura-batch-model-")
-        for name, content in files.items():
-            (Path(self._folder.name) / name).write_bytes(content)
-        model = load_model(Path(self._folder.name))
-        self._statistics = load_statistics(model)
-        self._runner = open_runner(model, options)
-        self._runner.__enter__()
+        with tempfile.TemporaryDirectory(prefix="mura-batch-model-") as folder:
+            for name, content in files.items():
+                (Path(folder) / name).write_bytes(content)
+            model = load_model(Path(folder))
+            self._statistics = load_statistics(model)
+            self._runner = open_runner(model, options)
+            self._runner.__enter__()
 
     def info(self) -> RunnerInfo:
         return self._runner.info

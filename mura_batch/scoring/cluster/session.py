@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +24,7 @@ from mura_batch.scoring.storage import Storage
 
 CONNECT_SECONDS = 60.0  # a head that does not answer by then is gone
 START_SECONDS = 600.0  # a compiled network may have to be made first
+HEAD_WAIT = 20.0  # seconds: a head that KubeRay replaces is there again by then
 LOOK_SECONDS = 2.0  # how soon a node that joined is used
 RESTARTS = 2  # of the engines of one node: a device that fails again is broken
 
@@ -53,14 +54,17 @@ class Session:
         self._engines: dict[str, list[EngineOn]] = {}  # by node
         self._restarts: dict[str, int] = {}
         self._looked = 0.0
+        self._head, self._head_gone = "", 0.0  # its address; since when it does not answer
         self._files: Any = None
 
     def __enter__(self) -> Self:
         _connect(self._ray, self._address)
         try:
+            self._head = self._ray.get_runtime_context().gcs_address
+            self._spilled_before = self._spilled()
             self._files = self._ray.put(_files_of(self._model))
             self._check_versions()
-            self.look(wait=True)
+            self.look()
         except BaseException:
             self._ray.shutdown()
             raise
@@ -82,8 +86,20 @@ class Session:
 
     @property
     def info(self) -> RunnerInfo:
-        """Of the engines: they are all alike."""
-        return next(engine.info for engine in self.engines() if engine.info is not None)
+        """Of the engines, which are all alike; waits until each is ready. Raises RunnerError where one does not start
+        or differs from the others."""
+        end = time.monotonic() + START_SECONDS
+        while waiting := self._starting():
+            if time.monotonic() > end:
+                host = next(iter(waiting.values())).host
+                raise RunnerError(f"node {host}: the model was not loaded within {START_SECONDS:g} s")
+            ready, _ = self._ray.wait(list(waiting), timeout=LOOK_SECONDS)
+            self._note_ready(waiting[reference] for reference in ready)
+            self.look_now_and_then()
+        first = next(self.engines(), None)
+        if first is None or first.info is None:
+            raise RunnerError("no node of the cluster has a core or a GPU for Ray: see `ray status`")
+        return first.info
 
     def engines(self) -> Iterator[EngineOn]:
         """Those that are ready."""
@@ -96,22 +112,38 @@ class Session:
             if problem:
                 raise InputError(f"node {_host(node)} cannot read the studies: {problem}")
 
-    def look(self, *, wait: bool = False) -> None:
-        """Takes in nodes that joined, and lets go of those that left. wait: until each engine is ready. Raises
-        RunnerError where a node's engine does not start or differs from the others."""
+    def look_now_and_then(self) -> None:
+        """`look`, where it is some seconds ago."""
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self.look()
+
+    def look(self) -> None:
+        """Takes in nodes that joined, and lets go of those that left. Raises RunnerError where the head is gone, or a
+        node's engine does not start or differs from the others."""
         self._looked = time.monotonic()
+        if not self._is_head_there():
+            return
         nodes = {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
         for gone in self._engines.keys() - nodes.keys():
             del self._engines[gone]
         for name, node in nodes.items():
             if name not in self._engines:
                 self._engines[name] = self._start(node, nodes.values())
-        self._collect(START_SECONDS if wait else 0.0)
+        if waiting := self._starting():
+            ready, _ = self._ray.wait(list(waiting), num_returns=len(waiting), timeout=0)
+            self._note_ready(waiting[reference] for reference in ready)
 
-    def look_now_and_then(self) -> None:
-        """`look`, where it is some seconds ago."""
-        if time.monotonic() - self._looked > LOOK_SECONDS:
-            self.look()
+    def _is_head_there(self) -> bool:
+        """Raises RunnerError where it was not for long: Ray itself ends this process, without a word of ours, when it
+        has not reached the head for a minute."""
+        problem = _why_closed(self._head)
+        if not problem:
+            self._head_gone = 0.0
+            return True
+        self._head_gone = self._head_gone or time.monotonic()
+        if time.monotonic() - self._head_gone > HEAD_WAIT:
+            raise RunnerError(f"the head of the cluster, {self._head}, is gone ({problem}): what was scored is kept")
+        return False
 
     def lost(self, engine: EngineOn, error: Exception) -> None:
         """Its process or its device failed: another takes its place while the node is there. Raises RunnerError where
@@ -143,16 +175,13 @@ class Session:
             engines.append(EngineOn(node["NodeID"], _host(node), actor, actor.info.remote()))
         return engines
 
-    def _collect(self, seconds: float) -> None:
-        """Notes which engines are ready. Raises RunnerError."""
-        waiting = {e.ready: e for engines in self._engines.values() for e in engines if e.info is None}
-        if not waiting:
-            return
-        ready, late = self._ray.wait(list(waiting), num_returns=len(waiting), timeout=seconds)
-        if late and seconds:
-            raise RunnerError(f"node {waiting[late[0]].host}: the model was not loaded within {seconds:g} s")
-        for reference in ready:
-            self._note(waiting[reference])
+    def _starting(self) -> dict[Any, EngineOn]:
+        """Engines that are not ready yet, by what tells of them."""
+        return {e.ready: e for engines in self._engines.values() for e in engines if e.info is None}
+
+    def _note_ready(self, engines: Iterable[EngineOn]) -> None:
+        for engine in engines:
+            self._note(engine)
 
     def _note(self, engine: EngineOn) -> None:
         try:
@@ -194,8 +223,27 @@ class Session:
                 yield node, self._ray.get(answer, timeout=CONNECT_SECONDS)
             except self._ray.exceptions.RayTaskError as error:
                 raise InputError(f"node {_host(node)}: {_first_line(error.cause)}") from error
+            except (self._ray.exceptions.TaskUnschedulableError, self._ray.exceptions.NodeDiedError):
+                continue  # it left
             except self._ray.exceptions.RayError as error:
                 raise InputError(f"node {_host(node)} does not answer: {_first_line(error)}") from error
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Lines for a person."""
+        spilled = self._spilled() - self._spilled_before
+        if spilled <= 0:
+            return ()
+        return (
+            f"mura-batch: Ray's object store was full, {max(1, spilled >> 20)} MiB went to the nodes' disks, which is "
+            "slower: give it more memory (ray start --object-store-memory)",
+        )
+
+    def _spilled(self) -> int:
+        """Bytes, of all nodes since they started."""
+        from ray._private import internal_api, state  # what `ray memory --stats-only` asks; nothing public tells it
+
+        return int(internal_api.get_memory_info_reply(state.state).store_stats.spilled_bytes_total)
 
     def _only(self, node: dict[str, Any]) -> Any:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
