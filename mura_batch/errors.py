@@ -7,6 +7,7 @@
     ├── PreprocessError             exit 1   a picture or an input specification that breaks the contract
     ├── RunnerError                 exit 1   a device that is missing, failed or was lost
     │   └── PlanError               exit 1   a TensorRT plan that cannot be built, loaded or trusted
+    ├── ClusterError                exit 1   a cluster that is not there, or a node that cannot do its part
     ├── OutputError                 exit 1   a result that could not be written: disk full, permissions
     │   └── LedgerError             exit 1   the ledger is damaged or of another version
     ├── StrictError                 exit 1   --strict and an input could not be read
@@ -61,6 +62,10 @@ class RunnerError(MuraBatchError):
 
 
 class PlanError(RunnerError):
+    pass
+
+
+class ClusterError(MuraBatchError):
     pass
 
 

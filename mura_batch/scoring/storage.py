@@ -36,7 +36,7 @@ class Storage(Protocol):
         ...
 
     def discover(self, policy: IntakePolicy) -> Iterator[SourceFile | Skipped]:
-        """As dicom.discover. Raises InputError where the storage cannot be listed at all."""
+        """As dicom.discover. Raises ClusterError where the storage cannot be listed."""
         ...
 
     def why_unreadable(self, sample: SourceFile) -> str:

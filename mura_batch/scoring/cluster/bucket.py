@@ -25,7 +25,7 @@ from mura_batch.dicom.discover import is_service_folder, young_times
 from mura_batch.dicom.header.reader import read_header_of
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.refused import Refused
-from mura_batch.errors import InputError
+from mura_batch.errors import ClusterError, InputError
 from mura_batch.records import Instance, Reason, Skipped, SourceFile, Stage
 from mura_batch.scoring.storage import Folder, Storage, url_of
 
@@ -57,7 +57,7 @@ class Bucket:
         while pending:
             here = pending.pop()
             below = []
-            for entry in _listed(files, here, is_first=here == prefix):
+            for entry in _listed(files, here, self.url):
                 path = str(entry["name"]).removeprefix(f"{prefix}/")
                 source = _source_of(path, entry)
                 if not _is_relative(path):
@@ -81,7 +81,7 @@ class Bucket:
         try:
             files, prefix = _file_system(self.url)
             files.cat_file(posixpath.join(prefix, sample.path), start=0, end=1)
-        except InputError as error:
+        except ClusterError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - each storage has errors of its own
             return f"{self.url}: {_in_words(error)}"
@@ -136,14 +136,14 @@ def _spool() -> Path:
 
 @cache
 def _file_system(url: str) -> tuple[Any, str]:
-    """(fsspec's file system, the prefix in it). Raises InputError where it is not installed."""
+    """(fsspec's file system, the prefix in it). Raises ClusterError where it is not installed."""
     try:
         import fsspec
 
         files, prefix = fsspec.core.url_to_fs(url, use_listings_cache=False)
     except ImportError as error:
         package = SCHEMES[url.partition("://")[0]]
-        raise InputError(f"{url} needs {package}: pip install {package}, on every node") from error
+        raise ClusterError(f"{url} needs {package}: pip install {package}, on every node") from error
     return files, prefix.rstrip("/")
 
 
@@ -171,16 +171,17 @@ def _is_relative(path: str) -> bool:
     return posixpath.normpath(path) == path.rstrip("/") and not path.startswith(("/", "../")) and "\0" not in path
 
 
-def _listed(files: Any, folder: str, *, is_first: bool) -> list[dict[str, Any]]:
-    """Sorted by name. Raises InputError where there is nothing to list, or no right to."""
+def _listed(files: Any, folder: str, url: str) -> list[dict[str, Any]]:
+    """Sorted by name. Raises ClusterError where there is nothing to list, or no right to."""
     try:
         return sorted(
             (entry for entry in files.ls(folder, detail=True) if entry["name"] != folder),
             key=lambda entry: str(entry["name"]),
         )
     except Exception as error:  # each storage has errors of its own
-        what = "cannot be listed" if is_first else f"folder {folder} cannot be listed"
-        raise InputError(f"{what}: {_in_words(error)}: are the bucket's name and the credentials right?") from error
+        raise ClusterError(
+            f"{url}: {folder} cannot be listed ({_in_words(error)}): are the bucket's name and the credentials right?"
+        ) from error
 
 
 def _in_words(error: BaseException) -> str:

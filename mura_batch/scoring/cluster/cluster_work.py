@@ -35,7 +35,7 @@ class ClusterHeaders:
         return GROUPS * HEADERS * self._session.cores
 
     def read_headers(self, sources: list[SourceFile]) -> list[Instance | Skipped]:
-        """Raises InputError that names a node which cannot read the storage."""
+        """Raises ClusterError that names a node which cannot read the storage."""
         if sources and not self._checked:
             self._session.check_storage(self._storage, sources[0])
             self._checked = True
@@ -72,7 +72,7 @@ class ClusterWork:
 def open_cluster(
     address: str, storage: Storage, policy: IntakePolicy, model: Model, options: RunnerOptions
 ) -> Iterator[ClusterWork]:
-    """address: 'local', 'auto' or HOST:PORT. Raises InputError where Ray or the cluster is not there, RunnerError where
-    a node cannot run the model."""
+    """address: 'local', 'auto' or HOST:PORT. Raises ClusterError where Ray or the cluster is not there, RunnerError
+    where a node cannot run the model."""
     with Session(address, model, options) as session:
         yield ClusterWork(session, storage, policy, model)

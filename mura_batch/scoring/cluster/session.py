@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
-from mura_batch.errors import InputError, MuraBatchError, RunnerError
+from mura_batch.errors import ClusterError, MuraBatchError, RunnerError
 from mura_batch.model_card import CARD_NAME, Model
 from mura_batch.records import SourceFile
 from mura_batch.runtime.runner import RunnerInfo, RunnerOptions
@@ -44,7 +44,7 @@ class EngineOn:
 class Session:
     """`with Session(address, model, options) as session`. address: 'local', 'auto' or HOST:PORT.
 
-    Raises InputError where Ray or the cluster is not there, RunnerError that names the node where one cannot work.
+    Raises ClusterError where Ray or the cluster is not there, RunnerError that names the node where one cannot work.
     """
 
     def __init__(self, address: str, model: Model, options: RunnerOptions) -> None:
@@ -107,10 +107,10 @@ class Session:
             yield from (engine for engine in engines if engine.info is not None)
 
     def check_storage(self, storage: Storage, sample: SourceFile) -> None:
-        """Raises InputError that names the node that cannot read it."""
+        """Raises ClusterError that names the node that cannot read it."""
         for node, problem in self._on_each(node_work.sees, storage, sample):
             if problem:
-                raise InputError(f"node {_host(node)} cannot read the studies: {problem}")
+                raise ClusterError(f"node {_host(node)} cannot read the studies: {problem}")
 
     def look_now_and_then(self) -> None:
         """`look`, where it is some seconds ago."""
@@ -205,7 +205,7 @@ class Session:
         for node, theirs in self._on_each(node_work.describe_node):
             for name in ("mura-batch", "Python"):
                 if theirs[name] != ours[name]:
-                    raise InputError(
+                    raise ClusterError(
                         f"node {_host(node)} has {name} {theirs[name]}, this machine {ours[name]}: install the same "
                         "version on every node"
                     )
@@ -222,11 +222,11 @@ class Session:
             try:
                 yield node, self._ray.get(answer, timeout=CONNECT_SECONDS)
             except self._ray.exceptions.RayTaskError as error:
-                raise InputError(f"node {_host(node)}: {_first_line(error.cause)}") from error
+                raise ClusterError(f"node {_host(node)}: {_first_line(error.cause)}") from error
             except (self._ray.exceptions.TaskUnschedulableError, self._ray.exceptions.NodeDiedError):
                 continue  # it left
             except self._ray.exceptions.RayError as error:
-                raise InputError(f"node {_host(node)} does not answer: {_first_line(error)}") from error
+                raise ClusterError(f"node {_host(node)} does not answer: {_first_line(error)}") from error
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -256,19 +256,19 @@ def _import_ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise InputError("--cluster needs Ray: pip install 'mura-batch[cluster]', on every node") from error
+        raise ClusterError("--cluster needs Ray: pip install 'mura-batch[cluster]', on every node") from error
     return ray
 
 
 def _connect(ray: Any, address: str) -> None:
-    """Raises InputError. Ray itself tries for a minute and a half to reach a head that is not there."""
+    """Raises ClusterError. Ray itself tries for a minute and a half to reach a head that is not there."""
     if ":" in address and (problem := _why_closed(address)):
-        raise InputError(f"--cluster {address}: {problem}: is `ray start --head` running there?")
+        raise ClusterError(f"--cluster {address}: {problem}: is `ray start --head` running there?")
     local = {"_node_ip_address": "127.0.0.1", "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **local)
     except Exception as error:  # Ray raises ConnectionError, ValueError and errors of its own
-        raise InputError(
+        raise ClusterError(
             f"--cluster {address}: {_first_line(error)}: is `ray start --head` running there, and is this machine one "
             "of its nodes?"
         ) from error

@@ -20,7 +20,7 @@ import pytest
 from cluster_runs import NODE, command, fresh_out, loopback_cluster, scores_in, tables
 
 from mura_batch.dicom.policy import IntakePolicy
-from mura_batch.errors import InputError
+from mura_batch.errors import ClusterError
 from mura_batch.model_card import read_model
 from mura_batch.phantom import PhantomOptions, make_phantoms
 from mura_batch.progress import Silent
@@ -202,7 +202,7 @@ def test_a_file_that_takes_its_process_along_twice_is_named(
 @pytest.mark.usefixtures("by_value")
 def test_a_node_that_does_not_see_the_studies_is_named(run: Run, monkeypatch: pytest.MonkeyPatch, out: Path) -> None:
     monkeypatch.setattr(node_work, "sees", lambda storage, sample: "/export: No such file or directory")
-    with pytest.raises(InputError, match=r"node .*127\.0\.0\.1\) cannot read the studies: /export: No such file"):
+    with pytest.raises(ClusterError, match=r"node .*127\.0\.0\.1\) cannot read the studies: /export: No such file"):
         run(out)
     assert not (out / "runs").exists() or not list((out / "runs").iterdir())
 
@@ -217,13 +217,13 @@ def test_a_node_of_another_version_is_named(run: Run, monkeypatch: pytest.Monkey
 
     here = os.getpid()
     monkeypatch.setattr(node_work, "describe_node", describe)
-    with pytest.raises(InputError, match=r"node .* has mura-batch 0\.1, this machine .*: install the same version"):
+    with pytest.raises(ClusterError, match=r"node .* has mura-batch 0\.1, this machine .*: install the same version"):
         run(out)
 
 
 def test_without_ray_one_line_says_what_to_install(run: Run, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"pip install 'mura-batch\[cluster\]'"):
+    with pytest.raises(ClusterError, match=r"pip install 'mura-batch\[cluster\]'"):
         run(out)
 
 
@@ -241,5 +241,5 @@ def test_a_head_that_is_not_there_is_one_line(studies: Path, out: Path) -> None:
 
 def test_object_storage_without_a_cluster_is_refused(out: Path) -> None:
     done = subprocess.run(command("s3://archive/export", out), capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "--cluster local" in done.stderr
