@@ -80,7 +80,7 @@ class LocalWork:
 def open_workplace(
     studies: Path, policy: IntakePolicy, model: Model, options: RunnerOptions, workers: int | None, cluster: str | None
 ) -> Iterator[Workplace]:
-    """cluster: None for this machine, else what `cluster.session` connects to. Raises RunnerError or PlanError where
+    """cluster: None for this machine, else what `cluster.nodes` connects to. Raises RunnerError or PlanError where
     nothing runs the model, ClusterError where the cluster is not there."""
     options = replace(options, features=model.has_feature_statistics)
     if cluster is None:

@@ -12,7 +12,7 @@ from mura_batch.progress import Observer
 from mura_batch.records import Instance, Skipped, SourceFile
 from mura_batch.runtime.runner import RunnerInfo, RunnerOptions
 from mura_batch.scoring.cluster.deliveries import HEADERS, Deliveries, read_headers
-from mura_batch.scoring.cluster.session import Session
+from mura_batch.scoring.cluster.nodes import Nodes
 from mura_batch.scoring.header_readers import HeaderReader
 from mura_batch.scoring.score_commits import Committer, Refuse
 from mura_batch.scoring.storage import Storage
@@ -26,45 +26,45 @@ GROUPS = 4  # header tasks a core, in one group: the end of a group waits for it
 class ClusterHeaders:
     """A HeaderReader: all nodes at once."""
 
-    def __init__(self, session: Session, storage: Storage, policy: IntakePolicy) -> None:
-        self._session, self._storage, self._policy = session, storage, policy
+    def __init__(self, nodes: Nodes, storage: Storage, policy: IntakePolicy) -> None:
+        self._nodes, self._storage, self._policy = nodes, storage, policy
         self._checked = False
 
     @property
     def group(self) -> int:
-        return GROUPS * HEADERS * self._session.cores
+        return GROUPS * HEADERS * self._nodes.cores
 
     def read_headers(self, sources: list[SourceFile]) -> list[Instance | Skipped]:
         """Raises ClusterError that names a node which cannot read the storage."""
         if sources and not self._checked:
-            self._session.check_storage(self._storage, sources[0])
+            self._nodes.check_storage(self._storage, sources[0])
             self._checked = True
-        return read_headers(self._session, self._storage, sources, self._policy)
+        return read_headers(self._nodes, self._storage, sources, self._policy)
 
 
 class ClusterWork:
     """A Workplace."""
 
-    def __init__(self, session: Session, storage: Storage, policy: IntakePolicy, model: Model) -> None:
+    def __init__(self, nodes: Nodes, storage: Storage, policy: IntakePolicy, model: Model) -> None:
         self.storage = storage
-        self.headers: HeaderReader = ClusterHeaders(session, storage, policy)
-        self._session, self._policy, self._model = session, policy, model
+        self.headers: HeaderReader = ClusterHeaders(nodes, storage, policy)
+        self._nodes, self._policy, self._model = nodes, policy, model
 
     @property
     def info(self) -> RunnerInfo:
-        info, nodes = self._session.info, len({engine.node for engine in self._session.engines()})
+        info, nodes = self._nodes.info, len({engine.node for engine in self._nodes.engines()})
         return replace(info, reason=f"{info.reason}; on {nodes} nodes of a Ray cluster")
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return self._session.warnings
+        return self._nodes.warnings
 
     def score(
         self, scores: Scores, key: Key, observer: Observer, timings: Timings, refuse: Refuse | None = None
     ) -> None:
         committer = Committer(scores, key, observer)
         committer.refuse = refuse
-        deliveries = Deliveries(self._session, self.storage, self._policy, self._model.card.input)
+        deliveries = Deliveries(self._nodes, self.storage, self._policy, self._model.card.input)
         deliveries.run(scores.due(key), committer, timings)
 
 
@@ -74,5 +74,5 @@ def open_cluster(
 ) -> Iterator[ClusterWork]:
     """address: 'local', 'auto' or HOST:PORT. Raises ClusterError where Ray or the cluster is not there, RunnerError
     where a node cannot run the model."""
-    with Session(address, model, options) as session:
-        yield ClusterWork(session, storage, policy, model)
+    with Nodes(address, model, options) as nodes:
+        yield ClusterWork(nodes, storage, policy, model)

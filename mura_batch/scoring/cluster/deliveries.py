@@ -19,7 +19,7 @@ from mura_batch.preprocess import InputSpec
 from mura_batch.records import Instance, Reason, Skipped, SourceFile, Stage, skip_instance
 from mura_batch.scoring.cluster import node_work
 from mura_batch.scoring.cluster.node_work import ChunkFacts
-from mura_batch.scoring.cluster.session import EngineOn, Session
+from mura_batch.scoring.cluster.nodes import EngineOn, Nodes
 from mura_batch.scoring.score_commits import Committer
 from mura_batch.scoring.storage import Storage
 from mura_batch.scoring.timings import Timings
@@ -46,10 +46,10 @@ class Job:
 class Deliveries:
     """One run's pictures. Raises what Committer.put raises, and RunnerError where no node is left."""
 
-    def __init__(self, session: Session, storage: Storage, policy: IntakePolicy, spec: InputSpec) -> None:
-        self._session, self._ray = session, session.ray
-        self._arguments = [session.ray.put(value) for value in (storage, policy, spec)]
-        self._decode = session.ray.remote(node_work.decode)
+    def __init__(self, nodes: Nodes, storage: Storage, policy: IntakePolicy, spec: InputSpec) -> None:
+        self._nodes, self._ray = nodes, nodes.ray
+        self._arguments = [nodes.ray.put(value) for value in (storage, policy, spec)]
+        self._decode = nodes.ray.remote(node_work.decode)
         self._again: list[Job] = []  # lost once
         self._decoding: dict[Any, Job] = {}  # by the reference to their facts
         self._decoded: list[Job] = []  # waiting for an engine
@@ -61,7 +61,7 @@ class Deliveries:
         begun = time.perf_counter()
         try:
             while self._fill(pending):
-                self._session.look_now_and_then()
+                self._nodes.look_now_and_then()
                 self._hand_on()
                 for reference in self._arrived():
                     if reference in self._decoding:
@@ -71,12 +71,12 @@ class Deliveries:
         finally:
             committer.commit()
             took = time.perf_counter() - begun
-            timings.put("decode", self._busy["decode"], self._session.cores * took)
+            timings.put("decode", self._busy["decode"], self._nodes.cores * took)
             timings.put("inference", self._busy["inference"], took)
 
     def _fill(self, pending: Iterator[Instance]) -> bool:
         """Sends out what there is room for; returns whether anything is on the way."""
-        limit = AHEAD * self._session.cores
+        limit = AHEAD * self._nodes.cores
         while len(self._decoding) + len(self._decoded) + len(self._scoring) < limit:
             job = self._again.pop() if self._again else Job(list(islice(pending, CHUNK)))
             if not job.instances:
@@ -102,7 +102,7 @@ class Deliveries:
 
     def _hand_on(self) -> None:
         """Decoded chunks to engines with room."""
-        engines = list(self._session.engines())
+        engines = list(self._nodes.engines())
         if engines:
             self._engine_seen = time.monotonic()
         elif time.monotonic() - self._engine_seen > NODE_WAIT:
@@ -153,11 +153,11 @@ class Deliveries:
             where = job.engine.host if job.engine else "a node"
             if job.engine is None or not isinstance(error.cause, RunnerError):
                 raise RunnerError(f"{where}: {error.cause}") from error
-            self._session.lost(job.engine, error.cause)
+            self._nodes.lost(job.engine, error.cause)
             self._again.append(Job(job.instances, job.tries))
         except self._ray.exceptions.RayError as error:
             if job.engine is not None:
-                self._session.lost(job.engine, error)
+                self._nodes.lost(job.engine, error)
             self._send_again(job, committer)
         return None
 
@@ -171,11 +171,11 @@ class Deliveries:
 
 
 def read_headers(
-    session: Session, storage: Storage, sources: list[SourceFile], policy: IntakePolicy
+    nodes: Nodes, storage: Storage, sources: list[SourceFile], policy: IntakePolicy
 ) -> list[Instance | Skipped]:
     """Of these files, on all nodes at once. What is lost with a node is read again, where a file is lost a second time
     it is skipped."""
-    ray = session.ray
+    ray = nodes.ray
     task = ray.remote(node_work.read_headers).options(max_retries=0, scheduling_strategy="SPREAD")
     chunks = [sources[at : at + HEADERS] for at in range(0, len(sources), HEADERS)]
     records: list[Instance | Skipped] = []

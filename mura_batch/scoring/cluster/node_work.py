@@ -1,4 +1,4 @@
-"""What a node of the cluster does. Plain functions and one class; session.py makes Ray tasks of them.
+"""What a node of the cluster does. Plain functions and one class; nodes.py makes Ray tasks of them.
 
 Each process of Ray keeps one decode process, which may crash or hang without harm to it, as each thread of a local run
 does.

@@ -41,8 +41,8 @@ class EngineOn:
     queued: int = 0
 
 
-class Session:
-    """`with Session(address, model, options) as session`. address: 'local', 'auto' or HOST:PORT.
+class Nodes:
+    """`with Nodes(address, model, options) as nodes`. address: 'local', 'auto' or HOST:PORT.
 
     Raises ClusterError where Ray or the cluster is not there, RunnerError that names the node where one cannot work.
     """
