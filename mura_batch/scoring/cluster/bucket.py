@@ -223,21 +223,23 @@ class _RangeBytes:
     """An object read by ranges: a radiograph's header is a hundredth of it."""
 
     is_whole = False
-    _FIRST = 1 << 16  # bytes of the first request: most headers fit, and a request costs more than its bytes
+    _WINDOW = 1 << 16  # bytes of a request: most headers fit, and a request costs more than its bytes
 
     def __init__(self, url: str, source: SourceFile) -> None:
         self._files, prefix = _file_system(url)
         self._name = posixpath.join(prefix, source.path)
         self.size = source.size
-        self._head = self._fetch(0, self._FIRST)
+        self._at, self._window = 0, self._fetch(0, self._WINDOW)
 
     def read(self, at: int, count: int) -> bytes:
-        if at + count <= len(self._head) or len(self._head) == self.size:
-            return self._head[at : at + count]
-        return self._fetch(at, count)
+        start, end = at - self._at, self._at + len(self._window)
+        if start < 0 or at > end or (at + count > end and end < self.size):
+            self._at, self._window, start = at, self._fetch(at, max(count, self._WINDOW)), 0
+        return self._window[start : start + count]
 
-    def chunk(self, at: int) -> bytes:
-        return self._head[at:] if at + 12 <= len(self._head) else self.read(at, self._FIRST)
+    def chunk(self, at: int) -> tuple[bytes, int]:
+        self.read(at, 12)
+        return self._window, at - self._at
 
     def _fetch(self, at: int, count: int) -> bytes:
         end = min(at + count, self.size)
