@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def plant(path: Path, number: int, **own: str) -> None:
 
 @dataclass(frozen=True)
 class Night:
-    """out: of two runs. studies: what they read. told: what they printed. seen: of the workers, while they ran."""
+    """out: of two runs. studies: what they read. told: what they printed. seen: of the workers and of
+    temporary files, while they ran."""
 
     out: Path
     studies: Path
@@ -61,7 +63,8 @@ class Night:
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     work = tmp_path_factory.mktemp("night")
-    studies = make_phantoms(work / "drawn", PhantomOptions(studies=2, seed=5, small=True)).folder
+    (work / CANARY).mkdir()
+    studies = make_phantoms(work / CANARY / "drawn", PhantomOptions(studies=2, seed=5, small=True)).folder
     images = sorted(p for p in studies.rglob("*") if p.is_file() and _is_radiograph(p))
     plant(images[0], 1, BodyPartExamined="HAND")
     plant(images[1], 2, BodyPartExamined="", StudyDescription=f"HAND {CANARY}")
@@ -79,8 +82,9 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     environment = {**os.environ, "TMPDIR": str(temporary), "SITE_PASSWORD": CANARY}
     arguments = ["--identifiers", "key", "--format", "csv,jsonl", "--truth", str(truth), "--json", "--timings"]
     told, seen = b"", b""
-    for _ in range(2):
-        done, looked = _watch(["score", str(studies), "--out", str(work / "out"), *OPTIONS, *arguments], environment)
+    for log in ("text", "json"):
+        words = ["score", str(studies), "--out", str(work / "out"), *OPTIONS, *arguments, "--log-format", log]
+        done, looked = _watch(words, environment)
         told, seen = told + done, seen + looked
     assert not list(temporary.iterdir())
     return Night(work / "out", studies, told, seen)
@@ -105,6 +109,7 @@ def _watch(arguments: list[str], environment: dict[str, str]) -> tuple[bytes, by
         seen = set()
         while process.poll() is None:
             seen.update(_look(process.pid))
+            seen.update(_contents(Path(environment["TMPDIR"])))
             time.sleep(0.02)
         assert process.stdout is not None
         told = process.stdout.read()
@@ -120,6 +125,13 @@ def _look(parent: int) -> Iterator[bytes]:
                     yield Path(f"/proc/{child}/{name}").read_bytes()
         except OSError:  # it has ended
             continue
+
+
+def _contents(folder: Path) -> Iterator[bytes]:
+    for path in folder.rglob("*"):
+        yield os.fsencode(path.name)
+        with suppress(OSError):
+            yield path.read_bytes() if path.is_file() else b""
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -144,7 +156,7 @@ def test_no_canary_is_printed(night: Night) -> None:
     assert not FOUND.search(night.told), night.told
 
 
-def test_no_canary_is_seen_in_the_workers(night: Night) -> None:
+def test_no_canary_is_seen_in_workers_or_temporary_files(night: Night) -> None:
     assert b"mura_batch.dicom.worker.child" in night.seen
     assert not FOUND.search(night.seen)
 

@@ -24,7 +24,7 @@ from mura_batch.store.lock import locked
 
 COMMAND = [sys.executable, "-m", "mura_batch", "score"]
 BEYOND = ("--unreadable-limit", "0.01", "--missing-limit", "0.9", "--abnormal-limits", "0,1")
-STARTS = 8
+STARTS = int(os.environ.get("MURA_BATCH_STARTS", "8"))  # `make crash` starts 50
 
 
 @dataclass(frozen=True)
@@ -178,6 +178,16 @@ def test_a_notification_is_no_shell_and_has_bounded_time(tmp_path: Path) -> None
     begun = time.monotonic()
     assert "did not end" in run_command(["sh", "-c", "sleep 60 & sleep 60"], "", seconds=0.2)
     assert time.monotonic() - begun < 30
+
+
+def test_out_that_others_may_write_to_is_exit_code_1_unless_allowed(night: Night, out: Path) -> None:
+    out.chmod(0o777)
+    done = score(night.studies, out)
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, "--allow-shared-out" in line) == (1, True)
+    assert os.readlink(out / "latest") == os.readlink(night.out / "latest")
+    done = score(night.studies, out, "--allow-shared-out")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_of_many_starts_at_once_exactly_one_runs(night: Night, tmp_path: Path) -> None:

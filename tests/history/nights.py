@@ -12,6 +12,7 @@ import csv
 import os
 import random
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -121,17 +122,19 @@ def quiet(work: Path, nights: int, files: int) -> str:
     model, export, out = load_model(engines_folder() / "reference"), work / "many", work / "quiet"
     source = make_phantoms(work / "one", PhantomOptions(studies=1, small=True)).folder
     write_many(next(path for path in sorted(source.rglob("IM*")) if path.is_file()), export, files)
-    for night in range(2):  # the second one says `unchanged` where the first one said `scored`: other bytes
+    sizes, seconds = [], []
+    for night in range(nights + 2):  # the second one says `unchanged` where the first one said `scored`: other bytes
+        begun = time.process_time()
         score(export, out, model, START + timedelta(days=night))
-    before, seconds = kilobytes(out), []
-    for night in range(2, nights + 2):
-        begun = time.perf_counter()
-        score(export, out, model, START + timedelta(days=night))
-        seconds.append(time.perf_counter() - begun)
-    grown = kilobytes(out) - before
+        seconds.append(time.process_time() - begun)
+        if night in {0, 1, nights + 1}:
+            sizes.append(kilobytes(out))
+    grown, month = sizes[2] - sizes[1], min(30, nights)
+    first, last = (statistics.median(of) for of in (seconds[2 : 2 + month], seconds[-month:]))
     return (
         f"{nights} nights without news on {files} unchanged files: OUT grew by {grown} kB, {grown / nights:.1f} kB a "
-        f"night; a night took {sorted(seconds)[len(seconds) // 2]:.2f} s (median)"
+        f"night, after {sizes[1] - sizes[0]} kB in the first night after news; a night took {first:.2f} s of processor "
+        f"time in the first month, {last:.2f} s in the last (medians)"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -185,3 +186,33 @@ def test_a_backup_is_a_whole_ledger(out: Path, four_nights: tuple[Path, Path]) -
 def test_a_backup_onto_ledger_or_into_missing_folders_is_refused(out: Path, name: str) -> None:
     done = mura_batch("backup", out / name, "--out", out)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
+@pytest.fixture(scope="module")
+def moved(four_nights: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(studies, OUT) as on another machine: copies of both under other paths, with other inodes and change times."""
+    folder = tmp_path_factory.mktemp("other-machine")
+    for path, name in zip(four_nights, ("export", "mura"), strict=True):
+        subprocess.run(["cp", "-a", path, folder / name], check=True)
+    return folder / "export", folder / "mura"
+
+
+def test_an_out_that_was_copied_to_another_machine_goes_on(moved: tuple[Path, Path], tmp_path: Path) -> None:
+    studies, out = moved
+    before = run_folders(out)
+    done = mura_batch("score", studies, "--out", out, "--settle", 0, "--truth", studies / "truth.csv", "--json")
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout)["counts"]
+    assert (counts["scored"], counts["unchanged"] > 0) == (0, True)
+    assert len(json.loads(mura_batch("runs", "--out", out, "--json").stdout)) == len(before) + 1
+    for words in (
+        ("verify", "--out", out),
+        ("report", before[0]),
+        ("report", out / "latest"),
+        ("backup", "--out", out, tmp_path / "copy.sqlite"),
+        ("prune", "--out", out, "--keep-last", 1),
+        ("verify", "--out", out),
+    ):
+        done = mura_batch(*words)
+        assert (done.returncode, done.stderr) == (0, ""), words
+    assert (out / "latest" / "report.html").read_text(encoding="utf-8").count("data:image/jpeg") > 0
