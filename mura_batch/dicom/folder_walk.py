@@ -11,17 +11,18 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-IN_FLIGHT = 32  # calls: a server answers them together; NFS clients allow 64 and more by default
+IN_FLIGHT = 64  # calls: a server answers them together; NFS clients allow as many by default
 SLOW = 100e-6  # seconds of a call that waited; a local stat takes a few millionths
 _TIMED = 8  # calls of a folder: the fastest of them decides, for any may be interrupted
 _AHEAD = 128  # names of a folder that is looked at before its turn: one with more would take memory
-_TOGETHER = 16 * IN_FLIGHT  # stats of a large folder that are held at a time
+_RUN = 16  # stats that a thread takes one after another: handing one over costs more than a local stat
+_TOGETHER = 2 * IN_FLIGHT * _RUN  # stats of a large folder that are held at a time
 
 Stat = os.stat_result | OSError
 Entry = tuple[str, Stat]  # a name in its folder
@@ -95,13 +96,14 @@ class FolderWalk:
             yield from ((name, error) for name in names[known:])
             return
         try:
-            look: Callable[[str], Stat] = partial(_stat, folder)
             if self._pool is None:
-                yield from ((name, look(name)) for name in names[known:])
+                yield from ((name, _stat(folder, name)) for name in names[known:])
                 return
             for start in range(known, len(names), _TOGETHER):
                 some = names[start : start + _TOGETHER]
-                yield from zip(some, self._pool.map(look, some), strict=True)
+                runs = [some[at : at + _RUN] for at in range(0, len(some), _RUN)]
+                for stats in self._pool.map(partial(_entries_of, folder), runs):
+                    yield from stats
         finally:
             os.close(folder)
 
@@ -128,6 +130,10 @@ def _look(path: str, most: int) -> _Listing | OSError:
     except OSError as error:
         return error
     return _Listing((info.st_dev, info.st_ino), names, stats, wait if stats else 0.0)
+
+
+def _entries_of(folder: int, names: Sequence[str]) -> list[Entry]:
+    return [(name, _stat(folder, name)) for name in names]
 
 
 def _stat(folder: int, name: str) -> Stat:

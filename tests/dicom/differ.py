@@ -303,16 +303,22 @@ def shown(path: Path, stored: Pixels) -> Pixels | None:
 # Comparing
 
 
+def agreed_pixels(path: Path, scratch: Path) -> Pixels | None:
+    """What two of the three others read alike. The third is asked only where the first two differ."""
+    read: list[Pixels] = []
+    for reader in (lambda: read_pydicom(path), lambda: read_gdcm(path, scratch), lambda: read_dcmtk(path, scratch)):
+        pixels = reader()
+        if pixels is None:
+            continue
+        if any(pixels.shape == other.shape and (pixels == other).all() for other in read):
+            return pixels
+        read.append(pixels)
+    return None
+
+
 def judged(name: str, path: Path, scratch: Path) -> tuple[str, str]:
     """(the kind, how we and the others agree; a disagreement begins with 'DISAGREE')."""
-    others = [
-        pixels
-        for pixels in (read_pydicom(path), read_dcmtk(path, scratch), read_gdcm(path, scratch))
-        if pixels is not None
-    ]
-    agreed = next(
-        (a for n, a in enumerate(others) for b in others[n + 1 :] if a.shape == b.shape and (a == b).all()), None
-    )
+    agreed = agreed_pixels(path, scratch)
     reason, picture = read_ours(path)
     if agreed is None:
         return name, "read by us, not by two others" if picture is not None else "read by fewer than two"

@@ -80,7 +80,8 @@ def test_a_local_disk_is_asked_one_thing_at_a_time(tree: Path, monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("most_in_flight")
-def test_a_file_that_goes_away_meanwhile_is_reported(tree: Path) -> None:
+def test_a_file_that_goes_away_meanwhile_is_reported(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_walk, "IN_FLIGHT", 16)  # so that the last folder is not looked at yet
     found = discover(tree, POLICY)
     first = next(found)
     (tree / "many").rename(tree.parent / "away")

@@ -90,10 +90,10 @@ def region_of_body_part(value: str) -> Region | None:
 def region_of_text(value: str) -> Region | None:
     """The one region a free text names; UNKNOWN where it names several of ours, or one of ours and another part of the
     body, or an ambiguous one; OTHER where it names other parts only; None where it names none."""
-    exact, endings, pattern = _vocabulary()
+    exact, endings = _vocabulary()
     text = normal(value)
     found: set[Region] = set()
-    for match in pattern.finditer(text):
+    for match in _finder(is_spaced(text)).finditer(text):
         term = match.group()
         region = exact[term] if term in exact else next(r for start, r in endings if start.fullmatch(term))
         if region is not None and in_context(term, text):
@@ -105,16 +105,25 @@ def region_of_text(value: str) -> Region | None:
 
 
 @cache
-def _vocabulary() -> tuple[dict[str, Region | None], list[tuple[re.Pattern[str], Region | None]], re.Pattern[str]]:
-    """Terms by their words, terms with an open ending, and one pattern that finds them: the longest first, so that
-    'UPPER ARM' is not also 'ARM'. A single East Asian sign counts only where its neighbours allow it."""
+def _vocabulary() -> tuple[dict[str, Region | None], list[tuple[re.Pattern[str], Region | None]]]:
+    """Terms by their words, and terms with an open ending."""
     terms = {_term(word): region for region, listed in words().items() for word in listed}
     exact = {term: region for term, region in terms.items() if "*" not in term}
-    endings = [(re.compile(_pattern(term)), region) for term, region in terms.items() if "*" in term]
+    return exact, [(re.compile(_pattern(term)), region) for term, region in terms.items() if "*" in term]
+
+
+@cache
+def _finder(is_spaced_text: bool) -> re.Pattern[str]:
+    """Finds terms: the longest first, so that 'UPPER ARM' is not also 'ARM'. A single East Asian sign counts only where
+    its neighbours allow it. Most archives hold no such text, and their pattern takes half the time to make."""
+    terms = {_term(word) for listed in words().values() for word in listed}
     ordered = sorted(terms, key=lambda term: (-len(term), term))
     spaced = "|".join(_pattern(term) for term in ordered if is_spaced(term))
+    found = rf"(?<!\w)(?:{spaced})(?!\w)"
+    if is_spaced_text:
+        return re.compile(found)
     unspaced = "|".join(_guarded(term) for term in ordered if not is_spaced(term))
-    return exact, endings, re.compile(rf"(?<!\w)(?:{spaced})(?!\w)|{unspaced}")
+    return re.compile(f"{found}|{unspaced}")
 
 
 def _guarded(term: str) -> str:
