@@ -9,7 +9,7 @@ PROGRAMS := chromium dcmtk dicom3tools libgdcm-tools libpixelmed-java default-jr
 
 PICTURES := $(wildcard $(or $(MURA_BATCH_SHARED),../shared)/fracatlas)
 
-.PHONY: help demo test check bench coverage crash faults differ fuzz nights wheel train-reference gpu-check setup programs clean
+.PHONY: help demo test check bench coverage crash faults differ fuzz cluster nights wheel train-reference gpu-check setup programs clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,10 @@ fuzz: $(VENV)/.developed  ## 20,000 damaged DICOM files: a record for each, no c
 	$(BIN)/python tests/dicom/fuzz.py --inputs 20000
 
 crash: build/faults.so  ## kills runs at 200 points, and prune, backup, report, forget and migration at each call, and compares the bytes of the next ones; 50 starts at once
+cluster: $(VENV)/.developed  ## `score --cluster` on Ray nodes of this machine: nodes, driver and head killed, real files, speed; half an hour
+	$(BIN)/python tests/scoring/cluster/acceptance.py
+
+crash: build/faults.so  ## kills runs at 200 points, and prune, backup, report, forget and migration at each call, and compares the bytes of the next ones
 	LD_PRELOAD=$(CURDIR)/build/faults.so $(BIN)/python tests/crash/harness.py --points 200
 	LD_PRELOAD=$(CURDIR)/build/faults.so $(BIN)/python tests/crash/killed_commands.py
 	MURA_BATCH_STARTS=50 $(BIN)/python -m pytest -q tests/cli/test_run_control.py -k many_starts

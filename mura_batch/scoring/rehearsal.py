@@ -7,9 +7,11 @@ scores decided as in a run. Nothing is decoded.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from mura_batch.outputs.disclosure import Disclosure
 from mura_batch.progress import Silent
@@ -24,16 +26,22 @@ from mura_batch.store.key import Key
 from mura_batch.store.ledger import CopiedLedger, Ledger
 from mura_batch.store.run_folder import is_published, run_name
 
+if TYPE_CHECKING:
+    from mura_batch.scoring.cluster.cluster_work import ClusterWork
+    from mura_batch.scoring.cluster.estimate import Estimate
+
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """counts: source files `found`, and of these what would be done: `score`, `unchanged`, `skip`. seconds: that
-    scoring would take at the rate of earlier runs, None where there was none."""
+    scoring would take at the rate of earlier runs, None where there was none. cluster: what it would cost there, None
+    without --cluster, or where nothing is to be scored."""
 
     counts: dict[str, int]
     skipped_by_reason: dict[str, int]
     studies_to_score: int
     seconds: float | None
+    cluster: Estimate | None = None
 
     def lines(self) -> list[str]:
         """For a person: the sums."""
@@ -42,22 +50,35 @@ class Forecast:
         lines = [f"{count:>7}  {name}" for name, count in names if count]
         if self.seconds is not None and self.counts["score"]:
             lines.append(f"scoring would take about {duration(self.seconds)}")
-        return lines
+        return lines if self.cluster is None else [*lines, *self.cluster.lines()]
 
 
 def rehearse(request: ScoreRequest, show: Callable[[str], None]) -> Forecast:
     """show: takes a line for each file that would be scored or skipped. Raises MuraBatchError."""
     refuse_bad_folders(request)
-    with CopiedLedger(request.out / LEDGER_NAME) as ledger:
+    with CopiedLedger(request.out / LEDGER_NAME) as ledger, _cluster(request) as work:
         ledger.runs.reconcile(partial(is_published, request.out))
         ledger.runs.begin(run_name(request.started), request.studies)
         ledger.scores.forget_transient()
-        storage = Folder(request.studies)
-        found = scan(storage, request.policy, ledger.files, Silent())
+        storage = Folder(request.studies) if work is None else work.storage
+        found = scan(storage, request.policy, ledger.files, Silent(), None if work is None else work.headers)
         settle_identity(storage, request.policy, ledger)
-        key = _key(request, ledger)
+        key = _key(request, ledger) if work is None else score_key(request.model, request.policy, work.info.precision)
         keep_earlier(ledger, key, request.model, request.out, request.plan)
-        return _forecast(ledger, key, found, show, Disclosure(request.identifiers, ledger.names))
+        forecast = _forecast(ledger, key, found, show, Disclosure(request.identifiers, ledger.names))
+        return forecast if work is None else replace(forecast, cluster=work.estimate(ledger.scores.pending(key)))
+
+
+@contextmanager
+def _cluster(request: ScoreRequest) -> Iterator[ClusterWork | None]:
+    """None for a run on this machine."""
+    if request.cluster is None:
+        yield None
+        return
+    from mura_batch.scoring.cluster.cluster_work import open_cluster
+
+    with open_cluster(request.cluster, request.studies, request.policy, request.model, request.runner) as work:
+        yield work
 
 
 def _key(request: ScoreRequest, ledger: Ledger) -> Key:

@@ -82,13 +82,11 @@ def open_workplace(
 ) -> Iterator[Workplace]:
     """cluster: None for this machine, else what `cluster.nodes` connects to. Raises RunnerError or PlanError where
     nothing runs the model, ClusterError where the cluster is not there."""
-    options = replace(options, features=model.has_feature_statistics)
     if cluster is None:
-        with open_runner(model, options) as runner:
+        with open_runner(model, replace(options, features=model.has_feature_statistics)) as runner:
             yield LocalWork(studies, policy, model, runner, workers)
         return
-    from mura_batch.scoring.cluster.bucket import storage_of
     from mura_batch.scoring.cluster.cluster_work import open_cluster
 
-    with open_cluster(cluster, storage_of(studies), policy, model, options) as work:
+    with open_cluster(cluster, studies, policy, model, options) as work:
         yield work

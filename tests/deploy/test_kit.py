@@ -159,6 +159,28 @@ def test_the_linter_passes_the_containerfile() -> None:
     assert output(linter, DEPLOY / "Containerfile") == ""
 
 
+def test_the_kuberay_manifest_passes_its_linter() -> None:
+    rules = "{extends: default, rules: {line-length: {max: 120}}}"
+    output(sys.executable, "-m", "yamllint", "--strict", "-d", rules, DEPLOY / "kuberay.yaml")
+
+
+def test_the_pods_of_ray_are_alike() -> None:
+    """The version of Ray is the pinned one, and every pod sees the studies and keeps usage statistics off."""
+    import yaml
+
+    manifest = yaml.safe_load((DEPLOY / "kuberay.yaml").read_text())
+    spec = manifest["spec"]
+    assert f"ray=={spec['rayVersion']}" in (ROOT / "constraints.txt").read_text().splitlines()
+    pods = [group["template"]["spec"] for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"])]
+    containers = [container for pod in pods for container in pod["containers"]]
+    assert len({container["image"] for container in containers}) == 1
+    for pod, container in zip(pods, containers, strict=True):
+        assert {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"} in container["env"]
+        mounted = [mount["name"] for mount in container["volumeMounts"]]
+        assert {"studies", "shm"} <= set(mounted) <= {volume["name"] for volume in pod["volumes"]}
+        assert container["livenessProbe"]["tcpSocket"]["port"] == 6380
+
+
 def test_the_shell_completes_commands() -> None:
     environment = os.environ | {"_MURA_BATCH_COMPLETE": "bash_source"}
     command = [sys.executable, "-c", "import sys; sys.argv = ['mura-batch']; from mura_batch.cli import main; main()"]

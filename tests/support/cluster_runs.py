@@ -24,7 +24,12 @@ ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
 # A killed node is known to be gone after seconds, not half a minute.
-QUICK = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
+QUICK = {
+    "health_check_initial_delay_ms": 500,
+    "health_check_period_ms": 500,
+    "health_check_failure_threshold": 4,
+    "worker_niceness": 0,  # Ray starts workers with 15: on a busy machine they get nothing
+}
 
 
 @contextmanager

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.model_card import Model
 from mura_batch.progress import Observer
 from mura_batch.records import Instance, Skipped, SourceFile
 from mura_batch.runtime.runner import RunnerInfo, RunnerOptions
+from mura_batch.scoring.cluster.bucket import storage_of
 from mura_batch.scoring.cluster.deliveries import HEADERS, Deliveries, read_headers
+from mura_batch.scoring.cluster.estimate import Estimate, estimate
 from mura_batch.scoring.cluster.nodes import Nodes
 from mura_batch.scoring.header_readers import HeaderReader
 from mura_batch.scoring.score_commits import Committer, Refuse
@@ -67,12 +70,18 @@ class ClusterWork:
         deliveries = Deliveries(self._nodes, self.storage, self._policy, self._model.card.input)
         deliveries.run(scores.due(key), committer, timings)
 
+    def estimate(self, pending: Iterable[Instance]) -> Estimate | None:
+        """What scoring them would cost; None where there are none."""
+        return estimate(self._nodes, self.storage, self._policy, self._model.card.input, pending)
+
 
 @contextmanager
 def open_cluster(
-    address: str, storage: Storage, policy: IntakePolicy, model: Model, options: RunnerOptions
+    address: str, studies: Path, policy: IntakePolicy, model: Model, options: RunnerOptions
 ) -> Iterator[ClusterWork]:
-    """address: 'local', 'auto' or HOST:PORT. Raises ClusterError where Ray or the cluster is not there, RunnerError
-    where a node cannot run the model."""
-    with Nodes(address, model, options) as nodes:
+    """studies: a folder, or what a URL was made to. address: 'local', 'auto' or HOST:PORT. Raises InputError for an
+    unknown storage, ClusterError where Ray or the cluster is not there, RunnerError where a node cannot run the
+    model."""
+    storage = storage_of(studies)
+    with Nodes(address, model, replace(options, features=model.has_feature_statistics)) as nodes:
         yield ClusterWork(nodes, storage, policy, model)

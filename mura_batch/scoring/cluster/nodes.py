@@ -255,9 +255,16 @@ def _import_ray() -> Any:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import: nothing is sent home
     try:
         import ray
+        import ray._private.worker
     except ImportError as error:
         raise ClusterError("--cluster needs Ray: pip install 'mura-batch[cluster]', on every node") from error
+    # Ray 2.60 prints the loss of a node to our standard output, whatever log_to_driver says: JSON goes there.
+    ray._private.worker.print_to_stdstream = _print_nothing
     return ray
+
+
+def _print_nothing(*_: object, **__: object) -> None:
+    pass
 
 
 def _connect(ray: Any, address: str) -> None:

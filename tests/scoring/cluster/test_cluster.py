@@ -4,6 +4,7 @@ in acceptance.py (make cluster)."""
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import socket
@@ -28,6 +29,7 @@ from mura_batch.resources import engines_folder
 from mura_batch.runtime.runner import RunnerOptions
 from mura_batch.scoring.cluster import node_work
 from mura_batch.scoring.pipeline import ScoreRequest, ScoreResult, run_score
+from mura_batch.store.secret import SECRET_NAME
 
 if find_spec("ray") is None:
     pytest.skip("Ray has no wheel for this machine: pip install 'mura-batch[cluster]'", allow_module_level=True)
@@ -87,7 +89,9 @@ def local(studies: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 def started(studies: Path | str, out: Path, address: str) -> subprocess.Popen[bytes]:
     """A run on the cluster of which some pictures are scored."""
-    process = subprocess.Popen(command(studies, out, "--cluster", address))
+    process = subprocess.Popen(
+        command(studies, out, "--cluster", address), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     while not scores_in(out) and process.poll() is None:
         time.sleep(0.05)
     return process
@@ -100,7 +104,9 @@ def test_a_cluster_that_loses_a_node_writes_the_same_bytes(
     process = started(studies, out, nodes.address)
     sockets = [c for p in psutil.Process().children(recursive=True) for c in p.net_connections("inet")]
     nodes.remove_node(extra, allow_graceful=False)
-    assert process.wait(240) == 3
+    stdout, stderr = process.communicate(timeout=240)
+    assert (process.returncode, stdout) == (3, b"")
+    assert len(stderr.splitlines()) == 1, stderr
     assert tables(out) == local
     assert "nodes of a Ray cluster" in (out / "latest" / "run.json").read_text()
     places = {place.ip.removeprefix("::ffff:") for c in sockets for place in (c.laddr, c.raddr) if place}
@@ -125,7 +131,8 @@ def test_object_storage_gives_the_same_bytes_after_a_killed_driver(
 ) -> None:
     process = started(archive, out, nodes.address)
     process.send_signal(signal.SIGKILL)
-    assert process.wait(60) == -signal.SIGKILL
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
     before = scores_in(out)
     assert subprocess.run(command(archive, out, "--cluster", nodes.address), check=False).returncode == 3
     assert tables(out) == local
@@ -143,6 +150,20 @@ def test_object_storage_without_credentials_is_one_line(nodes: Any, out: Path, m
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert "credentials" in done.stderr
+
+
+def test_a_dry_run_estimates_by_a_sample(nodes: Any, studies: Path, out: Path, local: dict[str, bytes]) -> None:
+    words = command(studies, out, "--cluster", nodes.address, "--dry-run", "--json")
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["cluster"]
+    images = csv.DictReader(local["images.csv"].decode("utf-8-sig").splitlines())
+    sizes = [(studies / row["file"]).stat().st_size for row in images]
+    assert (found["files"], found["bytes"], found["sample"]) == (len(sizes), sum(sizes), len(sizes))
+    assert (found["cores"], found["engines"]) == (2, 2)
+    for part in ("decode", "engine"):
+        assert 0 < found[part]["low"] < found[part]["mean"] < found[part]["high"] < 1
+    assert [path.name for path in out.iterdir()] == [SECRET_NAME], "nothing is written"
 
 
 Run = Callable[..., ScoreResult]
@@ -184,8 +205,32 @@ def by_value() -> None:
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
-@pytest.mark.usefixtures("by_value")
-def test_a_file_that_takes_its_process_along_twice_is_named(
+# Fills the object store of each node, nearly; ends when its standard input does.
+BALLAST = """
+import sys
+import numpy, ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as Only
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
+fill = ray.remote(num_cpus=0)(lambda: numpy.zeros(90_000_000, numpy.uint8))
+held = [fill.options(scheduling_strategy=Only(n["NodeID"], soft=False)).remote() for n in ray.nodes() if n["Alive"]]
+ray.wait(held, num_returns=len(held), fetch_local=False)
+print("full", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def full_object_store(nodes: Any) -> Iterator[None]:
+    words = [sys.executable, "-c", BALLAST, nodes.address]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "full\n"
+        yield
+        process.communicate()
+
+
+@pytest.mark.usefixtures("by_value", "full_object_store")
+def test_poison_is_named_and_a_full_object_store_is_said(
     run: Run, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: dict[str, bytes]
 ) -> None:
     images = list(csv.DictReader(local["images.csv"].decode("utf-8-sig").splitlines()))
@@ -197,6 +242,7 @@ def test_a_file_that_takes_its_process_along_twice_is_named(
     lost = list(csv.DictReader((out / "latest" / "skipped.csv").open(encoding="utf-8-sig")))
     assert [row["file"] for row in lost if row["reason"] == "worker_crashed"] == [poison]
     assert (tmp_path / "tries").read_text().splitlines()[1:] == ["1"], "with its neighbours, then alone"
+    assert [line for line in result.warnings if "object store was full" in line]
 
 
 @pytest.mark.usefixtures("by_value")

@@ -1,0 +1,268 @@
+"""`make cluster`: the long forms. Each prints one line and fails where the tables of a run are not those of a run
+without a cluster.
+
+    python tests/scoring/cluster/acceptance.py nodes     a node killed, and another added, at 20 points of a run
+    python tests/scoring/cluster/acceptance.py driver    the driver killed at 10 points, one after the other
+    python tests/scoring/cluster/acceptance.py real      the real files of ../shared/dicom
+    python tests/scoring/cluster/acceptance.py blind     a node that does not see the studies
+    python tests/scoring/cluster/acceptance.py head      the head killed in the middle
+    python tests/scoring/cluster/acceptance.py speed     two nodes against one, and one node against a run without Ray
+    python tests/scoring/cluster/acceptance.py memory    the driver's memory with 10,000 and with 100,000 files
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "support"))
+from cluster_runs import ENVIRONMENT, NODE, command, fresh_out, loopback_cluster, scores_in, tables
+
+from mura_batch.phantom import PhantomOptions, make_phantoms
+
+SHARED = Path(os.environ.get("MURA_BATCH_SHARED", Path(__file__).resolve().parents[4] / "shared"))
+
+
+class Work:
+    """A folder, with phantoms and the tables of a run of them without a cluster: made when they are first needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def studies(self) -> Path:
+        return make_phantoms(self.folder / "studies", PhantomOptions(studies=40, seed=5, small=True)).folder
+
+    @cached_property
+    def expected(self) -> dict[str, bytes]:
+        return self.alone("alone", self.studies)
+
+    @cached_property
+    def total(self) -> int:
+        """Images of the phantoms."""
+        assert self.expected
+        return scores_in(self.folder / "alone")
+
+    def alone(self, name: str, studies: Path) -> dict[str, bytes]:
+        """The tables of a run without a cluster."""
+        out = self.out(name)
+        finished(command(studies, out))
+        return tables(out)
+
+    def out(self, name: str) -> Path:
+        return fresh_out(self.folder / name)
+
+
+def finished(words: list[str]) -> None:
+    done = subprocess.run(words, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode not in (0, 3):
+        sys.exit(f"exit {done.returncode}: {done.stderr}")
+
+
+def same(out: Path, expected: dict[str, bytes]) -> str:
+    found = tables(out)
+    if different := [name for name in expected if found[name] != expected[name]]:
+        sys.exit(f"other bytes than without a cluster: {', '.join(different)} in {out}")
+    return "same bytes"
+
+
+def reached(out: Path, count: int, process: subprocess.Popen[bytes]) -> bool:
+    """Waits for so many scores; whether the run was still going then."""
+    while scores_in(out) < count and process.poll() is None:
+        time.sleep(0.02)
+    return process.poll() is None
+
+
+def kill_nodes(work: Work, points: int) -> str:
+    """The first three while the run starts; the head stays, and so there is always a node."""
+    expected, total, killed = work.expected, work.total, 0
+    out = work.out("nodes")
+    with loopback_cluster() as cluster:
+        node = cluster.add_node(**NODE)
+        process = subprocess.Popen(command(work.studies, out, "--cluster", cluster.address))
+        for point in range(points):
+            if point < 3:
+                time.sleep(2.0 + point)
+            elif not reached(out, total * (point - 3) // (points - 3), process):
+                break
+            cluster.remove_node(node, allow_graceful=False)
+            killed += 1
+            node = cluster.add_node(**NODE)
+        code = process.wait()
+    return f"nodes: {killed} killed in a run of {total} images, exit {code}, {same(out, expected)}"
+
+
+def kill_driver(work: Work, points: int) -> str:
+    expected, total, killed = work.expected, work.total, []
+    out = work.out("driver")
+    with loopback_cluster() as cluster:
+        cluster.add_node(**NODE)
+        words = command(work.studies, out, "--cluster", cluster.address)
+        for point in range(points):
+            process = subprocess.Popen(words)
+            if reached(out, 1 + total * point // points, process):
+                process.send_signal(signal.SIGKILL)
+                killed.append(scores_in(out))
+            process.wait()
+        finished(words)
+    if scores_in(out) != total:
+        sys.exit(f"{scores_in(out)} scores, not {total}")
+    return f"driver: killed with {', '.join(map(str, killed))} of {total} images scored, {same(out, expected)}"
+
+
+def real_files(work: Work) -> str:
+    studies = SHARED / "dicom"
+    expected = work.alone("real-alone", studies)
+    out = work.out("real")
+    with loopback_cluster() as cluster:
+        cluster.add_node(**NODE)
+        finished(command(studies, out, "--cluster", cluster.address))
+    return f"real: {scores_in(out)} images scored of {studies.name}, {same(out, expected)}"
+
+
+def ray_start(cluster: Any, prefix: list[str], **environment: str) -> subprocess.Popen[bytes]:
+    """A node by its command line, as on a machine of its own; ends with the process."""
+    ray = [
+        sys.executable,
+        "-m",
+        "ray.scripts.scripts",
+        "start",
+        "--address",
+        cluster.address,
+        "--block",
+        "--num-cpus=1",
+    ]
+    more = ["--node-ip-address=127.0.0.1", f"--object-store-memory={100 << 20}"]
+    environ = {**os.environ, **environment}
+    return subprocess.Popen([*prefix, *ray, *more], env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def blind_node(work: Work) -> str:
+    """In a mount namespace of its own, where the folder is empty. Needs root."""
+    studies, out = work.studies, work.out("blind")
+    hidden = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {studies} && exec "$@"', "sh"]
+    with loopback_cluster() as cluster:
+        node = ray_start(cluster, hidden)
+        wait_for_nodes(cluster.address, 2)
+        done = subprocess.run(
+            command(studies, out, "--cluster", cluster.address), capture_output=True, text=True, check=False
+        )
+        node.terminate()
+        node.wait()
+    if done.returncode != 1 or "cannot read the studies" not in done.stderr or len(done.stderr.splitlines()) != 1:
+        sys.exit(f"exit {done.returncode}: {done.stderr}")
+    return f"blind: exit 1, {done.stderr.strip()}"
+
+
+def wait_for_nodes(address: str, count: int) -> None:
+    program = (
+        "import ray, sys, time\n"
+        "ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR')\n"
+        "while sum(n['Alive'] for n in ray.nodes()) < int(sys.argv[2]): time.sleep(0.2)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, address, str(count)], check=True, timeout=300)
+
+
+def kill_head(work: Work) -> str:
+    studies, expected = work.studies, work.expected
+    out = work.out("head")
+    with loopback_cluster() as cluster:
+        process = subprocess.Popen(
+            command(studies, out, "--cluster", cluster.address), stderr=subprocess.PIPE, text=True
+        )
+        reached(out, 10, process)  # type: ignore[arg-type]
+        begun = time.monotonic()
+        cluster.head_node.kill_gcs_server(check_alive=False)
+        _, message = process.communicate(timeout=300)
+        took = time.monotonic() - begun
+    scored = scores_in(out)
+    finished(command(studies, out))
+    return (
+        f"head: exit {process.returncode} after {took:.0f} s, {scored} scores kept, then {same(out, expected)}; it "
+        f"said: {message.strip()}"
+    )
+
+
+def speed(work: Work) -> str:
+    """By the clock and by CPU time, between a fifth and nine tenths of the images; each node is pinned to its cores,
+    the driver to those of the first."""
+    studies, total = work.studies, work.total
+    lines = [f"load {os.getloadavg()[0]:.1f}"]
+    for name, nodes in (
+        ("without Ray", []),
+        ("one node of 2", [{0, 1}]),
+        ("one of 1", [{0}]),
+        ("two of 1", [{0}, {1}]),
+    ):
+        os.sched_setaffinity(0, nodes[0] if nodes else {0, 1})
+        out = work.out(name.replace(" ", "-"))
+        if not nodes:
+            lines.append(f"{name}: {steady(command(studies, out, '--workers', '2'), out, total)}")
+            continue
+        with loopback_cluster(num_cpus=len(nodes[0])) as cluster:
+            for cores in nodes[1:]:
+                os.sched_setaffinity(0, cores)
+                cluster.add_node(**NODE)
+            os.sched_setaffinity(0, nodes[0])
+            lines.append(f"{name}: {steady(command(studies, out, '--cluster', cluster.address), out, total)}")
+    return "\n".join(lines)
+
+
+def steady(words: list[str], out: Path, total: int) -> str:
+    """Images a second, and the CPU time of an image in all processes of the run."""
+    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    reached(out, total // 5, process)
+    begun, count, used = time.monotonic(), scores_in(out), used_cpu()
+    reached(out, total * 9 // 10, process)
+    took, images, cpu = time.monotonic() - begun, scores_in(out) - count, used_cpu() - used
+    process.wait()
+    return (
+        f"{images / took:.2f} images a second, {1000 * cpu / images:.0f} CPU-ms an image, {cpu / took:.2f} cores used"
+    )
+
+
+def used_cpu() -> float:
+    """Seconds, of all processes below this one that are still there."""
+    total = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+FORMS: dict[str, Callable[[Work], str]] = {
+    "nodes": lambda work: kill_nodes(work, 20),
+    "driver": lambda work: kill_driver(work, 10),
+    "real": real_files,
+    "blind": blind_node,
+    "head": kill_head,
+    "speed": speed,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("forms", nargs="*", help="all, where none is named")
+    os.environ.update(ENVIRONMENT)
+    with tempfile.TemporaryDirectory(prefix="mura-batch-cluster-") as folder:
+        work = Work(Path(folder))
+        for name in parser.parse_args().forms or FORMS:
+            sys.stdout.write(f"{FORMS[name](work)}\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
