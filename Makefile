@@ -65,11 +65,10 @@ differ: $(VENV)/.developed programs  ## 5,000 odd radiographs read by us, by pyd
 fuzz: $(VENV)/.developed  ## 20,000 damaged DICOM files: a record for each, no crash, no hang, flat memory
 	$(BIN)/python tests/dicom/fuzz.py --inputs 20000
 
-crash: build/faults.so  ## kills runs at 200 points, and prune, backup, report, forget and migration at each call, and compares the bytes of the next ones; 50 starts at once
 cluster: $(VENV)/.developed  ## `score --cluster` on Ray nodes of this machine: nodes, driver and head killed, real files, speed; half an hour
 	$(BIN)/python tests/scoring/cluster/acceptance.py
 
-crash: build/faults.so  ## kills runs at 200 points, and prune, backup, report, forget and migration at each call, and compares the bytes of the next ones
+crash: build/faults.so  ## kills runs at 200 points, and prune, backup, report, forget and migration at each call, and compares the bytes of the next ones; 50 starts at once
 	LD_PRELOAD=$(CURDIR)/build/faults.so $(BIN)/python tests/crash/harness.py --points 200
 	LD_PRELOAD=$(CURDIR)/build/faults.so $(BIN)/python tests/crash/killed_commands.py
 	MURA_BATCH_STARTS=50 $(BIN)/python -m pytest -q tests/cli/test_run_control.py -k many_starts
