@@ -28,7 +28,7 @@ from mura_batch.store.run_folder import is_published, run_name
 
 if TYPE_CHECKING:
     from mura_batch.scoring.cluster.cluster_work import ClusterWork
-    from mura_batch.scoring.cluster.estimate import Estimate
+    from mura_batch.scoring.cluster.archive_cost import Estimate
 
 
 @dataclass(frozen=True, slots=True)

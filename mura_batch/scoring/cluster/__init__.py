@@ -4,7 +4,7 @@ the driver. Ray schedules, moves and restarts; what runs on a node is what a loc
     nodes         connects, checks every node and keeps an engine on each
     node_work     what a node does: read headers, decode, run the model
     deliveries    pictures out to the nodes, scores back into the ledger
-    estimate      what an archive would cost
+    archive_cost  what an archive would cost
     bucket        studies in object storage
     cluster_work  joins them for the pipeline
 """
