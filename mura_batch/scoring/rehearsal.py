@@ -27,8 +27,8 @@ from mura_batch.store.ledger import CopiedLedger, Ledger
 from mura_batch.store.run_folder import is_published, run_name
 
 if TYPE_CHECKING:
-    from mura_batch.scoring.cluster.cluster_work import ClusterWork
     from mura_batch.scoring.cluster.archive_cost import Estimate
+    from mura_batch.scoring.cluster.cluster_work import ClusterWork
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from mura_batch.model_card import Model
 from mura_batch.progress import Observer
 from mura_batch.records import Instance, Skipped, SourceFile
 from mura_batch.runtime.runner import RunnerInfo, RunnerOptions
+from mura_batch.scoring.cluster.archive_cost import Estimate, estimate
 from mura_batch.scoring.cluster.bucket import storage_of
 from mura_batch.scoring.cluster.deliveries import HEADERS, Deliveries, read_headers
-from mura_batch.scoring.cluster.archive_cost import Estimate, estimate
 from mura_batch.scoring.cluster.nodes import Nodes
 from mura_batch.scoring.header_readers import HeaderReader
 from mura_batch.scoring.score_commits import Committer, Refuse
