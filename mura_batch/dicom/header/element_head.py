@@ -5,6 +5,7 @@ from __future__ import annotations
 from mura_batch.dicom.header.byte_sources import Bytes
 from mura_batch.dicom.header.endings import ends_inside
 from mura_batch.dicom.header.forms import (
+    DELIMITERS,
     HEADS,
     ITEM,
     ITEM_END,
@@ -18,15 +19,19 @@ from mura_batch.dicom.header.forms import (
 )
 from mura_batch.dicom.refused import Refused
 
+Head = tuple[int, bytes, int, int]  # tag, VR, bytes of the header, length of the value
 
-def read_head(source: Bytes, at: int, form: Form) -> tuple[int, bytes, int, int]:
-    """(tag, VR, bytes of the header, length of the value) of the element at a position."""
+
+def read_head(source: Bytes, at: int, form: Form) -> Head:
+    """Of the element at a position."""
     raw = source.read(at, 8)
     if len(raw) < 8:
         raise ends_inside(source, at, "a sequence")
     g, e, vr, length = HEADS[form.big].unpack(raw)
     tag = g << 16 | e
-    if not form.implicit and vr in SHORT_VRS and g != 0xFFFE:
+    if form.implicit or g == DELIMITERS:
+        return tag, b"", 8, LENGTHS[form.big].unpack_from(raw, 4)[0]
+    if vr in SHORT_VRS:
         return tag, vr, 8, length
     return tag, *read_long(source, at, tag, vr, form)
 

@@ -97,12 +97,14 @@ def _scan(  # noqa: PLR0912 - a function for each case would cost as much as the
             if here + 12 > size and ends_here(source, at, buffer[here:]):
                 break
         wire, vr, length = head(buffer, here)
-        if is_bounded and wire_tag(wire, big) >> 16 > last_group:
+        if is_bounded and (wire >> 16 if big else wire & 0xFFFF) > last_group:
             break
         if vr in short:
             start = here + 8
         else:
-            if implicit or (vr in LONG_VRS and wire_tag(wire, big) >> 16 != DELIMITERS and here + 12 <= size):
+            if implicit or (
+                vr in LONG_VRS and (wire >> 16 if big else wire & 0xFFFF) != DELIMITERS and here + 12 <= size
+            ):
                 vr, start = vr[:known], here + wide
                 length = length32(buffer, start - 4)[0]
             else:

@@ -5,9 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mura_batch.dicom.header.byte_sources import Bytes, MemoryBytes
-from mura_batch.dicom.header.element_head import form_of_item, read_head
+from mura_batch.dicom.header.element_head import Head, form_of_item, read_head
 from mura_batch.dicom.header.endings import ends_inside
-from mura_batch.dicom.header.forms import HEADS, IMPLICIT, ITEM, ITEM_END, PIXEL_TAGS, SEQUENCE_END, UNDEFINED, Form
+from mura_batch.dicom.header.forms import (
+    DELIMITERS,
+    HEADS,
+    IMPLICIT,
+    ITEM,
+    ITEM_END,
+    PIXEL_TAGS,
+    SEQUENCE_END,
+    UNDEFINED,
+    Form,
+)
 from mura_batch.dicom.refused import out_of_bounds
 
 MAX_DEPTH = 128  # of nested sequences; structured reports, the deepest honest objects, reach about 20
@@ -73,7 +83,12 @@ def walk(source: Bytes, at: int, outer: Level, flags: set[str]) -> int:
     ends."""
     stack = [outer]
     for _ in range(MAX_ELEMENTS):
-        at = _step(source, at, stack, flags)
+        level = stack[-1]
+        head = read_head(source, at, level.form)
+        if level.is_item and head[3] != UNDEFINED and head[0] >> 16 != DELIMITERS:  # nearly every element
+            at += head[2] + head[3]
+        else:
+            at = _step(source, at, head, stack, flags)
         if not stack:
             return at
         if at > source.size:
@@ -83,12 +98,12 @@ def walk(source: Bytes, at: int, outer: Level, flags: set[str]) -> int:
     raise out_of_bounds(f"more than {MAX_ELEMENTS} elements in a sequence")
 
 
-def _step(source: Bytes, at: int, stack: list[Level], flags: set[str]) -> int:
+def _step(source: Bytes, at: int, head: Head, stack: list[Level], flags: set[str]) -> int:
     """Behind the element at `at`, or inside it where its length is undefined; stack: the levels that are open.
 
     What has a length is stepped over by it: the fragments of an icon (PS3.5 A.4) are no elements."""
     level = stack[-1]
-    tag, vr, skip, length = read_head(source, at, level.form)
+    tag, vr, skip, length = head
     if tag == SEQUENCE_END:
         _close_sequence(stack, flags)
         return at + skip
