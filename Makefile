@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # Debian packages: chromium shows the report; the others are other readers of DICOM, PixelMed's SR validator, an
-# archive, and a compiler for what plays bad file systems. A service that a package starts is stopped: tests start and stop their own.
-PROGRAMS := chromium dcmtk dicom3tools libgdcm-tools libpixelmed-java default-jre-headless orthanc orthanc-dicomweb gcc libc6-dev
+# archive, a compiler for what plays bad file systems, and R as a second opinion on statistics. A service that a package starts is stopped: tests start and stop their own.
+PROGRAMS := chromium dcmtk dicom3tools libgdcm-tools libpixelmed-java default-jre-headless orthanc orthanc-dicomweb gcc libc6-dev \
+	r-base-core r-cran-psych r-cran-proc r-cran-survey
 
 PICTURES := $(wildcard $(or $(MURA_BATCH_SHARED),../shared)/fracatlas)
 

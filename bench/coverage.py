@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 from mura_batch.agreement.curves import clustered_rate, rate, roc_auc_score
 from mura_batch.agreement.estimate import Estimate
 from mura_batch.agreement.kappa import clustered_kappa_score, cohen_kappa_score, kappas
+from mura_batch.agreement.paired import Pair, paired_figures
 from mura_batch.agreement.partial import Draw, corrected
 
 SEED = 20261127
 DRAWS = 10_000  # the standard error of a coverage of 95 % is then 0.2 %
 JSON = Path(__file__).resolve().parents[1] / "docs" / "coverage.json"
 NORMAL = NormalDist()
+GAIN = 0.05  # of two models on the same studies: the area of the second less that of the first
 READ = {True: 0.5, False: 0.1}  # share of the studies of an archive that are read, by the call
 STUDIES_OF_A_PATIENT = (1, 1, 1, 2, 2, 3, 4)  # drawn from with equal chances: two on average
 
@@ -37,12 +39,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One setting. section: 'kappa', 'auroc', 'rate' (n independent studies), 'patients' (n patients with several) or
-    'sample' (an archive of n studies of which READ are read).
+    """One setting. section: 'kappa', 'auroc', 'rate' (n independent studies), 'patients' (n patients with several),
+    'paired' (n studies that two models score) or 'sample' (an archive of n studies of which READ are read).
 
-    level: the true kappa, area or rate; of patients and archives the true area. spread: for auroc the standard
-    deviation of abnormal scores, where that of normal ones is 1; for patients the correlation of the studies of one
-    patient; for a sample 1 where all studies called abnormal are read; else 0.
+    level: the true kappa, area or rate; of patients and archives the true area, of pairs that of the first model.
+    spread: for auroc the standard deviation of abnormal scores, where that of normal ones is 1; for patients the
+    correlation of the studies of one patient, for pairs that of the two scores; for a sample 1 where all studies called
+    abnormal are read; else 0.
     """
 
     section: str
@@ -98,6 +101,7 @@ def cells() -> Iterator[Cell]:
     for n in (20, 60, 150):
         for prevalence in (0.1, 0.3, 0.5):
             yield Cell("patients", n, prevalence, 0.9, 0.5)
+    yield from (Cell("paired", n, prevalence, 0.8, 0.7) for n in (100, 300) for prevalence in (0.1, 0.4))
     for prevalence in (0.1, 0.3):
         yield from (Cell("sample", 3000, prevalence, area) for area in (0.8, 0.9, 0.95))
     for prevalence in (0.1, 0.3):
@@ -186,6 +190,31 @@ def _estimates(
     }
 
 
+def _paired(cell: Cell, rng: np.random.Generator, draws: int) -> Tallies:
+    """Differences of the second model less the first on the same studies; the thresholds lean to specificity."""
+    areas = (cell.level, cell.level + GAIN)
+    shifts = [math.sqrt(2) * NORMAL.inv_cdf(area) for area in areas]
+    rates = [(NORMAL.cdf(shift / 2 - 0.3), NORMAL.cdf(shift / 2 + 0.3)) for shift in shifts]
+    (first_se, first_sp), (second_se, second_sp) = rates
+    of_first, of_second = (_kappa_of(cell.prevalence, *of) for of in rates)
+    true = {
+        "kappa": of_second - of_first, "auroc": GAIN,
+        "accuracy": cell.prevalence * (second_se - first_se) + (1 - cell.prevalence) * (second_sp - first_sp),
+        "sensitivity": second_se - first_se, "specificity": second_sp - first_sp,
+    }  # fmt: skip
+    tallies = {name: Tally() for name in true}
+    for _ in range(draws):
+        truth = rng.random(cell.n) < cell.prevalence
+        shared = math.sqrt(cell.spread) * rng.normal(size=cell.n)
+        scores = [shared + math.sqrt(1 - cell.spread) * rng.normal(size=cell.n) + shift * truth for shift in shifts]
+        calls = [score > shift / 2 + 0.3 for score, shift in zip(scores, shifts, strict=True)]
+        columns = (truth.astype(int), *scores, *calls)
+        pairs = [Pair(str(n), *row) for n, row in enumerate(zip(*(of.tolist() for of in columns), strict=True))]
+        for name, figure in paired_figures(pairs).items():
+            tallies[name].add(figure.difference, true[name])
+    return tallies
+
+
 def _sample(cell: Cell, rng: np.random.Generator, draws: int) -> Tallies:
     """Each draw is an archive of its own, whose figures are the truth; more of those called abnormal are read."""
     shift = math.sqrt(2) * NORMAL.inv_cdf(cell.level)
@@ -216,7 +245,8 @@ def _biased_draw(
 
 
 SECTIONS: dict[str, Callable[[Cell, np.random.Generator, int], Tallies]] = {
-    "kappa": _kappa, "auroc": _auroc, "rate": _rate, "patients": _patients, "sample": _sample,
+    "kappa": _kappa, "auroc": _auroc, "rate": _rate, "patients": _patients, "paired": _paired,
+    "sample": _sample,
 }  # fmt: skip
 
 
@@ -246,6 +276,7 @@ _HEADS = {
     "auroc": ("AUROC: studies", "abnormal", "deviation of abnormal scores", "true area"),
     "rate": ("Rate of the abnormal: studies", "abnormal", "", "true rate"),
     "patients": ("Patients, two studies each on average", "abnormal", "", ""),
+    "paired": ("Two models: studies", "abnormal", "", ""),
     "sample": ("Sample of an archive: studies", "abnormal", "true area | of the abnormal calls read", ""),
 }
 

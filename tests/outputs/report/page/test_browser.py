@@ -102,6 +102,7 @@ def test_axe_finds_nothing(browser: Any, read_by_three: Path, viewport: dict[str
     )
     opened = Opened(browser, read_by_three, viewport=viewport, color_scheme=scheme)
     opened.page.evaluate("document.querySelectorAll('details:not(.study > details)').forEach(d => d.open = true)")
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     found = axe.Axe().run(opened.page)
     assert [(v["id"], [node["html"] for node in v["nodes"]]) for v in found.response["violations"]] == []
     assert len(found.response["passes"]) > 25
