@@ -53,7 +53,7 @@ class Nodes:
         self._ray = _import_ray()
         self._engines: dict[str, list[EngineOn]] = {}  # by node
         self._restarts: dict[str, int] = {}
-        self._looked = 0.0
+        self._looked, self._cores = 0.0, 1
         self._head, self._head_gone = "", 0.0  # its address; since when it does not answer
         self._files: Any = None
 
@@ -81,8 +81,8 @@ class Nodes:
 
     @property
     def cores(self) -> int:
-        """Of all nodes that are there now."""
-        return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+        """Of all nodes at the last look: asked of the head each time, it would wait for one that is gone."""
+        return self._cores
 
     @property
     def info(self) -> RunnerInfo:
@@ -124,6 +124,7 @@ class Nodes:
         if not self._is_head_there():
             return
         nodes = {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
+        self._cores = max(1, sum(int(node["Resources"].get("CPU", 0)) for node in nodes.values()))
         for gone in self._engines.keys() - nodes.keys():
             del self._engines[gone]
         for name, node in nodes.items():
@@ -231,7 +232,7 @@ class Nodes:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Lines for a person."""
-        spilled = self._spilled() - self._spilled_before
+        spilled = 0 if _why_closed(self._head) else self._spilled() - self._spilled_before
         if spilled <= 0:
             return ()
         return (

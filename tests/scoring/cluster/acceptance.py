@@ -3,7 +3,7 @@ without a cluster.
 
     python tests/scoring/cluster/acceptance.py nodes     a node killed, and another added, at 20 points of a run
     python tests/scoring/cluster/acceptance.py driver    the driver killed at 10 points, one after the other
-    python tests/scoring/cluster/acceptance.py real      the real files of ../shared/dicom
+    python tests/scoring/cluster/acceptance.py real      the real files of ../shared/dicom, unknown regions too
     python tests/scoring/cluster/acceptance.py blind     a node that does not see the studies
     python tests/scoring/cluster/acceptance.py head      the head killed in the middle
     python tests/scoring/cluster/acceptance.py speed     two nodes against one, and one node against a run without Ray
@@ -31,7 +31,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "support"))
 from cluster_runs import ENVIRONMENT, NODE, command, fresh_out, loopback_cluster, scores_in, tables
 
 from mura_batch.phantom import PhantomOptions, make_phantoms
+from mura_batch.resources import engines_folder
 
+MANY = (10_000, 100_000)  # files
 SHARED = Path(os.environ.get("MURA_BATCH_SHARED", Path(__file__).resolve().parents[4] / "shared"))
 
 
@@ -55,10 +57,10 @@ class Work:
         assert self.expected
         return scores_in(self.folder / "alone")
 
-    def alone(self, name: str, studies: Path) -> dict[str, bytes]:
+    def alone(self, name: str, studies: Path, *options: str) -> dict[str, bytes]:
         """The tables of a run without a cluster."""
         out = self.out(name)
-        finished(command(studies, out))
+        finished(command(studies, out, *options))
         return tables(out)
 
     def out(self, name: str) -> Path:
@@ -124,11 +126,12 @@ def kill_driver(work: Work, points: int) -> str:
 
 def real_files(work: Work) -> str:
     studies = SHARED / "dicom"
-    expected = work.alone("real-alone", studies)
+    options = ("--region-unknown", "score")  # most are of no region of MURA
+    expected = work.alone("real-alone", studies, *options)
     out = work.out("real")
     with loopback_cluster() as cluster:
         cluster.add_node(**NODE)
-        finished(command(studies, out, "--cluster", cluster.address))
+        finished(command(studies, out, "--cluster", cluster.address, *options))
     return f"real: {scores_in(out)} images scored of {studies.name}, {same(out, expected)}"
 
 
@@ -233,6 +236,25 @@ def steady(words: list[str], out: Path, total: int) -> str:
     )
 
 
+def memory(work: Work) -> str:
+    """Small files and a network of two layers: what is left is what grows with the number of files, if anything."""
+    from bench.many import make_model, make_tree
+
+    model = make_model(engines_folder() / "reference", work.folder / "model")
+    peaks = []
+    for count in MANY:
+        studies, out = make_tree(work.folder / f"{count}", count), work.out(f"{count}-out")
+        with loopback_cluster() as cluster:
+            cluster.add_node(**NODE)
+            words = command(studies, out, "--cluster", cluster.address, "--model", str(model))
+            process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+            _, _, used = os.wait4(process.pid, 0)
+        if scores_in(out) != count:
+            sys.exit(f"{scores_in(out)} scores of {count} files")
+        peaks.append(f"{count:,} files {used.ru_maxrss / 1024:.0f} MB")
+    return f"memory: peak of the driver: {', '.join(peaks)}"
+
+
 def used_cpu() -> float:
     """Seconds, of all processes below this one that are still there."""
     total = 0.0
@@ -250,6 +272,7 @@ FORMS: dict[str, Callable[[Work], str]] = {
     "blind": blind_node,
     "head": kill_head,
     "speed": speed,
+    "memory": memory,
 }
 
 
