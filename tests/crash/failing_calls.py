@@ -22,14 +22,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from harness import Harness, index_is_whole, make_stale, published, tables
-from jinja2 import FileSystemBytecodeCache
 
 from mura_batch.cli.main import main as command_line
-from mura_batch.outputs import html
 
 CALLS = {"write": 1, "fsync": 2, "mkdir": 3, "rename": 4, "link": 5, "open": 6}
 ERRORS = ("ENOSPC", "EIO", "EDQUOT")
@@ -74,13 +71,10 @@ class Commands(Harness):
             "forget": lambda folder: self._nights(folder, 2),
             "migration": self._old_ledger,
         }
-        self._warm()
+        self.warm()
 
-    def _warm(self) -> None:
-        """Runs each command once in this process: what they import and compile, the forked children need not."""
-        cache = self.work / "templates"
-        cache.mkdir()
-        html.Environment = partial(html.Environment, bytecode_cache=FileSystemBytecodeCache(cache))  # type: ignore[misc]
+    def warm(self) -> None:
+        """As there, with each command."""
         folder, streams = self.work / "warm", [os.dup(number) for number in (1, 2)]
         folder.mkdir()
         with Path(os.devnull).open("w") as nowhere:
