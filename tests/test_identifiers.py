@@ -51,12 +51,12 @@ def plant(path: Path, number: int, **own: str) -> None:
 
 @dataclass(frozen=True)
 class Night:
-    """out: of two runs. studies: what they read. told: what they printed. seen: of the workers and of
+    """out: of two runs. studies: what they read. printed: what they printed. seen: of the workers and of
     temporary files, while they ran."""
 
     out: Path
     studies: Path
-    told: bytes
+    printed: bytes
     seen: bytes
 
 
@@ -81,13 +81,13 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     temporary.mkdir()
     environment = {**os.environ, "TMPDIR": str(temporary), "SITE_PASSWORD": CANARY}
     arguments = ["--identifiers", "key", "--format", "csv,jsonl", "--truth", str(truth), "--json", "--timings"]
-    told, seen = b"", b""
+    printed, seen = b"", b""
     for log in ("text", "json"):
         words = ["score", str(studies), "--out", str(work / "out"), *OPTIONS, *arguments, "--log-format", log]
         done, looked = _watch(words, environment)
-        told, seen = told + done, seen + looked
+        printed, seen = printed + done, seen + looked
     assert not list(temporary.iterdir())
-    return Night(work / "out", studies, told, seen)
+    return Night(work / "out", studies, printed, seen)
 
 
 OPTIONS = ("--settle", "0", "--device", "cpu", "--workers", "1")
@@ -112,9 +112,9 @@ def _watch(arguments: list[str], environment: dict[str, str]) -> tuple[bytes, by
             seen.update(_contents(Path(environment["TMPDIR"])))
             time.sleep(0.02)
         assert process.stdout is not None
-        told = process.stdout.read()
-    assert process.returncode in {0, 3}, told
-    return told, b"\n".join(seen)
+        printed = process.stdout.read()
+    assert process.returncode in {0, 3}, printed
+    return printed, b"\n".join(seen)
 
 
 def _look(parent: int) -> Iterator[bytes]:
@@ -152,8 +152,8 @@ def test_no_canary_leaves_the_ledger(night: Night) -> None:
 
 
 def test_no_canary_is_printed(night: Night) -> None:
-    assert night.told
-    assert not FOUND.search(night.told), night.told
+    assert night.printed
+    assert not FOUND.search(night.printed), night.printed
 
 
 def test_no_canary_is_seen_in_workers_or_temporary_files(night: Night) -> None:

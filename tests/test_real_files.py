@@ -39,22 +39,22 @@ def shared_run(shared_dicom: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_two_hundred_foreign_files_are_reported_in_one_line(shared_run: tuple[Path, str]) -> None:
-    latest, told = shared_run
-    assert len(told.strip().splitlines()) == 1, told
-    assert "Traceback" not in told
+    latest, stderr = shared_run
+    assert len(stderr.strip().splitlines()) == 1, stderr
+    assert "Traceback" not in stderr
     assert (latest / "report.html").stat().st_size > 10_000
 
 
 def test_every_foreign_file_is_accounted_for(shared_dicom: Path, shared_run: tuple[Path, str]) -> None:
     latest, _ = shared_run
     files = {str(p.relative_to(shared_dicom)) for p in shared_dicom.rglob("*") if p.is_file()}
-    told = [row["file"] for row in rows(latest / "images.csv") + rows(latest / "skipped.csv")]
-    assert sorted(told) == sorted(files)
+    accounted = [row["file"] for row in rows(latest / "images.csv") + rows(latest / "skipped.csv")]
+    assert sorted(accounted) == sorted(files)
 
 
 # What the manifest's `expected` column says, as reasons that satisfy it. A file may break several rules at once: the
 # one
-# that is checked first is told.
+# that is checked first is the reason.
 EXPECTED = (
     (r"^skip: (CHEST|CSPINE|THORAX)", {"other_region", "screen_capture", "no_pixel_data", "not_an_image"}),
     (r"^skip: BodyPartExamined EXTREMITY", {"other_region", "ambiguous_region"}),

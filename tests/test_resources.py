@@ -33,5 +33,5 @@ def test_folders_inside_the_package_come_before_those_beside_it(tmp_path: Path, 
     base = package if inside else tmp_path
     # -P and -E: nothing but the copy is on the path, wherever the test is run from.
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {ASK}"
-    told = subprocess.run([sys.executable, "-E", "-P", "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.split() == [str(base / "templates"), str(base / "engines")]
+    printed = subprocess.run([sys.executable, "-E", "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert printed.stdout.split() == [str(base / "templates"), str(base / "engines")]

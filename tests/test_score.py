@@ -77,8 +77,8 @@ def test_every_file_and_every_study_is_accounted_for(
     latest = scored[0] / "latest"
     files = [p for p in studies.rglob("*") if p.is_file()]
     images, skipped = rows(latest / "images.csv"), rows(latest / "skipped.csv")
-    told = Counter(row["file"] for row in images + skipped)
-    assert told == Counter(str(p.relative_to(studies)) for p in files)
+    accounted = Counter(row["file"] for row in images + skipped)
+    assert accounted == Counter(str(p.relative_to(studies)) for p in files)
     assert all(row["stage"] and row["reason"] and row["detail"] for row in skipped)
 
 
@@ -106,9 +106,9 @@ def test_where_the_time_went_is_reported(studies: Path, tmp_path: Path) -> None:
     took = {part: seconds[part]["busy"] + seconds[part]["waiting"] for part in ("store", "decode", "inference")}
     assert took["store"] == pytest.approx(took["decode"], abs=0.01) == pytest.approx(took["inference"], abs=0.01)
     assert all(seconds[part]["busy"] > 0 for part in seconds)
-    for part, told in seconds.items():
+    for part, times in seconds.items():
         (line,) = [line for line in done.stderr.splitlines() if line.startswith(f"{part} ")]
-        assert list(map(float, line.split()[1:])) == pytest.approx([told["busy"], told["waiting"]], abs=0.01)
+        assert list(map(float, line.split()[1:])) == pytest.approx([times["busy"], times["waiting"]], abs=0.01)
 
 
 def test_results_are_readable_by_their_owner_only(scored: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -196,10 +196,10 @@ def test_ctrl_c_keeps_what_was_scored_and_exits_130(studies: Path, tmp_path: Pat
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
         _wait_for_scores(out / "ledger.sqlite", child)
         child.send_signal(signal.SIGINT)
-        _, told = child.communicate(timeout=60)
-    assert child.returncode == 130, told
-    assert "goes on from there" in told
-    assert "Traceback" not in told
+        _, stderr = child.communicate(timeout=60)
+    assert child.returncode == 130, stderr
+    assert "goes on from there" in stderr
+    assert "Traceback" not in stderr
     assert _count_scores(out / "ledger.sqlite") >= 1
 
 
@@ -234,7 +234,7 @@ def test_two_runs_at_once_are_refused(studies: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (["{tmp}/nowhere"], 2, "is not there"),
         (["{tmp}/empty"], 2, "no files under"),
@@ -246,7 +246,7 @@ def test_two_runs_at_once_are_refused(studies: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_gets_one_clear_line_and_leaves_nothing(
-    studies: Path, tmp_path: Path, words: list[str], code: int, told: str
+    studies: Path, tmp_path: Path, words: list[str], code: int, message: str
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "other.csv").write_text("study_uid,label\n9.9.9,maybe\n")
@@ -255,7 +255,7 @@ def test_a_mistake_gets_one_clear_line_and_leaves_nothing(
     filled = [word.format(tmp=tmp_path, studies=studies) for word in words]
     done = mura_batch("score", *filled, *([] if "--out" in words else ["--out", out]), "--settle", 0)
     assert done.returncode == code, done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert not (out / "latest").exists()
     assert not (out / "runs").exists() or not any((out / "runs").iterdir())

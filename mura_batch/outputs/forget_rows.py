@@ -46,7 +46,7 @@ _NAMING = (
 @dataclass(slots=True)
 class Names:
     """Everything that names what is to be forgotten: UIDs, accession numbers, paths, and the keys of each. contents,
-    instances: what the tables told beside them: content hashes, and SOP Instance UIDs of images and result objects."""
+    instances: what the tables have beside them: content hashes, and SOP Instance UIDs of images and result objects."""
 
     all: frozenset[str]
     contents: set[str] = field(default_factory=set)

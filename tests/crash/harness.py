@@ -132,8 +132,8 @@ class Harness:
         os.close(writer)
         if point is not None and point.kind == "time":
             threading.Timer(point.at / 1000, _kill, (child,)).start()
-        with os.fdopen(reader) as told:
-            words = told.read()
+        with os.fdopen(reader) as pipe:
+            words = pipe.read()
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
             return {}

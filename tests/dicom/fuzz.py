@@ -196,11 +196,12 @@ def run(inputs: int, seed: int) -> tuple[Counter[str], list[str]]:
             for name in names:
                 (root / name).write_bytes(damaged(rng.choice(rng.choice(sown)), rng.choice(rng.choice(sown)), rng))
             start = time.perf_counter()
-            told = Counter(fates(root, records))
+            recorded = Counter(fates(root, records))
             seconds = time.perf_counter() - start
-        if told != Counter(names):
+        if recorded != Counter(names):
             wrong.append(
-                f"inputs {first}...: not one record each: {dict((told - Counter(names)) | (Counter(names) - told))}"
+                f"inputs {first}...: not one record each: "
+                f"{dict((recorded - Counter(names)) | (Counter(names) - recorded))}"
             )
         if seconds > 120 + POLICY.decode_timeout * records["pixels worker_timeout"]:
             wrong.append(f"inputs {first}...: {seconds:.0f} s")

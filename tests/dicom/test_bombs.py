@@ -269,5 +269,5 @@ def test_codestreams_that_lie_are_refused_with_the_right_reason(write: Write, in
     start = time.perf_counter()
     found = intake(workers=1)
     assert time.perf_counter() - start < SECONDS * 3  # for all of them, and the start of a process
-    told = {name: answer.reason if isinstance(answer, Skipped) else "scored" for name, answer in found.items()}
-    assert told == expected
+    reasons = {name: answer.reason if isinstance(answer, Skipped) else "scored" for name, answer in found.items()}
+    assert reasons == expected

@@ -20,7 +20,7 @@ Write = Callable[..., Path]
 POLICY = IntakePolicy(settle_seconds=0)
 
 
-def told(path: Path, png: Path | None = None) -> str:
+def inspection(path: Path, png: Path | None = None) -> str:
     return "\n".join(describe_file(path, POLICY, InputSpec(size=64), png))
 
 
@@ -33,7 +33,7 @@ def test_a_radiograph_is_explained_from_its_region_to_its_polarity(write: Write)
         WindowCenter=2000,
         WindowWidth=3000,
     )
-    text = told(path)
+    text = inspection(path)
     for part in (
         "score it",
         "hand, named by body_part 'HAND', confidence low",
@@ -47,14 +47,14 @@ def test_a_radiograph_is_explained_from_its_region_to_its_polarity(write: Write)
 
 
 def test_a_picture_that_shows_nothing_is_said_to_be_skipped(write: Write) -> None:
-    text = told(write("a", stored=np.full((64, 64), 7, np.uint16)))
+    text = inspection(write("a", stored=np.full((64, 64), 7, np.uint16)))
     assert "score it" not in text
     assert "skip it: blank_image" in text
     assert ADVICE[Reason.BLANK_IMAGE] in text
 
 
 def test_a_skip_comes_with_its_reason_and_fix(write: Write) -> None:
-    text = told(write("a", BodyPartExamined="CHEST"))
+    text = inspection(write("a", BodyPartExamined="CHEST"))
     assert "skip it: other_region (body_part: CHEST)" in text
     assert ADVICE[Reason.OTHER_REGION] in text
     assert "native" in text  # its pixels are explained all the same
@@ -62,7 +62,7 @@ def test_a_skip_comes_with_its_reason_and_fix(write: Write) -> None:
 
 def test_the_picture_is_what_the_model_sees(write: Write, tmp_path: Path) -> None:
     png = tmp_path / "picture.png"
-    assert str(png) in told(write("a"), png)
+    assert str(png) in inspection(write("a"), png)
     with Image.open(png) as image:
         assert (image.size, image.mode) == ((64, 64), "L")
         assert np.asarray(image).std() > 10
@@ -70,14 +70,14 @@ def test_the_picture_is_what_the_model_sees(write: Write, tmp_path: Path) -> Non
 
 def test_a_file_that_is_no_dicom_is_explained(studies: Path, tmp_path: Path) -> None:
     (studies / "a").write_text("hello " * 100)
-    text = told(studies / "a", tmp_path / "none.png")
+    text = inspection(studies / "a", tmp_path / "none.png")
     assert "not_dicom" in text
     assert not (tmp_path / "none.png").exists()
 
 
 def test_a_picture_that_cannot_be_written_is_an_error(write: Write, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
-        told(write("a"), tmp_path / "no folder" / "a.png")
+        inspection(write("a"), tmp_path / "no folder" / "a.png")
 
 
 def test_a_folder_is_listed_line_by_line_with_a_summary(write: Write, studies: Path) -> None:

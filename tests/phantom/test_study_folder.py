@@ -274,11 +274,11 @@ def test_a_kill_during_writing_leaves_no_folder(tmp_path: Path) -> None:
 
 
 def test_progress_is_reported_after_each_study(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
 
-    make_phantoms(tmp_path / "out", PhantomOptions(2, small=True), lambda done, total: told.append((done, total)))
+    make_phantoms(tmp_path / "out", PhantomOptions(2, small=True), lambda done, total: progress.append((done, total)))
 
-    assert told == [(1, 2), (2, 2)]
+    assert progress == [(1, 2), (2, 2)]
 
 
 def test_the_package_is_light_until_it_draws() -> None:

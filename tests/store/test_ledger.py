@@ -86,7 +86,7 @@ def test_a_broken_file_is_reported_once_and_not_decoded_again(tmp_path: Path, ma
         ledger.scores.commit([], [skip], KEY)
         assert ledger.outcomes.is_new(skip)
         seen(ledger, bad)
-        assert ledger.outcomes.is_new(skip)  # the run before did not finish: it told nobody
+        assert ledger.outcomes.is_new(skip)  # the run before did not finish: no one has seen it
         publish(ledger)
         seen(ledger, bad)
         assert ledger.scores.count_pending(KEY) == 0

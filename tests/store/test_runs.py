@@ -33,12 +33,12 @@ def run(tmp_path: Path, make_score: Callable[..., InstanceScore]) -> Run:
                     if ledger.files.recall(instance.source, "intake") is not Recall.KNOWN:
                         ledger.files.put_header(instance, "intake")
             ledger.scores.commit([(make_score(i, 0.25), b"") for i in ledger.scores.pending(KEY)], [], KEY)
-            told = {s.instance.source.path: s.reused for st in ledger.outcomes.studies(KEY) for s in st.scored}
+            reused = {s.instance.source.path: s.reused for st in ledger.outcomes.studies(KEY) for s in st.scored}
             if end != "killed":
                 ledger.claim(KEY)
             if end == "finished":
                 ledger.runs.finish("2026-01-01T00:00:00+00:00")
-            return told
+            return reused
 
     return go
 

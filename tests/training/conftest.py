@@ -138,8 +138,8 @@ def here(capsys: pytest.CaptureFixture[str]) -> Command:
 
         capsys.readouterr()
         code = main([str(a) for a in arguments])
-        told = capsys.readouterr()
-        return subprocess.CompletedProcess([*map(str, arguments)], code, told.out, told.err)
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess([*map(str, arguments)], code, printed.out, printed.err)
 
     return run
 

@@ -14,7 +14,7 @@ from PIL import Image
 _OPAQUE = 165 / 255  # the map at its strongest: the bone is seen through it
 _QUALITY = 72  # JPEG: about 6 kB a picture of 320 px
 _MAP_SIDE = 40  # pixels: four a cell, so that a browser's plain interpolation shows no grid
-_STEPS = 32  # of a map's colours: more cannot be told apart under a radiograph, and they cost bytes
+_STEPS = 32  # of a map's colours: more look alike under a radiograph, and they cost bytes
 _COMMENT = b"\xff\xfe"
 _LEVELS = tuple(round(step * 255 / (_STEPS - 1)) for step in range(_STEPS))
 

@@ -317,7 +317,7 @@ def test_a_sites_own_terms_come_before_everything(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("[terms]\nx = 'toe'\n", "'x' = 'toe'"),
         ("x = 'hand'\n", "write a table [terms]"),
@@ -325,10 +325,10 @@ def test_a_sites_own_terms_come_before_everything(tmp_path: Path) -> None:
         ("[terms]\nx = ['hand']\n", "the region is one of"),
     ],
 )
-def test_an_error_names_the_wrong_line_of_site_terms(tmp_path: Path, text: str, told: str) -> None:
+def test_an_error_names_the_wrong_line_of_site_terms(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "site.toml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match=told.replace("[", r"\[")):
+    with pytest.raises(InputError, match=message.replace("[", r"\[")):
         load_site_terms(path)
 
 

@@ -265,9 +265,9 @@ def test_a_data_set_without_preamble_is_read(write: Write, header: Header) -> No
 
 def test_a_data_set_contradicting_its_transfer_syntax_is_read(write: Write, header: Header) -> None:
     path = write("a", syntax=syntaxes.IMPLICIT_LE)
-    told, other = b"1.2.840.10008.1.2\0", b"1.2.840.10008.1.2.1\0"
+    declared, other = b"1.2.840.10008.1.2\0", b"1.2.840.10008.1.2.1\0"
     data = path.read_bytes().replace(
-        b"UI" + struct.pack("<H", len(told)) + told, b"UI" + struct.pack("<H", len(other)) + other, 1
+        b"UI" + struct.pack("<H", len(declared)) + declared, b"UI" + struct.pack("<H", len(other)) + other, 1
     )
     path.write_bytes(data)
     assert isinstance(header(path), Instance)

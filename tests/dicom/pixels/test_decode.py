@@ -167,8 +167,8 @@ def test_collimated_borders_do_not_decide_the_window(write: Write, limb: NDArray
     }
     percentiles = IntakePolicy(voi="percentiles")
     open_ = shown(write("a", stored=stored), percentiles)[60:, :130]
-    told = shown(write("b", stored=stored, CollimatorShape="RECTANGULAR", **edges), percentiles)[60:, :130]
-    assert told.std() > 3 * open_.std()
+    with_edges = shown(write("b", stored=stored, CollimatorShape="RECTANGULAR", **edges), percentiles)[60:, :130]
+    assert with_edges.std() > 3 * open_.std()
 
 
 @pytest.mark.parametrize(

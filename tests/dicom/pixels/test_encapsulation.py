@@ -159,8 +159,8 @@ def test_the_first_bytes_decide_on_the_codec(write: Write, limb: NDArray[Any], s
     for codec, stream in streams(limb).items():
         shown, decisions = picture(write("a", syntax=syntax, frame=stream))
         assert np.array_equal(shown, plain), codec
-        told = syntaxes.CODECS[syntax]
-        expected = () if told == codec else (f"the codestream is {codec}, the Transfer Syntax says {told}",)
+        declared = syntaxes.CODECS[syntax]
+        expected = () if declared == codec else (f"the codestream is {codec}, the Transfer Syntax says {declared}",)
         assert decisions.flags == expected
 
 

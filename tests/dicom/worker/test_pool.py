@@ -166,8 +166,8 @@ def test_a_failing_decoder_costs_its_file_only(
     assert "SIGSEGV" in found["66"].detail
     assert "exit code 7" in found["71"].detail
     assert "256 MiB" in found["68"].detail
-    told = capfd.readouterr()
-    assert (told.out, told.err) == ("", "")  # native chatter does not reach the terminal
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", "")  # native chatter does not reach the terminal
 
 
 def test_a_killed_worker_costs_its_file_only(write: Write, studies: Path) -> None:

@@ -86,8 +86,8 @@ def test_the_report_says_what_the_table_says(scored: tuple[Path, Path]) -> None:
             continue
         content = dcmread(scored[1] / "latest" / "dicom" / row["file"]).ContentSequence[-1].ContentSequence[0]
         numbers = [item.MeasuredValueSequence[0] for item in content.ContentSequence if item.ValueType == "NUM"]
-        told = [f"{number.get('FloatingPointValue', number.NumericValue):.9g}" for number in numbers]
-        assert told == ([scores[row["row_key"]]] if scores[row["row_key"]] else [])
+        values = [f"{number.get('FloatingPointValue', number.NumericValue):.9g}" for number in numbers]
+        assert values == ([scores[row["row_key"]]] if scores[row["row_key"]] else [])
 
 
 def test_a_past_run_gives_the_same_bytes(scored: tuple[Path, Path]) -> None:

@@ -27,10 +27,10 @@ def test_c_store_arrives_and_a_second_send_does_nothing(orthanc: Any, out: Path,
     done = mura_batch("send", out / "latest", "--to", orthanc.to, "--json")
     assert done.returncode == 0, done.stderr
     assert orthanc.instances() == uids(out)
-    told = json.loads(done.stdout)
-    assert {row["status"] for row in told["objects"]} == {"present"}
+    report = json.loads(done.stdout)
+    assert {row["status"] for row in report["objects"]} == {"present"}
     again = json.loads(mura_batch("send", out / "latest", "--to", orthanc.to, "--json").stdout)
-    assert (again["sent"], again["there_before"]) == (0, len(told["objects"]))
+    assert (again["sent"], again["there_before"]) == (0, len(report["objects"]))
 
 
 def test_storage_commitment_is_asked_for_and_reported(orthanc: Any, out: Path, mura_batch: Run) -> None:

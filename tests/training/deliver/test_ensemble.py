@@ -40,7 +40,7 @@ def test_the_lowest_losses_are_chosen_over_all_runs_lowest_first(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "message"),
     [
         ({"data": "e"}, "a and .*b are of different data"),
         ({"size": 224}, "a and .*b end at different input sizes"),
@@ -48,9 +48,9 @@ def test_the_lowest_losses_are_chosen_over_all_runs_lowest_first(tmp_path: Path)
         ({"weighting": "none"}, "a and .*b weight their losses differently"),
     ],
 )
-def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path, other: dict[str, Any], told: str) -> None:
+def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path, other: dict[str, Any], message: str) -> None:
     a, b = run_of(tmp_path / "a", {"best-e000.pt": 0.4}), run_of(tmp_path / "b", {"best-e000.pt": 0.5}, **other)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         lowest_losses([a, b], 1)
 
 

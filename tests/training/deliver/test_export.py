@@ -108,15 +108,15 @@ def test_reference_inputs_are_radiographs_with_uncertain_scores() -> None:
         grey = pictures.reshape(len(pictures), -1).mean(axis=1)
         return np.asarray(sigmoid(15 * (grey - grey.mean()) / grey.std()))
 
-    pictures, told = reference_inputs(spec, score)
+    pictures, probabilities = reference_inputs(spec, score)
     assert pictures.shape == (16, 64, 64)
     assert len({p.tobytes() for p in pictures}) == 16
     assert (pictures.reshape(16, -1).std(axis=1) > 20).all()
     every = score(drawn(spec))
-    np.testing.assert_array_equal(told, np.sort(told))
-    assert set(told) <= set(every.astype(np.float32))
+    np.testing.assert_array_equal(probabilities, np.sort(probabilities))
+    assert set(probabilities) <= set(every.astype(np.float32))
     assert 4 < in_doubt(every) < 16
-    assert in_doubt(told) == in_doubt(every)
+    assert in_doubt(probabilities) == in_doubt(every)
 
 
 def in_doubt(probabilities: np.ndarray) -> int:
@@ -235,11 +235,11 @@ def test_calibrate_says_what_export_chose(
     here: Command, finished: Path, exported: Path, mura: Path, cache: Path
 ) -> None:
     done = here("calibrate", finished / "final.pt", "--data", mura, "--cache", cache)
-    told, card = json.loads(done.stdout), load_model(exported).card
-    assert (told["temperature"], told["bias"]) == (card.temperature, card.calibration_bias)
-    assert told["held_out"]["brier"] == card.figures["calibration_held_out"]["brier"]
-    assert told["threshold"] == pytest.approx(card.threshold, abs=0.01)
-    assert told["log_loss_after"] <= told["log_loss_before"]
+    printed, card = json.loads(done.stdout), load_model(exported).card
+    assert (printed["temperature"], printed["bias"]) == (card.temperature, card.calibration_bias)
+    assert printed["held_out"]["brier"] == card.figures["calibration_held_out"]["brier"]
+    assert printed["threshold"] == pytest.approx(card.threshold, abs=0.01)
+    assert printed["log_loss_after"] <= printed["log_loss_before"]
 
 
 @pytest.mark.slow

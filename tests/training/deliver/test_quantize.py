@@ -70,12 +70,12 @@ def test_the_folder_scores_in_int8_with_evidence_in_its_card(folder: Path, mura:
     for name in ("float32", "int8"):
         with open_runner(model, RunnerOptions("cpu", name)) as runner:
             scores[name] = np.concatenate([out.probability for out in runner.run([inputs])])
-    told = model.card.parity["int8"]
-    assert told["n"] == len(inputs)
-    assert told["max_abs"] == pytest.approx(np.abs(scores["int8"] - scores["float32"]).max(), abs=1e-6)
-    assert told["max_abs"] > 0
+    parity = model.card.parity["int8"]
+    assert parity["n"] == len(inputs)
+    assert parity["max_abs"] == pytest.approx(np.abs(scores["int8"] - scores["float32"]).max(), abs=1e-6)
+    assert parity["max_abs"] > 0
     assert {**model.card.parity, "int8": None} == {**before.card.parity, "int8": None}
-    assert f"{told['max_abs']:.4f} at most" in done.stdout
+    assert f"{parity['max_abs']:.4f} at most" in done.stdout
 
 
 def test_it_may_be_done_again(folder: Path, mura: Path, cache: Path, here: Here) -> None:

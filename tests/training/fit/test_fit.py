@@ -374,12 +374,12 @@ def test_two_processes_train_one_network_and_write_one_log(
 
 
 def fit_with_looks(recipe: Path, looks: Sequence[Look], *arguments: str | Path) -> None:
-    """A run whose looks at val find what they are told to find."""
+    """A run whose looks at val find what they are given."""
     from train.cli.main import main
 
-    told = iter(looks)
+    next_looks = iter(looks)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.fit.loop.look", lambda *_: next(told))
+        patch.setattr("train.fit.loop.look", lambda *_: next(next_looks))
         assert main(["fit", str(recipe), *map(str, arguments)]) == 0
 
 

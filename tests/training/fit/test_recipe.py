@@ -1,4 +1,4 @@
-"""Recipes: what is committed, and what a wrong one is told."""
+"""Recipes: what is committed, and how a wrong one is refused."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def test_a_disk_that_fills_while_events_are_written_is_reported(tmp_path: Path) 
     with full_disk(600), pytest.raises(OutputError, match=r"tfevents.* cannot be written \(File too large\): free"):
         log.steps(taken(0, 10))
     with full_disk(600), pytest.raises(OutputError, match="tfevents"):
-        log.close()  # what is still in memory is lost, and that is told too
+        log.close()  # what is still in memory is lost, and that is an error too
 
 
 def test_an_events_file_that_cannot_be_created_is_reported(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Ablations: val stays out of it, a change that is none is worth exactly nothing, and a wrong path is told."""
+"""Ablations: val stays out of it, a change that is none is worth exactly nothing, and a wrong path is named."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_variants_of_the_project_differ_in_what_they_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "message"),
     [
         ("held_out = 0.5", "held_out = 1.5", "not between 0 and 1"),
         ("stages.0.lr", "stages.0.rate", "'rate'"),
@@ -50,10 +50,10 @@ def test_the_variants_of_the_project_differ_in_what_they_say() -> None:
         ('"one_cycle"', '"none_such"', "none_such"),
     ],
 )
-def test_a_mistake_is_named(ablation: Path, tmp_path: Path, before: str, after: str, told: str) -> None:
+def test_a_mistake_is_named(ablation: Path, tmp_path: Path, before: str, after: str, message: str) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text(ablation.read_text().replace(before, after))
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         read_ablation(wrong)
 
 
