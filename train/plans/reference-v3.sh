@@ -5,14 +5,14 @@ set -eu
 train="$1 -m train"
 data="$2"
 [ -f runs/start.pt ] || $train reopen engines/reference --data "$data" --out runs/start.pt
-for seed in 1 2 3; do
+for seed in 1 2; do
   $train fit teacher --data "$data" --seed $seed --save-every 20 --out runs/teacher-$seed
 done
 $train fit distil --data "$data" --init runs/start.pt --save-every 20 --out runs/distil \
-  --teacher runs/teacher-1/final.pt runs/teacher-2/final.pt runs/teacher-3/final.pt
-$train fit teacher --data "$data" --fold 1/4 --save-every 20 --out runs/ablation-teacher
-$train ablate train/ablations/distil.toml --data "$data" --teacher runs/ablation-teacher/final.pt \
-  --save-every 20 --out runs/ablation-distil
+  --teacher runs/teacher-1/final.pt runs/teacher-2/final.pt
 $train export runs/distil/final.pt --data "$data" --card train/cards/fracatlas.toml --version 3 --out engines/v3
 $train quantize engines/v3 --data "$data"
 $train evaluate engines/v3 --data "$data" --out runs/evaluation-v3
+$train fit teacher --data "$data" --fold 1/4 --save-every 20 --out runs/ablation-teacher
+$train ablate train/ablations/distil.toml --data "$data" --teacher runs/ablation-teacher/final.pt \
+  --save-every 20 --out runs/ablation-distil
