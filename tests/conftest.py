@@ -21,8 +21,11 @@ SHARED = Path(os.environ.get("MURA_BATCH_SHARED", Path(__file__).resolve().paren
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Training first: its files take longest, and a worker takes a whole file."""
+    """Training first: it takes longest. A worker takes a whole file, or all files that use the trained run."""
     items.sort(key=lambda item: "training" not in item.path.parts)
+    with_run = {item.path for item in items if "finished" in getattr(item, "fixturenames", ())}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("trained run" if item.path in with_run else str(item.path)))
 
 
 def _shared_folder(name: str) -> Path:

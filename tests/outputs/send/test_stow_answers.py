@@ -1,4 +1,4 @@
-"""What is made of the HTTP statuses of a DICOMweb archive (PS3.18 10.5.3): a real HTTP server on loopback gives them."""
+"""What is made of the HTTP statuses of a DICOMweb archive (PS3.18 10.5.3), which a server on loopback gives."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class _Refuse(BaseHTTPRequestHandler):
         self.server.posts += 1
         self._answer()
 
-    do_GET = _answer
+    do_GET = _answer  # noqa: N815 (name given by the base class)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         pass
 
 

@@ -9,12 +9,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from mura_batch.errors import InputError
 from mura_batch.model_card import load_model
 from train.deliver.ensemble import joint_log, lowest_losses
-from train.models.weight_file import write_checkpoint
+from train.models.checkpoint import trained_network
+from train.models.float16_rounding import run_onnx
+from train.models.scoring_graph import scoring_graph
+from train.models.weight_file import read_checkpoint, write_checkpoint
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -71,20 +76,50 @@ def test_a_joint_log_needs_the_log_of_every_run(tmp_path: Path) -> None:
     assert not (tmp_path / "joint").exists()
 
 
-@pytest.mark.slow
-def test_the_card_sums_looks_and_seconds_of_every_run(
-    finished: Path,
-    mura: Path,
-    cache: Path,
-    card: Path,
-    tmp_path: Path,
-    here: Callable[..., subprocess.CompletedProcess[str]],
-) -> None:
-    other = shutil.copytree(finished, tmp_path / "other")
+@pytest.fixture(scope="module")
+def pair(finished: Path, mura: Path, cache: Path, card: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ensemble of the two lowest losses of two runs. The other run has only the worse of two checkpoints."""
+    from train.cli.main import main
+
+    root = tmp_path_factory.mktemp("pair")
+    other = Path(shutil.copytree(finished, root / "other"))
+    last = read_checkpoint(other / "last.pt")
+    last["best"]["kept"].remove(min(last["best"]["kept"], key=lambda kept: kept["loss"]))
+    write_checkpoint(last, other / "last.pt")
     (other / "epochs.csv").write_text("epoch,sec,val_auroc\n0,1000,0.5\n1,1000,\n2,1000,0.6\n")
-    where = ("--data", mura, "--cache", cache, "--card", card, "--out", tmp_path / "model")
-    done = here("ensemble", finished, other, "--count", "1", *where)
-    assert done.returncode == 0, done.stderr
-    training = load_model(tmp_path / "model").card.training
+    where = ["--data", mura, "--cache", cache, "--card", card, "--out", root / "model"]
+    assert main(["ensemble", str(finished), str(other), "--count", "2", *map(str, where)]) == 0
+    return root / "model"
+
+
+@pytest.mark.slow
+def test_the_card_sums_looks_and_seconds_of_every_run(pair: Path) -> None:
+    training = load_model(pair).card.training
+    assert training["members"] == 2
     assert training["validation_looks"] == [0, 1, 0, 2]
     assert 3000 <= training["seconds"] < 3300
+
+
+@pytest.mark.slow
+def test_an_ensemble_is_one_graph_of_the_lowest_losses(pair: Path, finished: Path) -> None:
+    card = load_model(pair).card
+    pictures = np.load(pair / "reference_inputs.npz")["images"][:2]
+    nets = [trained_network(read_checkpoint(finished / f"best-e00{n}.pt"), pair) for n in (0, 1)]
+    with torch.inference_mode():
+        each = [
+            scoring_graph([net], card.temperature, card.calibration_bias)(torch.from_numpy(pictures))[0].numpy()
+            for net in nets
+        ]
+    assert np.abs(each[0] - each[1]).max() > 0.01, "two networks"
+    together = run_onnx((pair / "model.onnx").read_bytes(), pictures[:, 0], threads=1)["probability"]
+    np.testing.assert_allclose(together, np.mean(each, axis=0), atol=5e-3)
+
+
+@pytest.mark.slow
+def test_reopen_refuses_an_ensemble(
+    pair: Path, mura: Path, cache: Path, tmp_path: Path, here: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    done = here("reopen", pair, "--data", mura, "--cache", cache, "--out", tmp_path / "start.pt")
+    assert done.returncode == 1
+    assert "an ensemble is several" in done.stderr
+    assert not (tmp_path / "start.pt").exists()

@@ -242,27 +242,6 @@ def test_calibrate_says_what_export_chose(
     assert printed["log_loss_after"] <= printed["log_loss_before"]
 
 
-@pytest.mark.slow
-def test_an_ensemble_is_one_graph_of_the_lowest_losses(
-    here: Command, finished: Path, mura: Path, cache: Path, card: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "pair"
-    model = ("--data", mura, "--cache", cache, "--card", card, "--out", out)
-    done = here("ensemble", finished, "--count", "2", *model)
-    assert done.returncode == 0, done.stderr
-    written = load_model(out).card
-    assert written.training["members"] == 2
-    pictures = np.load(out / "reference_inputs.npz")["images"][:2]
-    nets = [trained_network(read_checkpoint(finished / f"best-e00{n}.pt"), out) for n in (0, 1)]
-    with torch.inference_mode():
-        each = [
-            scoring_graph([net], written.temperature, written.calibration_bias)(torch.from_numpy(pictures))[0].numpy()
-            for net in nets
-        ]
-    together = run_onnx((out / "model.onnx").read_bytes(), pictures[:, 0], threads=1)["probability"]
-    np.testing.assert_allclose(together, np.mean(each, axis=0), atol=5e-3)
-
-
 def test_more_members_than_there_are_is_reported(here: Command, finished: Path, mura: Path, tmp_path: Path) -> None:
     done = here("ensemble", finished, "--count", "7", "--data", mura, "--card", CARD, "--out", tmp_path / "x")
     assert done.returncode == 2

@@ -71,15 +71,3 @@ def test_training_goes_on_from_it(
     fresh = MuraNet().features.conv0.weight
     moved = (trained.features.conv0.weight - start.features.conv0.weight).norm()
     assert 0 < moved < 0.2 * (trained.features.conv0.weight - fresh).norm()
-
-
-def test_an_ensemble_is_refused(
-    finished: Path, mura: Path, cache: Path, card: Path, tmp_path: Path, here: Here
-) -> None:
-    where = ("--data", mura, "--cache", cache)
-    made = here("ensemble", finished, "--count", 2, *where, "--card", card, "--out", tmp_path / "two")
-    assert made.returncode == 0, made.stderr
-    done = here("reopen", tmp_path / "two", *where, "--out", tmp_path / "start.pt")
-    assert done.returncode == 1
-    assert "an ensemble is several" in done.stderr
-    assert not (tmp_path / "start.pt").exists()
