@@ -36,7 +36,7 @@ def _pixels_end_the_file(source: Bytes, at: int) -> bool:
     """Whether Pixel Data that reach to the last byte of the data begin somewhere behind `at`."""
     tail = source.read(max(source.size - 16, 0), 16).rstrip(b"\0")
     for start in range(at, source.size, _SEARCHED):
-        part = source.read(start, _SEARCHED + 16)
+        part = source.read(start, min(_SEARCHED + 16, source.size - start))  # memory for what is there, no more
         for found in _PIXEL_DATA.finditer(part):
             length = int.from_bytes(found[1] or found[2], "little")
             if length == UNDEFINED and tail.endswith(b"\xfe\xff\xdd\xe0"):
