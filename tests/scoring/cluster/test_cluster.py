@@ -34,7 +34,12 @@ from mura_batch.store.secret import SECRET_NAME
 if find_spec("ray") is None:
     pytest.skip("Ray has no wheel for this machine: pip install 'mura-batch[cluster]'", allow_module_level=True)
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+# The first test pays for the cluster, the phantoms and the run without a cluster.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
 
 
 @pytest.fixture(scope="module")
