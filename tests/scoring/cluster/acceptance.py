@@ -4,7 +4,6 @@ without a cluster.
     python tests/scoring/cluster/acceptance.py nodes     a node killed, and another added, at 20 points of a run
     python tests/scoring/cluster/acceptance.py driver    the driver killed at 10 points, one after the other
     python tests/scoring/cluster/acceptance.py real      the real files of ../shared/dicom, unknown regions too
-    python tests/scoring/cluster/acceptance.py blind     a node that does not see the studies
     python tests/scoring/cluster/acceptance.py head      the head killed in the middle
     python tests/scoring/cluster/acceptance.py speed     two nodes against one, and one node against a run without Ray
     python tests/scoring/cluster/acceptance.py memory    the driver's memory with 10,000 and with 100,000 files
@@ -23,7 +22,6 @@ import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -135,49 +133,6 @@ def real_files(work: Work) -> str:
     return f"real: {scores_in(out)} images scored of {studies.name}, {same(out, expected)}"
 
 
-def ray_start(cluster: Any, prefix: list[str], **environment: str) -> subprocess.Popen[bytes]:
-    """A node by its command line, as on a machine of its own; ends with the process."""
-    ray = [
-        sys.executable,
-        "-m",
-        "ray.scripts.scripts",
-        "start",
-        "--address",
-        cluster.address,
-        "--block",
-        "--num-cpus=1",
-    ]
-    more = ["--node-ip-address=127.0.0.1", f"--object-store-memory={100 << 20}"]
-    environ = {**os.environ, **environment}
-    return subprocess.Popen([*prefix, *ray, *more], env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def blind_node(work: Work) -> str:
-    """In a mount namespace of its own, where the folder is empty. Needs root."""
-    studies, out = work.studies, work.out("blind")
-    hidden = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {studies} && exec "$@"', "sh"]
-    with loopback_cluster() as cluster:
-        node = ray_start(cluster, hidden)
-        wait_for_nodes(cluster.address, 2)
-        done = subprocess.run(
-            command(studies, out, "--cluster", cluster.address), capture_output=True, text=True, check=False
-        )
-        node.terminate()
-        node.wait()
-    if done.returncode != 1 or "cannot read the studies" not in done.stderr or len(done.stderr.splitlines()) != 1:
-        sys.exit(f"exit {done.returncode}: {done.stderr}")
-    return f"blind: exit 1, {done.stderr.strip()}"
-
-
-def wait_for_nodes(address: str, count: int) -> None:
-    program = (
-        "import ray, sys, time\n"
-        "ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR')\n"
-        "while sum(n['Alive'] for n in ray.nodes()) < int(sys.argv[2]): time.sleep(0.2)\n"
-    )
-    subprocess.run([sys.executable, "-c", program, address, str(count)], check=True, timeout=300)
-
-
 def kill_head(work: Work) -> str:
     studies, expected = work.studies, work.expected
     out = work.out("head")
@@ -269,7 +224,6 @@ FORMS: dict[str, Callable[[Work], str]] = {
     "nodes": lambda work: kill_nodes(work, 20),
     "driver": lambda work: kill_driver(work, 10),
     "real": real_files,
-    "blind": blind_node,
     "head": kill_head,
     "speed": speed,
     "memory": memory,
