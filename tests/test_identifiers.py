@@ -195,7 +195,7 @@ def test_rows_are_named_by_key_in_every_table(night: Night) -> None:
 def test_truth_is_compared_under_keys(night: Night) -> None:
     first = min((night.out / "runs").iterdir())
     assert json.loads((first / "agreement.json").read_text())["counts"]["compared"] == 1
-    done = run("report", night.out / "latest", "--truth", night.studies.parent / f"{CANARY}.csv")
+    done = run("report", night.out / "latest", "--truth", night.out.parent / f"{CANARY}.csv")
     assert done.returncode == 0, done.stderr
     for name in ("report.html", "truth.json", "agreement.json", "agreement.csv", "run.json"):
         assert not FOUND.search((night.out / "latest" / name).read_bytes()), name

@@ -86,7 +86,11 @@ def _key(request: ScoreRequest, ledger: Ledger) -> Key:
     if ledger.scores.are_none():
         return score_key(request.model, request.policy, request.runner.precision)
     cache = request.runner.cache_dir
-    options = replace(request.runner, cache_dir=cache if cache is not None and cache.is_dir() else None)
+    options = replace(
+        request.runner,
+        cache_dir=cache if cache is not None and cache.is_dir() else None,
+        features=request.model.has_feature_statistics,  # as a run asks: then the record of its start is this one's
+    )
     with open_runner(request.model, options) as runner:
         return score_key(request.model, request.policy, runner.info.precision)
 

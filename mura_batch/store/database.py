@@ -78,7 +78,8 @@ class Database:
         """Streams rows: memory stays flat. Raises LedgerError."""
         with explained(self.path):
             if self._is_exclusive:
-                yield from self._db.execute(sql, values)
+                for row in self._db.execute(sql, values):  # noqa: UP028 - `yield from` closes the cursor, perhaps after us
+                    yield row
                 return
             with closing(self._connect()) as db:
                 yield from db.execute(sql, values)

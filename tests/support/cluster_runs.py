@@ -38,6 +38,7 @@ def loopback_cluster(**head: Any) -> Iterator[Any]:
     os.environ.update(ENVIRONMENT)
     from ray.cluster_utils import Cluster
 
+    (Path(tempfile.gettempdir()) / "ray").mkdir(exist_ok=True)  # Ray 2.60 notes the address there, not in temp_dir
     folder = tempfile.mkdtemp(prefix="ray-")  # short: Ray's sockets lie in it
     arguments = {**NODE, "include_dashboard": False, "_system_config": QUICK, "temp_dir": folder, **head}
     cluster = Cluster(initialize_head=True, head_node_args=arguments)

@@ -328,7 +328,7 @@ def test_each_reader_has_kappas(make_run: MakeRun) -> None:
     readers = {"reader_a": run.labels, "reader_b": dict(list(run.labels.items())[:5]), "reader_c": {}}
     text = text_of(render_report_file(run.folder, build_truth(run.labels, readers)))
     assert "reader_a 14 1.000 [" in text
-    assert "reader_c 0 undefined undefined" in text
+    assert "reader_c 0 undefined read no scored study undefined read no scored study" in text
     between = between_readers(list(readers), match(build_truth(run.labels, readers), run.studies).cases)
     assert between is not None
     assert f"all together (Fleiss) {between.fleiss.n} undefined no study was read by all readers" in text
