@@ -34,7 +34,7 @@ demo: $(VENV)/.installed  ## three nights over a growing archive of drawn studie
 	$(BIN)/python -m bench.demo demo
 
 test: $(VENV)/.developed programs  ## all tests
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder --durations 25
 
 check: $(VENV)/.developed  ## lint, types, layers
 	$(BIN)/ruff check .
