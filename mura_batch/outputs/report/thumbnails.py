@@ -40,7 +40,8 @@ def draw_map(thumbnail: bytes, probability: float) -> bytes:
 def _png(steps: NDArray[np.uint8], opacity: bytes) -> bytes:
     """steps: [S, S] places in the palette. opacity: of each place. Written by hand (PNG, third edition, 11.2 and 11.3),
     because a report draws thousands of them."""
-    rows = np.pad(steps, ((0, 0), (1, 0)))  # a filter byte of 0 before each row
+    rows = np.zeros((steps.shape[0], steps.shape[1] + 1), np.uint8)  # a filter byte of 0 before each row
+    rows[:, 1:] = steps
     header = struct.pack(">IIBBBBB", *steps.shape[::-1], 8, 3, 0, 0, 0)  # 8 bits, palette
     chunks = ((b"IHDR", header), (b"PLTE", _STEP_COLOURS), (b"tRNS", opacity), (b"IDAT", zlib.compress(rows.tobytes())))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, content) for name, content in (*chunks, (b"IEND", b"")))
