@@ -118,11 +118,15 @@ def _watch(arguments: list[str], environment: dict[str, str]) -> tuple[bytes, by
 
 
 def _look(parent: int) -> Iterator[bytes]:
+    """A child that has not called exec yet still shows its parent's command line and environment: it is left out."""
     for children in Path("/proc").glob(f"{parent}/task/*/children"):
         try:
+            own = Path(f"/proc/{parent}/cmdline").read_bytes()
             for child in children.read_text().split():
-                for name in ("cmdline", "environ"):
-                    yield Path(f"/proc/{child}/{name}").read_bytes()
+                command = Path(f"/proc/{child}/cmdline").read_bytes()
+                if command != own:
+                    yield command
+                    yield Path(f"/proc/{child}/environ").read_bytes()
         except OSError:  # it has ended
             continue
 
