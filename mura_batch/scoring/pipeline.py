@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -85,6 +85,11 @@ class ScoreRequest:
     plan: Plan = field(default_factory=Plan)
     started: datetime = field(default_factory=partial(datetime.now, UTC))
 
+    @property
+    def runner_options(self) -> RunnerOptions:
+        """Those of `runner`, with features where the model makes distances of them."""
+        return replace(self.runner, features=self.model.has_feature_statistics)
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreResult:
@@ -104,7 +109,7 @@ def run_score(request: ScoreRequest, observer: Observer) -> ScoreResult:
         locked(request.out, single_writer=request.single_writer, allow_shared=request.allow_shared_out) as may_lock,
         Ledger(request.out / LEDGER_NAME, may_lock=may_lock) as ledger,
         open_workplace(
-            request.studies, request.policy, request.model, request.runner, request.workers, request.cluster
+            request.studies, request.policy, request.model, request.runner_options, request.workers, request.cluster
         ) as work,
         RunFolder(request.out, request.started) as folder,
     ):

@@ -77,7 +77,7 @@ def _cluster(request: ScoreRequest) -> Iterator[ClusterWork | None]:
         return
     from mura_batch.scoring.cluster.cluster_work import open_cluster
 
-    with open_cluster(request.cluster, request.studies, request.policy, request.model, request.runner) as work:
+    with open_cluster(request.cluster, request.studies, request.policy, request.model, request.runner_options) as work:
         yield work
 
 
@@ -86,11 +86,7 @@ def _key(request: ScoreRequest, ledger: Ledger) -> Key:
     if ledger.scores.are_none():
         return score_key(request.model, request.policy, request.runner.precision)
     cache = request.runner.cache_dir
-    options = replace(
-        request.runner,
-        cache_dir=cache if cache is not None and cache.is_dir() else None,
-        features=request.model.has_feature_statistics,  # as a run asks: then the record of its start is this one's
-    )
+    options = replace(request.runner_options, cache_dir=cache if cache is not None and cache.is_dir() else None)
     with open_runner(request.model, options) as runner:
         return score_key(request.model, request.policy, runner.info.precision)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -83,7 +82,7 @@ def open_workplace(
     """cluster: None for this machine, else what `cluster.nodes` connects to. Raises RunnerError or PlanError where
     nothing runs the model, ClusterError where the cluster is not there."""
     if cluster is None:
-        with open_runner(model, replace(options, features=model.has_feature_statistics)) as runner:
+        with open_runner(model, options) as runner:
             yield LocalWork(studies, policy, model, runner, workers)
         return
     from mura_batch.scoring.cluster.cluster_work import open_cluster

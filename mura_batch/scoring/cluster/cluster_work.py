@@ -83,5 +83,5 @@ def open_cluster(
     unknown storage, ClusterError where Ray or the cluster is not there, RunnerError where a node cannot run the
     model."""
     storage = storage_of(studies)
-    with Nodes(address, model, replace(options, features=model.has_feature_statistics)) as nodes:
+    with Nodes(address, model, options) as nodes:
         yield ClusterWork(nodes, storage, policy, model)

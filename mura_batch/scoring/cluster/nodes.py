@@ -1,5 +1,4 @@
-"""A connection to a Ray cluster: every node checked, and on each an engine that holds the model. The only importer of
-ray, with deliveries.
+"""A connection to a Ray cluster: every node checked, and on each an engine that holds the model.
 
 Ray's own retries are off: what is lost is counted in `deliveries`, where a file that takes its process along twice is
 named.
@@ -165,7 +164,7 @@ class Nodes:
         gpus = int(node["Resources"].get("GPU", 0))
         count = gpus if with_gpu else int(bool(node["Resources"].get("CPU")))
         cores = int(node["Resources"].get("CPU", 1))
-        options = self._options if with_gpu else _for_processor(self._options, cores)
+        options = self._options if with_gpu else replace(self._options, threads=self._options.threads or cores)
         engines = []
         for _ in range(count):
             actor = (
@@ -297,10 +296,6 @@ def _files_of(model: Model) -> dict[str, bytes]:
     names = {CARD_NAME, *model.card.hashes}
     plans = {path.name for path in model.folder.iterdir() if ".plan" in path.suffixes}
     return {name: (model.folder / name).read_bytes() for name in sorted(names | plans)}
-
-
-def _for_processor(options: RunnerOptions, cores: int) -> RunnerOptions:
-    return replace(options, threads=options.threads or cores)
 
 
 def _alike(info: RunnerInfo) -> tuple[str, ...]:
