@@ -17,7 +17,7 @@ from bench.result import Figure
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker.pool import DecodePool
 from mura_batch.model_card import Model
-from mura_batch.preprocess import fitted_size
+from mura_batch.preprocess import InputSpec
 from mura_batch.records import Instance, Skipped
 from mura_batch.runtime.cpu_answers import cpu_answers
 
@@ -63,7 +63,7 @@ def full_path(data: Dataset, size: int) -> NDArray[np.uint8]:
     """[size, size] model input: whole frame, window in float64 (PS3.3 C.11.2.1.2.1), resize in float, letterbox."""
     center, width = float(data.WindowCenter), float(data.WindowWidth)
     shown = np.clip((data.pixel_array.astype(np.float64) - (center - 0.5)) / (width - 1) + 0.5, 0, 1) * 255
-    rows, columns = fitted_size(shown.shape[0], shown.shape[1], size)
+    rows, columns = InputSpec(size=size).fitted(shown.shape[0], shown.shape[1])
     fitted = Image.fromarray(shown.astype(np.float32)).resize((columns, rows), Image.Resampling.BILINEAR)
     canvas = np.zeros((size, size), np.uint8)
     top, left = (size - rows) // 2, (size - columns) // 2

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+LETTERBOX, STRETCH = RESIZES = ("letterbox", "stretch")
 MAX_INPUT_SIZE = 1024  # a card that asks for more is a typing error: DenseNet169 needs 140 GFLOP an image there
 
 
@@ -22,31 +23,43 @@ MAX_INPUT_SIZE = 1024  # a card that asks for more is a typing error: DenseNet16
 class InputSpec:
     """How a display image becomes a model input; stored in the model card, so a model carries its own rule.
 
-    size: the model input is size x size pixels. pad_value: grey level of the letterbox bars, 0 to 255.
+    size: the model input is size x size pixels. resize: one of RESIZES; 'letterbox' keeps the picture's proportions,
+    'stretch' gives them up. pad_value: grey level of the letterbox bars, 0 to 255.
     """
 
     size: int = 320
     pad_value: int = 0
+    resize: str = LETTERBOX
 
     def __post_init__(self) -> None:
         if not 32 <= self.size <= MAX_INPUT_SIZE:
             raise PreprocessError(f"input size {self.size} is outside 32..{MAX_INPUT_SIZE}")
         if not 0 <= self.pad_value <= 255:
             raise PreprocessError(f"pad value {self.pad_value} is outside 0..255")
+        if self.resize not in RESIZES:
+            raise PreprocessError(f"resize {self.resize!r} is not one of {', '.join(RESIZES)}")
 
+    @property
+    def decode_size(self) -> int:
+        """What a decoder may reduce a picture to, by its longer side, without a loss to the model input; 0: nothing.
+        A stretched picture needs its shorter side too, and that is not known before the file is read."""
+        return self.size if self.resize == LETTERBOX else 0
 
-def fitted_size(rows: int, columns: int, size: int, pixel_aspect: float = 1.0) -> tuple[int, int]:
-    """(rows, columns) of the picture inside the letterbox; the longer side is `size`, neither is under 1.
+    def fitted(self, rows: int, columns: int, pixel_aspect: float = 1.0) -> tuple[int, int]:
+        """(rows, columns) of the picture inside the model input. In a letterbox the longer side is `size`, neither is
+        under 1.
 
-    pixel_aspect: height of a pixel over its width (PS3.3 C.7.6.3.1.7 Pixel Aspect Ratio), 1 for square pixels.
-    """
-    height, width = rows * pixel_aspect, float(columns)
-    scale = size / max(height, width)
-    return max(1, round(height * scale)), max(1, round(width * scale))
+        pixel_aspect: height of a pixel over its width (PS3.3 C.7.6.3.1.7 Pixel Aspect Ratio), 1 for square pixels.
+        """
+        if self.resize == STRETCH:
+            return self.size, self.size
+        height, width = rows * pixel_aspect, float(columns)
+        scale = self.size / max(height, width)
+        return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def preprocess(display: NDArray[np.uint8], spec: InputSpec, pixel_aspect: float = 1.0) -> NDArray[np.uint8]:
-    """Letterbox: the whole picture, antialiased to fit size x size, centred on bars of pad_value.
+    """The whole picture, antialiased to fit size x size, centred on bars of pad_value.
 
     display: [H, W] uint8, bone bright. Returns [size, size] uint8. Nothing is cropped: a fracture at the end of a
     long bone is still in the picture. Raises PreprocessError on an empty or wrongly typed picture.
@@ -56,7 +69,7 @@ def preprocess(display: NDArray[np.uint8], spec: InputSpec, pixel_aspect: float 
 
     if display.ndim != 2 or display.dtype != np.uint8 or 0 in display.shape:
         raise PreprocessError(f"a display image is [H, W] uint8 and not empty, not {display.shape} {display.dtype}")
-    rows, columns = fitted_size(display.shape[0], display.shape[1], spec.size, pixel_aspect)
+    rows, columns = spec.fitted(display.shape[0], display.shape[1], pixel_aspect)
     # Pillow's bilinear filter widens with the scale: an area filter when it shrinks, plain bilinear when it grows.
     # Averaging blocks first (reducing_gap) would be twice as fast and brighten pictures by a tenth of a grey level.
     fitted = Image.fromarray(display).resize((columns, rows), Image.Resampling.BILINEAR)

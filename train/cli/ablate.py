@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from train.cli.fit import job_of
+from train.cli.fit import add_set, job_of, set_changes, set_words
 from train.cli.options import Commands, add_training, print_result
 
 
@@ -17,6 +17,7 @@ def add(commands: Commands) -> None:
         "python -m train ablate train/ablations/choices.toml --data FRACATLAS --out runs/ablation",
     )
     parser.add_argument("ablation", type=Path, help="a TOML of train/ablations, or your own")
+    add_set(parser)
     add_training(parser)
 
 
@@ -24,8 +25,9 @@ def run(options: Namespace) -> None:
     """Prints a line for each variant as soon as it is scored."""
     from train.measure.ablate import ablate, read_ablation
 
-    ablation = read_ablation(options.ablation)
-    job = job_of(options, ablation.variants[0][1], f"ablate {options.ablation}")
+    changes = set_changes(options)
+    ablation = read_ablation(options.ablation, changes)
+    job = job_of(options, ablation.variants[0][1], f"ablate {options.ablation}{set_words(changes)}")
     for worth in ablate(ablation, job):
         difference = worth.difference
         against = f"  {difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]" if difference else ""

@@ -6,7 +6,6 @@ import json
 from argparse import Namespace
 from dataclasses import asdict
 
-from mura_batch.preprocess import InputSpec
 from train.cli.options import Commands, add_checkpoints, add_data, add_device, print_note, print_result
 from train.data.examples import VAL, labels_of, studies_of
 from train.data.open_dataset import open_dataset
@@ -38,14 +37,14 @@ def run(options: Namespace) -> None:
     )
     from train.measure.figures import calibration_figures
     from train.models.logits import picture_logits
-    from train.models.members import input_size, read_member
+    from train.models.members import input_spec, read_member
 
     device = pick_device(options.device)
     print_note(f"Scoring {device_words(options.device, device)}")
     members = [read_member(path) for path in options.checkpoints]
     dataset = open_dataset(options.data)
     examples = dataset.split(VAL)
-    inputs = model_inputs(dataset, VAL, InputSpec(size=input_size(members, options.size)), options.cache)
+    inputs = model_inputs(dataset, VAL, input_spec(members, options.size), options.cache)
     logits, abnormal = picture_logits([m.net for m in members], inputs, device), labels_of(examples) > 0
     calibration = fit_calibration(logits, abnormal)
     if calibration.is_at_limit:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from mura_batch.preprocess import InputSpec
 from train.cli.options import Commands, add_data, add_model, print_note, print_result
 from train.data.open_dataset import open_dataset
 
@@ -32,7 +31,7 @@ def run(options: Namespace) -> None:
     dataset = open_dataset(options.data)
     predictor = open_predictor(options.model, options.size, options.threshold, options.device)
     print_note(f"Scoring {predictor.device}")
-    inputs = model_inputs(dataset, options.split, InputSpec(size=predictor.size), options.cache)
+    inputs = model_inputs(dataset, options.split, predictor.input, options.cache)
     evaluation = evaluate(predictor, dataset, options.split, inputs, options.flips)
     write_evaluation(evaluation, options.out)
     studies = evaluation.figures["studies"]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mura_batch.preprocess import InputSpec
 from train.cli.options import (
     Commands,
     add_checkpoints,
@@ -44,13 +43,12 @@ def export_checkpoints(checkpoints: Sequence[Path], runs: Sequence[Path], option
     from train.deliver.ensemble import joint_log
     from train.deliver.export import Inputs, Wanted, export
     from train.deliver.feature_statistics import ENOUGH
-    from train.models.members import input_size, read_member
+    from train.models.members import input_spec, read_member
 
     text, dataset = read_card_text(options.card), open_dataset(options.data)
     members = [read_member(path) for path in checkpoints]
-    size = input_size(members, options.size)
+    spec = input_spec(members, options.size)
     print_note("Exporting on the CPU (where half precision is written out and compared with float32)")
-    spec = InputSpec(size=size)
     training = evenly_spaced(model_inputs(dataset, TRAIN, spec, options.cache), ENOUGH)
     inputs = Inputs(val=model_inputs(dataset, VAL, spec, options.cache), training=training)
     with TemporaryDirectory() as scratch:
@@ -59,7 +57,7 @@ def export_checkpoints(checkpoints: Sequence[Path], runs: Sequence[Path], option
             name=options.name or options.out.resolve().name,
             version=options.version,
             text=text,
-            size=size,
+            input=spec,
             command=options.made_by,
             log=options.log or joint_log(runs, Path(scratch) / "epochs.jsonl"),
         )

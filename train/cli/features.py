@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from mura_batch.preprocess import InputSpec
 from train.cli.options import Commands, add_data, print_result
 from train.data.examples import TRAIN, VAL
 from train.data.open_dataset import open_dataset
@@ -29,7 +28,7 @@ def run(options: Namespace) -> None:
     from train.deliver.feature_statistics import ENOUGH, add_statistics
 
     model, dataset = load_model(options.model), open_dataset(options.data)
-    spec = InputSpec(size=model.card.input.size)
+    spec = model.card.input
     training = evenly_spaced(model_inputs(dataset, TRAIN, spec, options.cache), ENOUGH)
     add_statistics(model, training, model_inputs(dataset, VAL, spec, options.cache))
     made = load_statistics(load_model(options.model))

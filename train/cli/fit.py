@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,12 @@ def add(commands: Commands) -> None:
 def add_changes(parser: ArgumentParser) -> None:
     """The recipe and what changes in it."""
     parser.add_argument("recipe", type=Path, help="a recipe of train/recipes by its name, or a TOML of your own")
+    add_set(parser)
+    parser.add_argument("--seed", type=int, help="short for --set seed=N")
+    parser.add_argument("--epochs", type=int, help="of the recipe's last stage")
+
+
+def add_set(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--set",
         dest="changes",
@@ -43,8 +50,6 @@ def add_changes(parser: ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="another value for a key of the recipe: --set optimizer.clip=1.0 --set stages.0.lr=1e-4",
     )
-    parser.add_argument("--seed", type=int, help="short for --set seed=N")
-    parser.add_argument("--epochs", type=int, help="of the recipe's last stage")
 
 
 def run(options: Namespace) -> None:
@@ -59,11 +64,20 @@ def run(options: Namespace) -> None:
 
 
 def read_changed_recipe(options: Namespace) -> tuple[Recipe, str]:
-    """The recipe with the changes of add_changes, and these as the recorded command has them."""
+    """The recipe with the changes of add_changes, and these in words."""
     from train.fit.recipe import read_recipe
 
-    changes = _changes(options)
-    return read_recipe(options.recipe, changes), "".join(f" --set {key}={value}" for key, value in changes.items())
+    changes = set_changes(options)
+    if options.seed is not None:
+        changes["seed"] = options.seed
+    if options.epochs is not None:
+        changes["stages.-1.epochs"] = options.epochs
+    return read_recipe(options.recipe, changes), set_words(changes)
+
+
+def set_words(changes: Mapping[str, Any]) -> str:
+    """As the recorded command has them."""
+    return "".join(f" --set {key}={value}" for key, value in changes.items())
 
 
 def _fold(text: str) -> tuple[int, int]:
@@ -74,18 +88,14 @@ def _fold(text: str) -> tuple[int, int]:
     return int(fold), int(folds)
 
 
-def _changes(options: Namespace) -> dict[str, Any]:
-    """Raises InputError on a change without a value."""
+def set_changes(options: Namespace) -> dict[str, Any]:
+    """Those of --set. Raises InputError on a change without a value."""
     changes: dict[str, Any] = {}
     for change in options.changes:
         key, separator, value = change.partition("=")
         if not (key and separator):
             raise InputError(f"--set {change}: give KEY=VALUE, as in --set optimizer.clip=1.0")
         changes[key.strip()] = _toml_value(value.strip())
-    if options.seed is not None:
-        changes["seed"] = options.seed
-    if options.epochs is not None:
-        changes["stages.-1.epochs"] = options.epochs
     return changes
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from mura_batch.preprocess import InputSpec
 from train.cli.options import Commands, add_data, print_result
 from train.data.examples import TRAIN, VAL
 from train.data.open_dataset import open_dataset
@@ -28,7 +27,7 @@ def run(options: Namespace) -> None:
     from train.deliver.quantize import ENOUGH, quantize
 
     model, dataset = load_model(options.model), open_dataset(options.data)
-    spec = InputSpec(size=model.card.input.size)
+    spec = model.card.input
     training = evenly_spaced(model_inputs(dataset, TRAIN, spec, options.cache), ENOUGH)
     validation = model_inputs(dataset, VAL, spec, options.cache)
     parity = quantize(model, training, dataset, validation).parity["int8"]

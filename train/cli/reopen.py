@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from mura_batch.preprocess import InputSpec
 from train.cli.options import Commands, add_data, print_result
 from train.data.examples import TRAIN
 from train.data.open_dataset import open_dataset
@@ -29,6 +28,6 @@ def run(options: Namespace) -> None:
     from train.deliver.reopen import ENOUGH, reopen
 
     model = load_model(options.model)
-    inputs = model_inputs(open_dataset(options.data), TRAIN, InputSpec(size=model.card.input.size), options.cache)
+    inputs = model_inputs(open_dataset(options.data), TRAIN, model.card.input, options.cache)
     reopen(model, evenly_spaced(inputs, ENOUGH), options.out)
     print_result(f"{options.out}: for --init of `fit`")

@@ -11,13 +11,14 @@ from mura_batch.errors import InputError
 from train.fit.run_log import EPOCHS
 from train.fit.state import LAST
 from train.models.checkpoint import recipe_of
-from train.models.members import trained_size
+from train.models.members import trained_resize, trained_size
 from train.models.weight_file import read_checkpoint
 
 SAME = {
     "weights": "weight their losses differently: their validation losses cannot be compared",
     "data": "are of different data: their validation losses cannot be compared",
     "size": "end at different input sizes: one network takes one size",
+    "resize": "fit pictures into the input differently: one network takes one way",
 }
 
 
@@ -30,6 +31,7 @@ class Run:
     weights: tuple[str, float]
     data: str
     size: int | None
+    resize: str
     kept: tuple[tuple[float, Path], ...]
 
 
@@ -55,6 +57,7 @@ def _read(folder: Path) -> Run:
         weights=(weighting, positive if weighting == "positive" else 1.0),  # the others do not look at it
         data=values["data"],
         size=trained_size(recipe),
+        resize=trained_resize(recipe),
         kept=tuple((float(row["loss"]), folder / row["file"]) for row in values["best"]["kept"]),
     )
 

@@ -58,14 +58,14 @@ class Wanted:
     name: str
     version: str
     text: CardText
-    size: int
+    input: InputSpec
     command: str = ""
     log: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Model inputs [N, S, S] uint8 at Wanted.size: of val, and training pictures for the statistics of features."""
+    """Model inputs [N, S, S] uint8 by Wanted.input: of val, and training pictures for the statistics of features."""
 
     val: Pictures
     training: Pictures
@@ -91,7 +91,7 @@ def export(members: Sequence[Member], dataset: Dataset, inputs: Inputs, wanted: 
     nets = [m.net for m in members]
     if foreign := [net.arch for net in nets if net.arch != SHIPPED]:
         raise ModelError(f"{foreign[0]} is a teacher and is not shipped: distil it into {SHIPPED} (recipe distil)")
-    fitted = _fit(nets, dataset, inputs.val)
+    fitted = _fit(nets, dataset, inputs.val, wanted.input)
     card = _card(members, dataset, fitted, wanted)
     statistics = statistics_of(features_of(nets, inputs.training), features_of(nets, inputs.val))
     return _write(card, fitted, statistics, wanted.out)
@@ -106,7 +106,7 @@ def _check_counts(dataset: Dataset, text: CardText) -> None:
         )
 
 
-def _fit(nets: Sequence[MuraNet], dataset: Dataset, inputs: Pictures) -> Fitted:
+def _fit(nets: Sequence[MuraNet], dataset: Dataset, inputs: Pictures, spec: InputSpec) -> Fitted:
     examples = dataset.split(VAL)
     studies, abnormal = studies_of(examples), labels_of(examples) > 0
     logits = picture_logits(nets, inputs)
@@ -114,7 +114,7 @@ def _fit(nets: Sequence[MuraNet], dataset: Dataset, inputs: Pictures) -> Fitted:
     if calibration.is_at_limit:
         sys.stderr.write(f"Warning: the temperature {calibration.temperature} is at the limit of the search\n")
     network = scoring_graph(nets, calibration.temperature, calibration.bias, half=True)
-    onnx_bytes = to_onnx(network, inputs.shape[-1])
+    onnx_bytes = to_onnx(network, spec.size)
     if len(onnx_bytes) > MAX_BYTES * len(nets):
         raise OutputError(f"the network has {len(onnx_bytes)} bytes, more than {MAX_BYTES} a member")
     # scores and figures are those of the network that ships: half precision, its rounding written out
@@ -122,7 +122,6 @@ def _fit(nets: Sequence[MuraNet], dataset: Dataset, inputs: Pictures) -> Fitted:
     half = run_onnx(rounded, np.asarray(inputs))["probability"]
     scores = studies.mean(half.astype(np.float64))
     threshold = cross_validated_threshold(scores, studies.abnormal, studies.groups)
-    spec = InputSpec(size=inputs.shape[-1])
     reference, answers = reference_inputs(spec, lambda p: probabilities(picture_logits(nets, p), calibration))
     pairs: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {
         VAL: (half, probabilities(logits, calibration)),
@@ -155,7 +154,7 @@ def _card(members: Sequence[Member], dataset: Dataset, fitted: Fitted, wanted: W
     return ModelCard(
         name=wanted.name,
         version=wanted.version,
-        input=InputSpec(size=wanted.size),
+        input=wanted.input,
         threshold=fitted.threshold,
         threshold_rule=THRESHOLD_RULE,
         regions=text.regions,

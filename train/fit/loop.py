@@ -25,7 +25,7 @@ from train.fit.interrupt import deferred_interrupt
 from train.fit.job import Job, check_job
 from train.fit.malloc import keep_freed_memory
 from train.fit.pace import pace_words, work_left
-from train.fit.processes import device_words, joined
+from train.fit.processes import device_words, joined, precision_warning
 from train.fit.recipe import Recipe
 from train.fit.run_log import RunLog
 from train.fit.state import (
@@ -54,6 +54,8 @@ def fit(job: Job) -> Path:
         check_job(job, process)
         if process.leads:
             sys.stderr.write(f"Training {device_words(job.device, process.device)}\n")
+            if warning := precision_warning(job.recipe.precision, process.device):
+                sys.stderr.write(f"Warning: {warning}\n")
         identity = identity_of(job, process.world)
         if process.device.type == "cpu":
             keep_freed_memory()

@@ -67,6 +67,16 @@ def device_words(asked: str, device: torch.device) -> str:
     return f"on the CPU (--device {asked}{': torch sees no GPU here' if asked == 'auto' else ''})"
 
 
+def precision_warning(precision: str, device: torch.device) -> str:
+    """What is slow about a recipe's precision on this processor; '' where nothing is known to be."""
+    has = getattr(torch.cpu, "get_capabilities", dict[str, bool])()  # newer than the oldest torch that is allowed
+    if precision != "bf16" or device.type != "cpu" or has.get("architecture") != "x86_64":
+        return ""
+    if has["avx512_bf16"] or has["amx_bf16"]:
+        return ""
+    return "this processor has no bf16 instructions, and imitating them is slow: train with --set precision=float32"
+
+
 @contextmanager
 def joined(device: str) -> Iterator[Process]:
     """The process that torchrun describes by environment variables; without them there is one."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mura_batch.errors import InputError
+from mura_batch.preprocess import LETTERBOX, RESIZES
 from train.data.augment import Augmentation
 from train.models.densenet import ARCHS, SHIPPED
 
@@ -96,7 +97,8 @@ PARTS = {
 class Recipe:
     """epochs count through the stages from 0. validate: epochs after which val is evaluated, beside the last; None:
     after each. keep: how many checkpoints of best `criterion` are kept. early_stop: the run ends after so many epochs
-    in which `criterion` did not improve; 0: never. init: the weights that --init must give, in words; '': none."""
+    in which `criterion` did not improve; 0: never. resize: how a picture fits the model input, of preprocess.RESIZES;
+    the exported model is scored with the same. init: the weights that --init must give, in words; '': none."""
 
     name: str
     seed: int
@@ -107,6 +109,7 @@ class Recipe:
     criterion: str = "loss"
     keep: int = 0
     early_stop: int = 0
+    resize: str = LETTERBOX
     init: str = ""
     model: ModelPart = field(default_factory=ModelPart)
     loss: LossPart = field(default_factory=LossPart)
@@ -131,8 +134,11 @@ class Recipe:
 
     def as_json(self) -> str:
         """What a run is known by when it is resumed. Without `init`, which asks something of the command line and
-        changes nothing in the run: runs begun before that key go on."""
-        return json.dumps({key: value for key, value in asdict(self).items() if key != "init"}, sort_keys=True)
+        changes nothing in the run, and without the usual `resize`: runs begun before those keys go on."""
+        values = {key: value for key, value in asdict(self).items() if key != "init"}
+        if self.resize == LETTERBOX:
+            del values["resize"]
+        return json.dumps(values, sort_keys=True)
 
 
 def read_recipe(source: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
@@ -203,6 +209,7 @@ def _check(recipe: Recipe) -> None:
     _among("precision", recipe.precision, PRECISIONS)
     _among("sampling", recipe.sampling, SAMPLINGS)
     _among("criterion", recipe.criterion, CRITERIA)
+    _among("resize", recipe.resize, RESIZES)
     _among("[loss] weighting", recipe.loss.weighting, WEIGHTINGS)
     _among("[model] arch", recipe.model.arch, ARCHS)
     if recipe.model.imagenet and recipe.model.arch == SHIPPED:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from mura_batch.errors import InputError
 from mura_batch.preprocess import InputSpec
 from train.data.examples import TRAIN, VAL
 from train.data.input_cache import model_inputs
@@ -64,11 +65,11 @@ class Setting:
 
     def inputs(self, split: str, size: int) -> NDArray[np.uint8]:
         """[N, S, S] of a split. Rank 0 writes the cache, the others wait for it."""
-        dataset, cache = self.job.dataset, self.job.cache
+        dataset, cache, spec = self.job.dataset, self.job.cache, InputSpec(size=size, resize=self.recipe.resize)
         if self.process.leads:
-            model_inputs(dataset, split, InputSpec(size=size), cache)
+            model_inputs(dataset, split, spec, cache)
         self.process.wait()
-        return model_inputs(dataset, split, InputSpec(size=size), cache)
+        return model_inputs(dataset, split, spec, cache)
 
 
 def make_setting(
@@ -77,6 +78,11 @@ def make_setting(
     train, val = job.dataset.split(TRAIN), job.dataset.split(VAL)
     targets = targets_of(train, term_weights(job.recipe.loss, train, train), job.recipe.model.aux)
     teacher = Teacher(job.teacher, process.device, job.recipe.precision) if job.teacher else None
+    if teacher is not None and teacher.input.resize != job.recipe.resize:
+        raise InputError(
+            f"recipe {job.recipe.name} has resize = {job.recipe.resize!r}, its teacher was trained with "
+            f"{teacher.input.resize!r}: what one network is taught, the other has to see"
+        )
     val_weights = term_weights(job.recipe.loss, train, val)
     return Setting(job, process, identity, targets, val_weights, teacher, log, interrupted)
 

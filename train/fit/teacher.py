@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from mura_batch.errors import InputError
 from train.fit.validate import autocast
-from train.models.members import input_size, read_member
+from train.models.members import input_spec, read_member
 
 
 class Teacher:
@@ -21,16 +21,16 @@ class Teacher:
     def __init__(self, checkpoints: Sequence[Path], device: torch.device, precision: str) -> None:
         """checkpoints: of `fit`, at least one. Raises InputError or ModelError on one that cannot be read."""
         members = [read_member(path) for path in checkpoints]
-        self.size = input_size(members, None)
+        self.input = input_spec(members, None)
         self.nets = [m.net.to(device).to(memory_format=torch.channels_last).requires_grad_(False) for m in members]
         self.device, self.precision = device, precision
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
         """images: [N, 1, S, S] uint8, scaled to the size that the teacher was trained at. Returns [N] float32."""
-        if images.shape[-1] != self.size:
+        if images.shape[-1] != (size := self.input.size):
             images = functional.interpolate(
-                images.float(), size=(self.size, self.size), mode="bilinear", antialias=True, align_corners=False
+                images.float(), size=(size, size), mode="bilinear", antialias=True, align_corners=False
             )
         with autocast(self.precision, self.device):
             probability = torch.stack([torch.sigmoid(net(images)[0].float()) for net in self.nets]).mean(dim=0)

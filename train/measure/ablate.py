@@ -11,9 +11,10 @@ import csv
 import io
 import json
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,6 @@ from mura_batch.agreement.curves import roc_auc_difference, roc_auc_score
 from mura_batch.agreement.estimate import Estimate
 from mura_batch.atomic_files import make_folder, write_atomic
 from mura_batch.errors import InputError
-from mura_batch.preprocess import InputSpec
 from train.data.examples import VAL
 from train.data.folds import hold_out
 from train.data.input_cache import model_inputs
@@ -51,11 +51,11 @@ class Worth:
     difference: Estimate | None
 
 
-def read_ablation(path: Path) -> Ablation:
-    """Raises InputError that names the file and the key."""
+def read_ablation(path: Path, changes: Mapping[str, Any] | None = None) -> Ablation:
+    """changes: of the recipe of all variants, as in `changed`. Raises InputError that names the file and the key."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-        held_out, recipe = float(values["held_out"]), values["recipe"]
+        held_out, recipe = float(values["held_out"]), changed(values["recipe"], changes or {})
         variants = [("as it is", recipe_from({"name": path.stem, **recipe}, str(path)))]
         for variant in values["variant"]:
             values = {"name": path.stem, **changed(recipe, variant["change"])}
@@ -87,7 +87,7 @@ def ablate(ablation: Ablation, job: Job) -> Iterator[Worth]:
 
 def _scores(job: Job) -> NDArray[np.float64]:
     predictor = open_predictor([fit(job)])
-    return predictor.run(model_inputs(job.dataset, VAL, InputSpec(size=predictor.size), job.cache))[0]
+    return predictor.run(model_inputs(job.dataset, VAL, predictor.input, job.cache))[0]
 
 
 def _write(worths: Sequence[Worth], out: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mura_batch.atomic_files import make_folder, write_atomic
 from mura_batch.errors import InputError
-from mura_batch.preprocess import InputSpec, preprocess
+from mura_batch.preprocess import preprocess
 from mura_batch.progress import progress_bar
 from train.data.input_cache import read_picture
 from train.data.mura import read_rows
@@ -39,7 +39,7 @@ def _scored(predictor: Predictor, paths: Sequence[str], root: Path, flips: bool)
         for i in range(0, len(paths), BATCH):
             chunk = paths[i : i + BATCH]
             pictures = (read_picture(_located(root, path)) for path in chunk)
-            inputs = np.stack([preprocess(picture, InputSpec(size=predictor.size)) for picture in pictures])
+            inputs = np.stack([preprocess(picture, predictor.input) for picture in pictures])
             yield from zip(chunk, predictor.run(inputs, flips)[0].tolist(), strict=True)
             advance(i + len(chunk), "")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ def evaluate(predictor: Predictor, dataset: Dataset, split: str, inputs: NDArray
         "model": predictor.name,
         "data_kind": dataset.kind,
         "split": split,
-        "size": predictor.size,
+        **asdict(predictor.input),
         "threshold": predictor.threshold,
         "test_time_flips": flips,
         "studies": figures(studies, studies.mean(probability), predictor.threshold, split),

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from mura_batch.errors import InputError
 from mura_batch.model_card import CARD_NAME, load_model
+from mura_batch.preprocess import InputSpec
 from mura_batch.progress import progress_bar
 from train.fit.processes import device_words, pick_device
 from train.models.float16_rounding import run_onnx
 from train.models.logits import strict_float32
-from train.models.members import input_size, read_member
+from train.models.members import input_spec, read_member
 from train.models.scoring_graph import scoring_graph
 
 BATCH = 32
@@ -32,7 +33,7 @@ class Predictor:
     computes and why there."""
 
     name: str
-    size: int
+    input: InputSpec
     threshold: float
     score: Callable[[Pictures], Scored]
     device: str = "on the CPU"
@@ -67,7 +68,7 @@ def open_predictor(
     graph = scoring_graph([m.net for m in members]).to(place).to(memory_format=torch.channels_last)
     return Predictor(
         name=paths[0].name if len(paths) == 1 else f"ensemble of {len(paths)}",
-        size=input_size(members, size),
+        input=input_spec(members, size),
         threshold=MURA_THRESHOLD if threshold is None else threshold,
         score=lambda inputs: _run_torch(graph, inputs, place),
         device=device_words(device, place),
@@ -83,7 +84,7 @@ def _of_folder(path: Path, threshold: float | None, device: str) -> Predictor:
     network = model.onnx.read_bytes()
     return Predictor(
         name=model.card.name,
-        size=model.card.input.size,
+        input=model.card.input,
         threshold=model.card.threshold if threshold is None else threshold,
         score=lambda inputs: _run_onnx(network, inputs),
         device="on the CPU (by ONNX Runtime, as it is a model folder)",

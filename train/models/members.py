@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mura_batch.errors import InputError
+from mura_batch.preprocess import LETTERBOX, InputSpec
 from train.models.checkpoint import recipe_of, trained_network
 from train.models.densenet import MuraNet
 from train.models.weight_file import read_checkpoint
@@ -31,13 +32,22 @@ def read_member(path: Path) -> Member:
     return Member(path, trained_network(values, path), values)
 
 
-def input_size(members: Sequence[Member], asked: int | None) -> int:
-    """The size asked for, else the one that all checkpoints were last trained at. InputError when they differ."""
+def input_spec(members: Sequence[Member], asked: int | None) -> InputSpec:
+    """The size asked for, else the one that all checkpoints were last trained at; and their resize. InputError when
+    they differ."""
     sizes = {asked} if asked is not None else {trained_size(m.recipe) for m in members}
     size = sizes.pop()
     if sizes or size is None:
         raise InputError("the checkpoints were not all trained at one input size; give --size")
-    return size
+    resizes = {trained_resize(m.recipe) for m in members}
+    if len(resizes) > 1:
+        raise InputError(f"the checkpoints were trained with {' and '.join(sorted(resizes))}: no input suits them all")
+    return InputSpec(size=size, resize=resizes.pop())
+
+
+def trained_resize(recipe: Mapping[str, Any]) -> str:
+    """Of a recorded recipe; those before the key were letterboxed."""
+    return str(recipe.get("resize", LETTERBOX))
 
 
 def trained_size(recipe: Mapping[str, Any]) -> int | None:

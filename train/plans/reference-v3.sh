@@ -1,18 +1,21 @@
 #!/bin/sh
 # The plan for version 3 of the reference model: docs/training.md. Usage: reference-v3.sh PYTHON FRACATLAS
 # Stopped at any moment and started again it continues: finished runs are not run again.
+# SETTINGS, where set, changes the recipes of all runs: SETTINGS=precision=float32 on a processor without bf16.
 set -eu
 train="$1 -m train"
+change="${SETTINGS:+--set $SETTINGS}"
+fit="$train fit $change"
 data="$2"
 [ -f runs/start.pt ] || $train reopen engines/reference --data "$data" --out runs/start.pt
 for seed in 1 2; do
-  $train fit teacher --data "$data" --seed $seed --save-every 20 --out runs/teacher-$seed
+  $fit teacher --data "$data" --seed $seed --save-every 20 --out runs/teacher-$seed
 done
-$train fit distil --data "$data" --init runs/start.pt --save-every 20 --out runs/distil \
+$fit distil --data "$data" --init runs/start.pt --save-every 20 --out runs/distil \
   --teacher runs/teacher-1/final.pt runs/teacher-2/final.pt
 $train export runs/distil/final.pt --data "$data" --card train/cards/fracatlas.toml --version 3 --out engines/v3
 $train quantize engines/v3 --data "$data"
 $train evaluate engines/v3 --data "$data" --out runs/evaluation-v3
-$train fit teacher --data "$data" --fold 1/4 --save-every 20 --out runs/ablation-teacher
+$fit teacher --data "$data" --fold 1/4 --save-every 20 --out runs/ablation-teacher
 $train ablate train/ablations/distil.toml --data "$data" --teacher runs/ablation-teacher/final.pt \
-  --save-every 20 --out runs/ablation-distil
+  $change --save-every 20 --out runs/ablation-distil

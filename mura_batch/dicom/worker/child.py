@@ -169,7 +169,8 @@ def _decode_each(
     from mura_batch.dicom.pixels.decode import decode, decode_each_voi
 
     data = _read(root / instance.source.path, instance.source, buffer)
-    shown = decode_each_voi(data, policy, spec.size) if policy.voi_check else [decode(data, policy, spec.size)]
+    size = spec.decode_size
+    shown = decode_each_voi(data, policy, size) if policy.voi_check else [decode(data, policy, size)]
     inputs = [(decisions, preprocess(display, spec, aspect)) for display, aspect, decisions in shown]
     return hashlib.sha256(data).hexdigest(), inputs
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mura_batch.outputs.dicom.capture_picture import capture_picture
 from mura_batch.outputs.dicom.outline import hottest_outline, in_source_pixels
 from mura_batch.outputs.report.thumbnails import map_levels
+from mura_batch.preprocess import InputSpec
 from mura_batch.records import InstanceScore
 from mura_batch.version import __version__
 
@@ -31,7 +32,7 @@ def image_parts(result: StudyResult, number: int, run: RunInfo, score: InstanceS
     with contextlib.suppress(ValueError, OSError):  # damaged: as if it were missing
         if thumbnail:
             capture = _capture(result, number, thumbnail)
-            outline = _outline(result, number, run.model.card.input.size, map_levels(thumbnail))
+            outline = _outline(result, number, run.model.card.input, map_levels(thumbnail))
     return ImageParts(capture, _state_text(result, number), outline)
 
 
@@ -55,11 +56,13 @@ def _verdict(result: StudyResult) -> str:
     return "abnormal" if result.row.abnormal else "not abnormal"
 
 
-def _outline(result: StudyResult, number: int, size: int, levels: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+def _outline(
+    result: StudyResult, number: int, spec: InputSpec, levels: NDArray[np.uint8]
+) -> NDArray[np.float64] | None:
     """Of abnormal studies only: a normal one has nothing to be pointed at."""
     image = result.images[number]
     outline = hottest_outline(levels) if result.row.abnormal else None
     if outline is None or not image.source.rows:
         return None
     shape = (image.source.rows, image.source.columns)
-    return in_source_pixels(outline, shape, size, image.decisions.pixel_aspect)
+    return in_source_pixels(outline, shape, spec, image.decisions.pixel_aspect)

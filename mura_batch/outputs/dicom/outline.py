@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mura_batch.preprocess import fitted_size
+from mura_batch.preprocess import InputSpec
 
 HOT = 0.5  # of the map's maximum: the region is what is hotter, and connected with the maximum
 _FINER = 8  # cells of the grid that the outline follows, for each cell of the map
@@ -31,13 +31,13 @@ def hottest_outline(levels: NDArray[np.uint8]) -> Points | None:
     return closed
 
 
-def in_source_pixels(outline: Points, shape: tuple[int, int], size: int, pixel_aspect: float) -> Points:
-    """outline: in parts of the model input, which is the source letterboxed to size x size. shape: rows and columns of
-    the source. Returns (column, row) counted from 1 at the centre of the first pixel, inside the image (PS3.3
+def in_source_pixels(outline: Points, shape: tuple[int, int], spec: InputSpec, pixel_aspect: float) -> Points:
+    """outline: in parts of the model input, which is the source fitted into it. shape: rows and columns of the source.
+    Returns (column, row) counted from 1 at the centre of the first pixel, inside the image (PS3.3
     C.10.5.1.2)."""
-    rows, columns = fitted_size(*shape, size, pixel_aspect)
-    left, top = (size - columns) // 2, (size - rows) // 2
-    inside = (outline * size - (left, top)) / (columns, rows)
+    rows, columns = spec.fitted(*shape, pixel_aspect)
+    left, top = (spec.size - columns) // 2, (spec.size - rows) // 2
+    inside = (outline * spec.size - (left, top)) / (columns, rows)
     placed = inside * (shape[1], shape[0]) + 0.5
     clipped = np.clip(placed, 1.0, (float(shape[1]), float(shape[0])))
     return np.asarray(np.round(clipped, 1), np.float64)

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bench.fidelity import instances_of
 from mura_batch.agreement.curves import roc_auc_score
 from mura_batch.dicom import syntax as syntaxes
 from mura_batch.dicom.pixels.decode import decode
 from mura_batch.dicom.policy import IntakePolicy
+from mura_batch.dicom.worker.child import decode_file
 from mura_batch.dicom.write.radiograph import CR, ObjectHeader, Radiograph, StudyHeader, Window, write_radiograph
 from mura_batch.model_card import load_model
-from mura_batch.preprocess import InputSpec, preprocess
+from mura_batch.preprocess import STRETCH, InputSpec, preprocess
 from mura_batch.records import Laterality
 from mura_batch.resources import engines_folder
 from mura_batch.runtime.cpu_answers import cpu_answers
@@ -30,6 +32,7 @@ WAYS = (  # syntax, bits, photometric, window over the full range
     (syntaxes.IMPLICIT_LE, 16, "MONOCHROME2", True),
 )
 Example = tuple[Path, int]
+STRETCHED = InputSpec(size=64, resize=STRETCH)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,26 @@ def both(validation: list[Example], folder: Path) -> tuple[NDArray[np.uint8], ND
         display, aspect, _ = decode(data, IntakePolicy(), SPEC.size)
         scored.append(preprocess(display, SPEC, aspect))
     return np.stack(trained), np.stack(scored)
+
+
+def narrow_gradient() -> NDArray[np.uint8]:
+    """[1600, 200]: so narrow that a decoder which reduced it to the longer side would leave fewer columns than 64."""
+    down, across = np.mgrid[0:1600, 0:200]
+    levels: NDArray[np.uint8] = ((down // 16 + across) % 256).astype(np.uint8)
+    return levels
+
+
+@pytest.mark.parametrize("number", range(len(WAYS)))
+def test_a_stretched_picture_is_the_same_by_way_of_dicom(number: int, tmp_path: Path) -> None:
+    picture = narrow_gradient()
+    as_dicom(tmp_path / "a.dcm", picture, number)
+    (instance,) = instances_of(tmp_path)
+    _, _, scored = decode_file(tmp_path, instance, IntakePolicy(), STRETCHED)
+    trained = preprocess(picture, STRETCHED)
+    assert np.abs(trained.astype(int) - scored).max() <= 1
+    assert (trained != preprocess(picture, InputSpec(size=64))).any()
+    columns = trained.mean(axis=0)
+    assert columns.min() > 50, "no bars beside it"
 
 
 @pytest.mark.slow

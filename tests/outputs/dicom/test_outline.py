@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis.extra.numpy import arrays
 
 from mura_batch.outputs.dicom.outline import hottest_outline, in_source_pixels
+from mura_batch.preprocess import InputSpec
 
 
 def _map(*cells: tuple[int, int, int]) -> np.ndarray:
@@ -45,7 +46,7 @@ def test_every_outline_is_closed_and_inside(levels: np.ndarray) -> None:
     assert _area(outline) > 0
     assert outline.min() >= 0
     assert outline.max() <= 1
-    placed = in_source_pixels(outline, (2000, 1000), 320, 1.0)
+    placed = in_source_pixels(outline, (2000, 1000), InputSpec(320), 1.0)
     assert placed.min() >= 1
     assert placed[:, 0].max() <= 1000
     assert placed[:, 1].max() <= 2000
@@ -54,11 +55,17 @@ def test_every_outline_is_closed_and_inside(levels: np.ndarray) -> None:
 def test_letterbox_bars_are_taken_off() -> None:
     """A source of 400 x 200 fills columns 80 to 240 of 320: its centre is the map's centre, its corner is at 0.25."""
     points = np.array([[0.5, 0.5], [0.25, 0.0], [0.75, 1.0]])
-    placed = in_source_pixels(points, (400, 200), 320, 1.0)
+    placed = in_source_pixels(points, (400, 200), InputSpec(320), 1.0)
     assert placed.tolist() == [[100.5, 200.5], [1.0, 1.0], [200.0, 400.0]]
+
+
+def test_a_stretched_source_fills_the_map() -> None:
+    points = np.array([[0.5, 0.5], [0.0, 0.0], [0.75, 1.0]])
+    placed = in_source_pixels(points, (400, 200), InputSpec(320, resize="stretch"), 1.0)
+    assert placed.tolist() == [[100.5, 200.5], [1.0, 1.0], [150.5, 400.0]]
 
 
 def test_pixels_that_are_not_square_are_allowed_for() -> None:
     """Pixels twice as high as wide: 100 x 200 pixels are a square."""
-    placed = in_source_pixels(np.array([[0.5, 0.5], [0.9, 0.9]]), (100, 200), 320, 2.0)
+    placed = in_source_pixels(np.array([[0.5, 0.5], [0.9, 0.9]]), (100, 200), InputSpec(320), 2.0)
     assert placed.tolist() == [[100.5, 50.5], [180.5, 90.5]]

@@ -44,7 +44,7 @@ class Work:
 
     @cached_property
     def studies(self) -> Path:
-        return make_phantoms(self.folder / "studies", PhantomOptions(studies=40, seed=5, small=True)).folder
+        return make_phantoms(self.folder / "studies", PhantomOptions(studies=160, seed=5, small=True)).folder
 
     @cached_property
     def expected(self) -> dict[str, bytes]:
@@ -157,7 +157,7 @@ def kill_head(work: Work) -> str:
 def speed(work: Work) -> str:
     """By the clock and by CPU time, between a fifth and nine tenths of the images; each node is pinned to its cores,
     the driver to those of the first."""
-    studies = make_phantoms(work.folder / "many", PhantomOptions(studies=160, seed=5, small=True)).folder
+    studies = work.studies
     words = command(studies, work.out("counted"), "--dry-run", "--json")
     total = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)["counts"]["score"]
     lines = [f"{total} images, load {os.getloadavg()[0]:.1f}"]

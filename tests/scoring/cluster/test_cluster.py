@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,12 @@ import pytest
 from cluster_runs import NODE, command, fresh_out, loopback_cluster, scores_in, tables
 
 from mura_batch.dicom.policy import IntakePolicy
-from mura_batch.errors import ClusterError
+from mura_batch.errors import ClusterError, RunnerError
 from mura_batch.model_card import read_model
 from mura_batch.phantom import PhantomOptions, make_phantoms
 from mura_batch.progress import Silent
 from mura_batch.resources import engines_folder
-from mura_batch.runtime.runner import RunnerOptions
+from mura_batch.runtime.runner import RunnerInfo, RunnerOptions
 from mura_batch.scoring.cluster import node_work
 from mura_batch.scoring.pipeline import ScoreRequest, ScoreResult, run_score
 from mura_batch.store.secret import SECRET_NAME
@@ -270,6 +271,27 @@ def test_a_node_of_another_version_is_named(run: Run, monkeypatch: pytest.Monkey
     monkeypatch.setattr(node_work, "describe_node", describe)
     with pytest.raises(ClusterError, match=r"node .* has mura-batch 0\.1, this machine .*: install the same version"):
         run(out)
+
+
+def int8_except_on(head: str) -> type[node_work.Engine]:
+    """An engine that says int8 on each node but one, as where only some processors have the instructions for it."""
+
+    class Engine(node_work.Engine):
+        def info(self) -> RunnerInfo:
+            import ray
+
+            info = super().info()
+            return info if ray.get_runtime_context().get_node_id() == head else replace(info, precision="int8")
+
+    return Engine
+
+
+@pytest.mark.usefixtures("by_value")
+def test_a_node_of_another_precision_is_named(nodes: Any, run: Run, monkeypatch: pytest.MonkeyPatch, out: Path) -> None:
+    monkeypatch.setattr(node_work, "Engine", int8_except_on(nodes.head_node.node_id))
+    with pytest.raises(RunnerError, match=r"node .* by .*(int8.*float32|float32.*int8).*: .*Choose one .*--precision"):
+        run(out)
+    assert scores_in(out) == 0
 
 
 def test_without_ray_one_line_says_what_to_install(run: Run, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ import torch
 
 from mura_batch.errors import InputError
 from train.data.open_dataset import open_dataset
-from train.fit.processes import device_words, pick_device
+from train.fit.processes import device_words, pick_device, precision_warning
 from train.fit.recipe import read_recipe
 from train.fit.state import Identity, data_hash, fresh, init_hash, resumed
 from train.fit.validate import Look
@@ -178,6 +178,16 @@ def test_a_run_says_which_device_it_trains_on_and_why(
     assert f"Training {device_words('auto', pick_device('auto'))}\n" in here(*asked).stderr
     command = read_checkpoint(finished / "final.pt")["command"]
     assert command.endswith(f"--device {pick_device('auto').type}"), "what 'auto' was stands in the model's card"
+
+
+@pytest.mark.parametrize(("has", "warned"), [(False, True), (True, False)])
+def test_imitated_bf16_is_a_warning(has: bool, warned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = {"architecture": "x86_64", "avx512_bf16": has, "amx_bf16": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: facts, raising=False)
+    cpu = torch.device("cpu")
+    assert ("--set precision=float32" in precision_warning("bf16", cpu)) is warned
+    assert precision_warning("float32", cpu) == ""
+    assert precision_warning("bf16", torch.device("cuda")) == ""
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -58,6 +58,9 @@ def test_asking_for_initial_weights_does_not_change_recipe_identity(recipe_text:
     plain, asking = (recipe_from({"name": "one", **values, "init": words}, "").as_json() for words in ("", "weights"))
     assert plain == asking
     assert '"init"' not in plain
+    stretched = recipe_from({"name": "one", **values, "resize": "stretch"}, "").as_json()
+    assert "resize" not in plain, "runs begun before the key go on"
+    assert '"resize": "stretch"' in stretched
 
 
 def test_the_papers_recipe_is_the_papers() -> None:
@@ -67,7 +70,7 @@ def test_the_papers_recipe_is_the_papers() -> None:
     assert (recipe.optimizer.name, recipe.optimizer.betas, stage.batch, stage.lr) == ("adam", (0.9, 0.999), 8, 1e-4)
     assert (stage.schedule, stage.sizes, recipe.loss.weighting) == ("plateau", ((0, 320),), "per_region")
     assert (recipe.augmentation.flip, recipe.augmentation.rotate) == (0.5, 30.0)
-    assert (recipe.keep, recipe.criterion) == (5, "loss")
+    assert (recipe.keep, recipe.criterion, recipe.resize) == (5, "loss", "stretch")
 
 
 def test_the_articles_recipe_has_its_nine_stages() -> None:

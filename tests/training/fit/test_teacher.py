@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mura_batch.preprocess import InputSpec
 from train.fit.loss import distillation_loss, training_loss
 from train.fit.recipe import DistilPart, LossPart
 from train.fit.teacher import Teacher, teacher_hash
@@ -48,7 +49,7 @@ def test_a_teacher_scores_views_of_another_size_at_its_own(finished: Path) -> No
     with torch.inference_mode():
         expected = trained_network(read_checkpoint(path), path)(images)[0]
     torch.testing.assert_close(teacher.logits(images), expected, rtol=0, atol=1e-4)
-    assert teacher.size == 32
+    assert teacher.input == InputSpec(size=32)
     larger = images.repeat(1, 1, 2, 2)  # a picture of one grey is the same at any size
     torch.testing.assert_close(teacher.logits(larger), expected, rtol=0, atol=1e-4)
 
@@ -66,5 +67,7 @@ def test_a_run_with_a_teacher_remembers_it(
     assert values["teacher"] == teacher_hash([finished / "final.pt"])
     assert "--teacher final.pt" in values["command"]
     other = here(*command, "--teacher", finished / "best-e000.pt")
+    stretched = here(*command, "--set", "resize=stretch", "--teacher", finished / "final.pt")
+    assert "its teacher was trained with 'letterbox'" in stretched.stderr
     assert other.returncode == 2
     assert "another teacher (--teacher)" in other.stderr

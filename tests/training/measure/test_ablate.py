@@ -41,6 +41,12 @@ def test_the_variants_of_the_project_differ_in_what_they_say() -> None:
     assert recipes["one cycle instead of cosine"].stages[0].schedule == "one_cycle"
 
 
+def test_a_setting_changes_all_variants(ablation: Path) -> None:
+    recipes = [recipe for _, recipe in read_ablation(ablation, {"precision": "bf16", "seed": 9}).variants]
+    assert [recipe.precision for recipe in recipes] == ["bf16"] * 3
+    assert [recipe.seed for recipe in recipes] == [9, 9, 4], "what a variant says of itself holds"
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [

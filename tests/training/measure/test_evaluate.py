@@ -21,6 +21,7 @@ from PIL import Image
 from mura_batch.agreement.kappa import DIRICHLET, DIRICHLET_CLUSTERED, ONE_CLASS, clustered_kappa_score
 from mura_batch.agreement.published import ARTICLE_PICTURES, KAPPA
 from mura_batch.errors import OutputError
+from mura_batch.preprocess import InputSpec
 from train.data.examples import TRAIN, VAL, Dataset, Example, studies_of
 from train.data.mura import KNOWN_PICTURES
 from train.measure.competition import predict
@@ -31,7 +32,7 @@ from train.measure.predictor import Pictures, Predictor, Scored
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Row = tuple[str, str, int, float]  # study, region, label, probability of a picture
-SIDE = 8
+SIDE = 32
 
 
 def examples_of(rows: Sequence[Row], split: str = VAL) -> tuple[Example, ...]:
@@ -52,7 +53,7 @@ def evaluated(rows: Sequence[Row], kind: str = "labels", split: str = VAL, thres
         return said[256 * inputs[:, 0, 0].astype(int) + inputs[:, 0, 1]], np.zeros((len(inputs), 2, 2), np.float32)
 
     dataset = Dataset(Path("nowhere"), kind, examples_of(rows, split))
-    return evaluate(Predictor("said", SIDE, threshold, score), dataset, split, inputs, flips=False)
+    return evaluate(Predictor("said", InputSpec(SIDE), threshold, score), dataset, split, inputs, flips=False)
 
 
 def table_below(html: str, heading: str) -> list[list[str]]:
@@ -271,8 +272,8 @@ def left_half(inputs: Pictures) -> Scored:
 def test_flips_average_both_images_and_mirror_the_map_back() -> None:
     inputs = np.zeros((2, SIDE, SIDE), np.uint8)
     inputs[0, :, : SIDE // 2] = 255
-    inputs[1, 2, 6] = 100
-    predictor = Predictor("left", SIDE, 0.5, left_half)
+    inputs[1, 2, -2] = 100
+    predictor = Predictor("left", InputSpec(SIDE), 0.5, left_half)
     assert predictor.run(inputs)[0].tolist() == [1, 0]
     probability, cam = predictor.run(inputs, flips=True)
     assert probability.tolist() == pytest.approx([0.5, 100 / 255 / (SIDE * SIDE // 2) / 2])
@@ -348,7 +349,7 @@ def brightness(threshold: float) -> Predictor:
     def score(inputs: Pictures) -> Scored:
         return inputs.mean(axis=(1, 2)) / 255, np.zeros((len(inputs), 1, 1), np.float32)
 
-    return Predictor("brightness", 32, threshold, score)
+    return Predictor("brightness", InputSpec(32), threshold, score)
 
 
 def listed(root: Path, pictures: Sequence[tuple[str, int]], header: str = "") -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import torch
 import torchvision
 
 from mura_batch.errors import InputError, ModelError
+from mura_batch.preprocess import InputSpec
 from train.models.checkpoint import initialise, trained_network
 from train.models.densenet import MuraNet
+from train.models.members import Member, input_spec
 from train.models.scoring_graph import scoring_graph
 from train.models.weight_file import read_checkpoint
 
@@ -117,3 +120,14 @@ def test_files_that_are_no_checkpoints_are_named(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "text.pt")
     with pytest.raises(InputError, match=r"none\.pt is not there"):
         read_checkpoint(tmp_path / "none.pt")
+
+
+def test_the_input_of_checkpoints_is_what_they_were_trained_on(net: MuraNet) -> None:
+    def member(**recipe: str) -> Member:
+        return Member(Path("m.pt"), net, {"recipe": json.dumps({"stages": [{"sizes": [[0, 64]]}], **recipe})})
+
+    stretched, before_the_key = member(resize="stretch"), member()
+    assert input_spec([stretched, stretched], None) == InputSpec(64, resize="stretch")
+    assert input_spec([before_the_key], 96) == InputSpec(96)
+    with pytest.raises(InputError, match="letterbox and stretch"):
+        input_spec([stretched, before_the_key], None)
