@@ -50,7 +50,7 @@ wheel: $(VENV)/.developed  ## dist/: the wheel and constraints.txt, what another
 	rm -rf dist && $(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
 	cp constraints.txt dist/ && ls dist
 
-train-reference: $(VENV)/.developed  ## trains version 3 of the reference model by the plan of docs/training.md; 3.5 to 7 hours; may be stopped and repeated
+train-reference: $(VENV)/.developed  ## trains version 3 of the reference model by the plan of docs/training.md; 2 to 5 hours; may be stopped and repeated
 	@test -n "$(PICTURES)" || { echo "FracAtlas is not there: set MURA_BATCH_SHARED to the folder that holds fracatlas/"; exit 2; }
 	sh train/plans/reference-v3.sh $(BIN)/python $(PICTURES)
 

@@ -8,11 +8,9 @@ change="${SETTINGS:+--set $SETTINGS}"
 fit="$train fit $change"
 data="$2"
 [ -f runs/start.pt ] || $train reopen engines/reference --data "$data" --out runs/start.pt
-for seed in 1 2; do
-  $fit teacher --data "$data" --seed $seed --save-every 20 --out runs/teacher-$seed
-done
+$fit teacher --data "$data" --save-every 20 --out runs/teacher
 $fit distil --data "$data" --init runs/start.pt --save-every 20 --out runs/distil \
-  --teacher runs/teacher-1/final.pt runs/teacher-2/final.pt
+  --teacher runs/teacher/final.pt
 $train export runs/distil/final.pt --data "$data" --card train/cards/fracatlas.toml --version 3 --out engines/v3
 $train quantize engines/v3 --data "$data"
 $train evaluate engines/v3 --data "$data" --out runs/evaluation-v3
