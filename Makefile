@@ -10,7 +10,7 @@ PROGRAMS := chromium dcmtk dicom3tools libgdcm-tools libpixelmed-java default-jr
 
 PICTURES := $(wildcard $(or $(MURA_BATCH_SHARED),../shared)/fracatlas)
 
-.PHONY: help demo test check bench coverage crash faults differ fuzz cluster nights wheel train-reference gpu-check setup programs clean
+.PHONY: help demo test check bench coverage crash faults differ fuzz cluster nights wheel train-reference reference-check gpu-check setup programs clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ wheel: $(VENV)/.developed  ## dist/: the wheel and constraints.txt, what another
 train-reference: $(VENV)/.developed  ## trains version 3 of the reference model by the plan of docs/training.md; 2 to 5 hours; may be stopped and repeated
 	@test -n "$(PICTURES)" || { echo "FracAtlas is not there: set MURA_BATCH_SHARED to the folder that holds fracatlas/"; exit 2; }
 	sh train/plans/reference-v3.sh $(BIN)/python $(PICTURES)
+
+reference-check: $(VENV)/.developed  ## the reference model's AUROC on all of val, through DICOM: is it the card's? 3 minutes
+	MURA_BATCH_WHOLE_VAL=1 $(BIN)/python -m pytest -q tests/dicom/pixels/test_training_path.py -k auroc
 
 gpu-check: $(VENV)/.developed  ## on a machine with an NVIDIA GPU: what can be proved there in 15 minutes, as a table and JSON
 	$(BIN)/python tests/gpu/check.py --results build/gpu-check.json

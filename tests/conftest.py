@@ -20,6 +20,7 @@ settings.load_profile("untimed")
 SHARED = Path(os.environ.get("MURA_BATCH_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Training first: it takes longest. A worker takes a whole file, or all files that use the trained run."""
     items.sort(key=lambda item: "training" not in item.path.parts)
