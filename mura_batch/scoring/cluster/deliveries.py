@@ -19,7 +19,7 @@ from mura_batch.preprocess import InputSpec
 from mura_batch.records import Instance, Reason, Skipped, SourceFile, Stage, skip_instance
 from mura_batch.scoring.cluster import node_work
 from mura_batch.scoring.cluster.node_work import ChunkFacts
-from mura_batch.scoring.cluster.nodes import EngineOn, Nodes
+from mura_batch.scoring.cluster.nodes import EngineOn, Nodes, first_line
 from mura_batch.scoring.score_commits import Committer
 from mura_batch.scoring.storage import Storage
 from mura_batch.scoring.timings import Timings
@@ -149,11 +149,13 @@ class Deliveries:
         try:
             return self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
-            # The device failed, or a program error: the files are not to blame.
+            # The pictures were lost with the node that decoded them, the device failed, or a program error: the files
+            # are not to blame.
             where = job.engine.host if job.engine else "a node"
-            if job.engine is None or not isinstance(error.cause, RunnerError):
-                raise RunnerError(f"{where}: {error.cause}") from error
-            self._nodes.lost(job.engine, error.cause)
+            if not isinstance(error.cause, self._ray.exceptions.RayError):
+                if job.engine is None or not isinstance(error.cause, RunnerError):
+                    raise RunnerError(f"{where}: {first_line(error.cause)}") from error
+                self._nodes.lost(job.engine, error.cause)
             self._again.append(Job(job.instances, job.tries))
         except self._ray.exceptions.RayError as error:
             if job.engine is not None:
@@ -186,7 +188,7 @@ def read_headers(
             try:
                 records.extend(ray.get(reference))
             except ray.exceptions.RayTaskError as error:
-                raise RunnerError(f"a node could not read headers: {error.cause}") from error
+                raise RunnerError(f"a node could not read headers: {first_line(error.cause)}") from error
             except ray.exceptions.RayError:
                 if tries == 0:
                     chunks.extend([source] for source in chunk)

@@ -153,7 +153,7 @@ class Nodes:
         self._engines[engine.node].remove(engine)
         self._restarts[engine.node] = self._restarts.get(engine.node, 0) + 1
         if self._restarts[engine.node] > RESTARTS:
-            raise RunnerError(f"node {engine.host}: the model failed {RESTARTS + 1} times: {_first_line(error)}")
+            raise RunnerError(f"node {engine.host}: the model failed {RESTARTS + 1} times: {first_line(error)}")
         if not self._engines[engine.node]:
             del self._engines[engine.node]
         self.look()
@@ -187,7 +187,7 @@ class Nodes:
         try:
             info = self._ray.get(engine.ready)
         except self._ray.exceptions.RayTaskError as error:
-            raise RunnerError(f"node {engine.host}: {_first_line(error.cause)}") from error
+            raise RunnerError(f"node {engine.host}: {first_line(error.cause)}") from error
         except self._ray.exceptions.RayError as error:
             self.lost(engine, error)
             return
@@ -222,11 +222,11 @@ class Nodes:
             try:
                 yield node, self._ray.get(answer, timeout=CONNECT_SECONDS)
             except self._ray.exceptions.RayTaskError as error:
-                raise ClusterError(f"node {_host(node)}: {_first_line(error.cause)}") from error
+                raise ClusterError(f"node {_host(node)}: {first_line(error.cause)}") from error
             except (self._ray.exceptions.TaskUnschedulableError, self._ray.exceptions.NodeDiedError):
                 continue  # it left
             except self._ray.exceptions.RayError as error:
-                raise ClusterError(f"node {_host(node)} does not answer: {_first_line(error)}") from error
+                raise ClusterError(f"node {_host(node)} does not answer: {first_line(error)}") from error
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -276,7 +276,7 @@ def _connect(ray: Any, address: str) -> None:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **local)
     except Exception as error:  # Ray raises ConnectionError, ValueError and errors of its own
         raise ClusterError(
-            f"--cluster {address}: {_first_line(error)}: is `ray start --head` running there, and is this machine one "
+            f"--cluster {address}: {first_line(error)}: is `ray start --head` running there, and is this machine one "
             "of its nodes?"
         ) from error
 
@@ -307,7 +307,8 @@ def _host(node: dict[str, Any]) -> str:
     return f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
 
 
-def _first_line(error: BaseException | None) -> str:
+def first_line(error: BaseException | None) -> str:
+    """Of what Ray says of an error, which is often a page."""
     if isinstance(error, MuraBatchError):
         return str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

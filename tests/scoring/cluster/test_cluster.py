@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import psutil
 import pytest
 from cluster_runs import NODE, command, fresh_out, loopback_cluster, scores_in, tables
@@ -25,11 +26,16 @@ from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.errors import ClusterError, RunnerError
 from mura_batch.model_card import read_model
 from mura_batch.phantom import PhantomOptions, make_phantoms
+from mura_batch.preprocess import InputSpec
 from mura_batch.progress import Silent
 from mura_batch.resources import engines_folder
 from mura_batch.runtime.runner import RunnerInfo, RunnerOptions
 from mura_batch.scoring.cluster import node_work
+from mura_batch.scoring.cluster.deliveries import Deliveries, Job
+from mura_batch.scoring.cluster.nodes import Nodes
 from mura_batch.scoring.pipeline import ScoreRequest, ScoreResult, run_score
+from mura_batch.scoring.score_commits import Committer
+from mura_batch.scoring.storage import Folder
 from mura_batch.store.secret import SECRET_NAME
 
 if find_spec("ray") is None:
@@ -284,6 +290,30 @@ def int8_except_on(head: str) -> type[node_work.Engine]:
             return info if ray.get_runtime_context().get_node_id() == head else replace(info, precision="int8")
 
     return Engine
+
+
+@pytest.mark.usefixtures("by_value")
+def test_pictures_that_go_with_a_node_before_they_are_scored_are_sent_again(
+    nodes: Any, studies: Path, tmp_path: Path
+) -> None:
+    """Ray 2.60 then reports the engine's task as failed, not the object as lost."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    model, options = read_model(engines_folder() / "reference"), RunnerOptions(device="cpu", precision="float32")
+    extra = nodes.add_node(**NODE)
+    with Nodes(nodes.address, model, options) as connected:
+        assert connected.info.precision == "float32"
+        engine = next(engine for engine in connected.engines() if engine.node != extra.node_id)
+        there = NodeAffinitySchedulingStrategy(extra.node_id, soft=False)
+        make = ray.remote(lambda: np.zeros(10_000_000, np.uint8)).options(scheduling_strategy=there, max_retries=0)
+        decoded = make.remote()
+        ray.wait([decoded], fetch_local=False)
+        nodes.remove_node(extra, allow_graceful=False)
+        job = Job([], decoded=decoded, engine=engine)
+        deliveries = Deliveries(connected, Folder(studies), IntakePolicy(), InputSpec())
+        assert deliveries._answer(engine.actor.run.remote(decoded), job, cast(Committer, None)) is None
+        assert [again.tries for again in deliveries._again] == [0], "not the fault of its files"
 
 
 @pytest.mark.usefixtures("by_value")
