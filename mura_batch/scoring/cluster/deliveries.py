@@ -1,8 +1,8 @@
 """Pending pictures -> decode tasks -> engines -> the ledger, with a bounded number on the way.
 
 A chunk is decoded where Ray finds a free core and scored by the engine of that node, or by the one with the least to
-do: pictures rarely cross the network. What is lost with a process or a node is sent again, file by file; a file that is
-lost a second time is given a reason, and its neighbours are scored.
+do: pictures rarely cross the network. What is lost with a node is sent again. What is lost with a process is sent again
+file by file; a file that is lost so a second time is given a reason, and its neighbours are scored.
 """
 
 from __future__ import annotations
@@ -28,16 +28,19 @@ CHUNK = 16  # files a task: a task costs a millisecond or two, and what is lost 
 AHEAD = 3  # chunks on the way a core
 QUEUED = 3  # chunks at an engine: it has the next one while it works
 HEADERS = 128  # files a task
+MOVES = 10  # nodes that a file may be lost with: on clouds they come and go, and no file was seen to end one
 NODE_WAIT = 120.0  # seconds without any engine: then the cluster is gone
 _LOOK = 1.0  # seconds: how soon something else than an answer is noticed
 
 
 @dataclass(slots=True)
 class Job:
-    """Files on their way. tries: how often they were lost. decoded: Ray's reference to their pictures."""
+    """Files on their way. tries, moves: how often they were lost with a process, and with a node. decoded: Ray's
+    reference to their pictures."""
 
     instances: list[Instance]
     tries: int = 0
+    moves: int = 0
     decoded: Any = None
     facts: ChunkFacts | None = None
     engine: EngineOn | None = None
@@ -156,16 +159,22 @@ class Deliveries:
                 if job.engine is None or not isinstance(error.cause, RunnerError):
                     raise RunnerError(f"{where}: {first_line(error.cause)}") from error
                 self._nodes.lost(job.engine, error.cause)
-            self._again.append(Job(job.instances, job.tries))
+            self._again.append(Job(job.instances, job.tries, job.moves))
         except self._ray.exceptions.RayError as error:
             if job.engine is not None:
                 self._nodes.lost(job.engine, error)
-            self._send_again(job, committer)
+            with_node = isinstance(error, self._ray.exceptions.NodeDiedError) or (
+                job.engine is not None and not self._nodes.is_there(job.engine.node)
+            )
+            self._send_again(job, with_node, committer)
         return None
 
-    def _send_again(self, job: Job, committer: Committer) -> None:
+    def _send_again(self, job: Job, with_node: bool, committer: Committer) -> None:
+        if with_node and job.moves < MOVES:
+            self._again.append(Job(job.instances, job.tries, job.moves + 1))
+            return
         if job.tries == 0:
-            self._again.extend(Job([instance], tries=1) for instance in job.instances)
+            self._again.extend(Job([instance], 1, job.moves) for instance in job.instances)
             return
         for instance in job.instances:
             detail = "the process or the node that worked on it was lost, twice"
@@ -175,23 +184,24 @@ class Deliveries:
 def read_headers(
     nodes: Nodes, storage: Storage, sources: list[SourceFile], policy: IntakePolicy
 ) -> list[Instance | Skipped]:
-    """Of these files, on all nodes at once. What is lost with a node is read again, where a file is lost a second time
-    it is skipped."""
+    """Of these files, on all nodes at once; what is lost is read again, under the rules of pictures."""
     ray = nodes.ray
     task = ray.remote(node_work.read_headers).options(max_retries=0, scheduling_strategy="SPREAD")
-    chunks = [sources[at : at + HEADERS] for at in range(0, len(sources), HEADERS)]
+    jobs = [(sources[at : at + HEADERS], 0, 0) for at in range(0, len(sources), HEADERS)]  # files, tries, moves
     records: list[Instance | Skipped] = []
-    for tries in (0, 1):
-        sent = [(task.remote(storage, chunk, policy), chunk) for chunk in chunks]
-        chunks = []
-        for reference, chunk in sent:
+    while jobs:
+        sent = [(task.remote(storage, job[0], policy), job) for job in jobs]
+        jobs = []
+        for reference, (chunk, tries, moves) in sent:
             try:
                 records.extend(ray.get(reference))
             except ray.exceptions.RayTaskError as error:
                 raise RunnerError(f"a node could not read headers: {first_line(error.cause)}") from error
-            except ray.exceptions.RayError:
-                if tries == 0:
-                    chunks.extend([source] for source in chunk)
+            except ray.exceptions.RayError as error:
+                if isinstance(error, ray.exceptions.NodeDiedError) and moves < MOVES:
+                    jobs.append((chunk, tries, moves + 1))
+                elif tries == 0:
+                    jobs.extend(([source], 1, moves) for source in chunk)
                 else:
                     detail = "the process or the node that read it was lost, twice"
                     records.extend(Skipped(s, Stage.HEADER, Reason.WORKER_CRASHED, detail) for s in chunk)

@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
@@ -53,6 +54,7 @@ class Nodes:
         self._engines: dict[str, list[EngineOn]] = {}  # by node
         self._restarts: dict[str, int] = {}
         self._looked, self._cores = 0.0, 1
+        self._there = frozenset[str]()  # nodes, at the last look
         self._head, self._head_gone = "", 0.0  # its address; since when it does not answer
         self._files: Any = None
 
@@ -123,6 +125,7 @@ class Nodes:
         if not self._is_head_there():
             return
         nodes = {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
+        self._there = frozenset(nodes)
         self._cores = max(1, sum(int(node["Resources"].get("CPU", 0)) for node in nodes.values()))
         for gone in self._engines.keys() - nodes.keys():
             del self._engines[gone]
@@ -144,6 +147,10 @@ class Nodes:
         if time.monotonic() - self._head_gone > HEAD_WAIT:
             raise RunnerError(f"the head of the cluster, {self._head}, is gone ({problem}): what was scored is kept")
         return False
+
+    def is_there(self, node: str) -> bool:
+        """Whether the node was alive at the last look."""
+        return node in self._there
 
     def lost(self, engine: EngineOn, error: Exception) -> None:
         """Its process or its device failed: another takes its place while the node is there. Raises RunnerError where
@@ -231,7 +238,7 @@ class Nodes:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Lines for a person."""
-        spilled = 0 if _why_closed(self._head) else self._spilled() - self._spilled_before
+        spilled = self._spilled() - self._spilled_before
         if spilled <= 0:
             return ()
         return (
@@ -240,10 +247,14 @@ class Nodes:
         )
 
     def _spilled(self) -> int:
-        """Bytes, of all nodes since they started."""
+        """Bytes, of all nodes since they started; 0 where they cannot be asked: no run fails for a word on its speed."""
         from ray._private import internal_api, state  # what `ray memory --stats-only` asks; nothing public tells it
 
-        return int(internal_api.get_memory_info_reply(state.state).store_stats.spilled_bytes_total)
+        if _why_closed(self._head):
+            return 0
+        with suppress(Exception):  # an error of gRPC where the node that is asked has just been lost
+            return int(internal_api.get_memory_info_reply(state.state).store_stats.spilled_bytes_total)
+        return 0
 
     def _only(self, node: dict[str, Any]) -> Any:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
