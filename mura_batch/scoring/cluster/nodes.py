@@ -247,7 +247,7 @@ class Nodes:
         )
 
     def _spilled(self) -> int:
-        """Bytes, of all nodes since they started; 0 where they cannot be asked: no run fails for a word on its speed."""
+        """Bytes, of all nodes since they started; 0 where they cannot be asked: no run fails for a warning."""
         from ray._private import internal_api, state  # what `ray memory --stats-only` asks; nothing public tells it
 
         if _why_closed(self._head):
