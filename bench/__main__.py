@@ -18,7 +18,8 @@ from bench.result import Figure, table
 from mura_batch.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
-SECTIONS = ("limits", "decode", "inference", "whole", "fidelity", "startup", "many", "report")
+KNOWN = 20_000  # files; a million take ten minutes: python -m bench.known_archive
+SECTIONS = ("limits", "decode", "inference", "whole", "fidelity", "startup", "many", "archive", "late", "report")
 
 
 def main() -> None:
@@ -103,6 +104,14 @@ def _parts(chosen: argparse.Namespace, work: Path) -> Iterator[tuple[str, tuple[
         from bench import many
 
         yield f"{chosen.files} small files", (many.many(chosen.model, work / "many", chosen.files), {})
+    if "archive" in chosen.only:
+        from bench import known_archive
+
+        yield f"{KNOWN} known files", (known_archive.measure(work / "archive", KNOWN), {})
+    if "late" in chosen.only:
+        from bench import late_storage
+
+        yield f"{KNOWN} files behind a late mount", (late_storage.measure((work / "late").resolve(), KNOWN), {})
     if "report" in chosen.only:
         from bench import report_page
 

@@ -47,6 +47,7 @@ def main() -> None:
 
 
 def measure(work: Path, count: int) -> list[Figure]:
+    work.mkdir(parents=True, exist_ok=True)
     studies, out, model = work / "studies", work / "out", make_model(ROOT / "engines" / "reference", work / "model")
     make_tree(studies, PER_STUDY)
     night(studies, out, model)

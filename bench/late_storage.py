@@ -31,6 +31,8 @@ def main() -> None:
 
 
 def measure(work: Path, count: int) -> list[Figure]:
+    """work: absolute."""
+    work.mkdir(parents=True, exist_ok=True)
     studies, out, model = work / "studies", work / "out", make_model(ROOT / "engines" / "reference", work / "model")
     make_tree(studies, PER_STUDY)
     night(studies, out, model)
