@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Compiled modules are kept, as of an installed package: else each start of the program compiles them, 0.3 s.
+export PYTHONDONTWRITEBYTECODE :=
 
 # Debian packages: chromium shows the report; the others are other readers of DICOM, PixelMed's SR validator, an
 # archive, a compiler for what plays bad file systems, and R as a second opinion on statistics. A service that a package starts is stopped: tests start and stop their own.
