@@ -67,7 +67,8 @@ def test_a_run_with_a_teacher_remembers_it(
     assert values["teacher"] == teacher_hash([finished / "final.pt"])
     assert "--teacher final.pt" in values["command"]
     other = here(*command, "--teacher", finished / "best-e000.pt")
-    stretched = here(*command, "--set", "resize=stretch", "--teacher", finished / "final.pt")
+    elsewhere = (*command, "--out", tmp_path / "stretched", "--set", "resize=stretch")
+    stretched = here(*elsewhere, "--teacher", finished / "final.pt")
     assert "its teacher was trained with 'letterbox'" in stretched.stderr
     assert other.returncode == 2
     assert "another teacher (--teacher)" in other.stderr
