@@ -48,7 +48,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--pictures", type=Path, default=None, help="folder of FracAtlas: without it no fidelity")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="sections (all)")
-    parser.add_argument("--count", type=int, default=60, help="full-size pictures of each syntax, end to end (60)")
+    parser.add_argument("--count", type=int, default=40, help="full-size pictures of each syntax, end to end (40)")
     parser.add_argument("--files", type=int, default=20_000, help="small files of the section `many` (20,000)")
     return parser.parse_args()
 

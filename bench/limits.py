@@ -16,19 +16,25 @@ SECTION = "The machine's own limits"
 
 
 def limits(work: Path, size: int) -> list[Figure]:
+    """The rates of bf16 and int8 only where the processor has instructions for them: imitated they take minutes."""
     import torch
 
-    rates = {}
+    from mura_batch.runtime.openvino.processor import OpenVino
+
+    rates, processor = {}, OpenVino()
     for name, kind in (("float32", torch.float32), ("bf16", torch.bfloat16)):
+        if name == "bf16" and not processor.has_bf16:
+            continue
         # What DenseNet mostly does; as a plain product torch's MKL is far slower on AMD's processors than its oneDNN.
         net = torch.nn.Conv2d(CHANNELS, CHANNELS, 1, bias=False).to(dtype=kind).to(memory_format=torch.channels_last)
         pixels = torch.randn(1, CHANNELS, SIDE, SIDE).to(dtype=kind).to(memory_format=torch.channels_last)
         with torch.inference_mode():
             seconds = _best(lambda net=net, pixels=pixels: net(pixels), 20)  # type: ignore[misc]
         rates[name] = 2 * (CHANNELS * SIDE) ** 2 / seconds / 1e9
-    inputs, weights = (torch.randint(-128, 127, (n, CHANNELS), dtype=torch.int8) for n in (SIDE * SIDE, CHANNELS))
-    # A 1 x 1 convolution is this matrix product; torch has no 8-bit convolution of its own.
-    rates["int8"] = 2 * (CHANNELS * SIDE) ** 2 / _best(lambda: torch._int_mm(inputs, weights), 20) / 1e9
+    if processor.has_int8:
+        inputs, weights = (torch.randint(-128, 127, (n, CHANNELS), dtype=torch.int8) for n in (SIDE * SIDE, CHANNELS))
+        # A 1 x 1 convolution is this matrix product; torch has no 8-bit convolution of its own.
+        rates["int8"] = 2 * (CHANNELS * SIDE) ** 2 / _best(lambda: torch._int_mm(inputs, weights), 20) / 1e9
     work_per_image = GFLOP[320] * (size / 320) ** 2
     figures = []
     for name, rate in rates.items():
