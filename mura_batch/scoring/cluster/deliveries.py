@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.errors import RunnerError
@@ -24,6 +24,7 @@ from mura_batch.scoring.score_commits import Committer
 from mura_batch.scoring.storage import Storage
 from mura_batch.scoring.timings import Timings
 
+_File = TypeVar("_File")
 CHUNK = 16  # files a task: a task costs a millisecond or two, and what is lost with one is done again
 AHEAD = 3  # chunks on the way a core
 QUEUED = 3  # chunks at an engine: it has the next one while it works
@@ -170,15 +171,21 @@ class Deliveries:
         return None
 
     def _send_again(self, job: Job, with_node: bool, committer: Committer) -> None:
-        if with_node and job.moves < MOVES:
-            self._again.append(Job(job.instances, job.tries, job.moves + 1))
-            return
-        if job.tries == 0:
-            self._again.extend(Job([instance], 1, job.moves) for instance in job.instances)
+        if again := _sent_again((job.instances, job.tries, job.moves), with_node):
+            self._again.extend(Job(*sent) for sent in again)
             return
         for instance in job.instances:
             detail = "the process or the node that worked on it was lost, twice"
             committer.put(skip_instance(instance, Stage.PIXELS, Reason.WORKER_CRASHED, detail))
+
+
+def _sent_again(sent: tuple[list[_File], int, int], with_node: bool) -> list[tuple[list[_File], int, int]]:
+    """sent: files that were lost, tries and moves as a Job has them. Returns what is sent in their place, nothing where
+    they are given up."""
+    files, tries, moves = sent
+    if with_node and moves < MOVES:
+        return [(files, tries, moves + 1)]
+    return [([file], 1, moves) for file in files] if tries == 0 else []
 
 
 def read_headers(
@@ -192,17 +199,15 @@ def read_headers(
     while jobs:
         sent = [(task.remote(storage, job[0], policy), job) for job in jobs]
         jobs = []
-        for reference, (chunk, tries, moves) in sent:
+        for reference, job in sent:
             try:
                 records.extend(ray.get(reference))
             except ray.exceptions.RayTaskError as error:
                 raise RunnerError(f"a node could not read headers: {first_line(error.cause)}") from error
             except ray.exceptions.RayError as error:
-                if isinstance(error, ray.exceptions.NodeDiedError) and moves < MOVES:
-                    jobs.append((chunk, tries, moves + 1))
-                elif tries == 0:
-                    jobs.extend(([source], 1, moves) for source in chunk)
+                if again := _sent_again(job, isinstance(error, ray.exceptions.NodeDiedError)):
+                    jobs.extend(again)
                 else:
                     detail = "the process or the node that read it was lost, twice"
-                    records.extend(Skipped(s, Stage.HEADER, Reason.WORKER_CRASHED, detail) for s in chunk)
+                    records.extend(Skipped(s, Stage.HEADER, Reason.WORKER_CRASHED, detail) for s in job[0])
     return records
