@@ -264,8 +264,6 @@ class Nodes:
 
 def _import_ray() -> Any:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import: nothing is sent home
-    # Else Ray 2.60 writes a line to our standard error for pictures that were lost with a node and are sent again.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray._private.worker
