@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
@@ -264,6 +264,8 @@ class Nodes:
 
 def _import_ray() -> Any:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import: nothing is sent home
+    # Else Ray 2.60 writes to our standard error that pictures were lost with a node, which are sent again.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray._private.worker
@@ -278,13 +280,27 @@ def _print_nothing(*_: object, **__: object) -> None:
     pass
 
 
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Of the whole process, C++ included."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _connect(ray: Any, address: str) -> None:
     """Raises ClusterError. Ray itself tries for a minute and a half to reach a head that is not there."""
     if ":" in address and (problem := _why_closed(address)):
         raise ClusterError(f"--cluster {address}: {problem}: is `ray start --head` running there?")
     local = {"_node_ip_address": "127.0.0.1", "include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **local)
+        with _silent_stderr():  # Ray says there at which level it logs; what goes wrong is raised
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **local)
     except Exception as error:  # Ray raises ConnectionError, ValueError and errors of its own
         raise ClusterError(
             f"--cluster {address}: {first_line(error)}: is `ray start --head` running there, and is this machine one "
