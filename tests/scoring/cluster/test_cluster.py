@@ -31,7 +31,7 @@ from mura_batch.progress import Silent
 from mura_batch.resources import engines_folder
 from mura_batch.runtime.runner import RunnerInfo, RunnerOptions
 from mura_batch.scoring.cluster import node_work
-from mura_batch.scoring.cluster.deliveries import Deliveries, Job
+from mura_batch.scoring.cluster.deliveries import MOVES, Deliveries, Job, _sent_again
 from mura_batch.scoring.cluster.nodes import Nodes
 from mura_batch.scoring.pipeline import ScoreRequest, ScoreResult, run_score
 from mura_batch.scoring.score_commits import Committer
@@ -292,28 +292,61 @@ def int8_except_on(head: str) -> type[node_work.Engine]:
     return Engine
 
 
+def unreachable(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("failed to connect to all addresses")
+
+
+@pytest.mark.parametrize(
+    ("sent", "with_node", "again"),
+    [
+        ((["a", "b"], 0, 0), True, [(["a", "b"], 0, 1)]),
+        ((["a", "b"], 0, 3), False, [(["a"], 1, 3), (["b"], 1, 3)]),
+        ((["a"], 1, 0), True, [(["a"], 1, 1)]),
+        ((["a"], 1, 0), False, []),
+        ((["a"], 1, MOVES), True, []),
+        ((["a", "b"], 0, MOVES), True, [(["a"], 1, MOVES), (["b"], 1, MOVES)]),
+    ],
+)
+def test_files_are_given_up_after_two_processes_or_many_nodes(sent: Any, with_node: bool, again: Any) -> None:
+    assert _sent_again(sent, with_node) == again
+
+
 @pytest.mark.usefixtures("by_value")
-def test_pictures_that_go_with_a_node_before_they_are_scored_are_sent_again(
-    nodes: Any, studies: Path, tmp_path: Path
+def test_what_goes_with_a_node_is_sent_again_without_blame(
+    nodes: Any, studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ray 2.60 then reports the engine's task as failed, not the object as lost."""
+    """Pictures that wait to be scored: Ray 2.60 reports the engine's task as failed, not the object as lost. A task of
+    the node, and its engine. And the node that is asked how much was spilled may be one that has just gone."""
     import ray
+    from ray._private import internal_api
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    def work(mark: Path) -> None:
+        mark.touch()
+        time.sleep(100)
 
     model, options = read_model(engines_folder() / "reference"), RunnerOptions(device="cpu", precision="float32")
     extra = nodes.add_node(**NODE)
     with Nodes(nodes.address, model, options) as connected:
         assert connected.info.precision == "float32"
         engine = next(engine for engine in connected.engines() if engine.node != extra.node_id)
+        gone = next(engine for engine in connected.engines() if engine.node == extra.node_id)
         there = NodeAffinitySchedulingStrategy(extra.node_id, soft=False)
         make = ray.remote(lambda: np.zeros(10_000_000, np.uint8)).options(scheduling_strategy=there, max_retries=0)
         decoded = make.remote()
         ray.wait([decoded], fetch_local=False)
+        working = ray.remote(work).options(scheduling_strategy=there, max_retries=0).remote(tmp_path / "mark")
+        while not (tmp_path / "mark").exists():
+            time.sleep(0.05)
         nodes.remove_node(extra, allow_graceful=False)
         job = Job([], decoded=decoded, engine=engine)
         deliveries = Deliveries(connected, Folder(studies), IntakePolicy(), InputSpec())
         assert deliveries._answer(engine.actor.run.remote(decoded), job, cast(Committer, None)) is None
-        assert [again.tries for again in deliveries._again] == [0], "not the fault of its files"
+        for lost, job in ((working, Job([])), (gone.actor.run.remote(decoded), Job([], engine=gone))):
+            assert deliveries._answer(lost, job, cast(Committer, None)) is None
+        assert [(again.tries, again.moves) for again in deliveries._again] == [(0, 0), (0, 1), (0, 1)]
+        monkeypatch.setattr(internal_api, "get_memory_info_reply", unreachable)
+        assert connected.warnings == ()
 
 
 @pytest.mark.usefixtures("by_value")
