@@ -10,28 +10,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bench.as_dicom import WAYS, input_by_way_of_dicom, write_as_dicom
 from bench.fidelity import instances_of
 from mura_batch.agreement.curves import roc_auc_score
-from mura_batch.dicom import syntax as syntaxes
-from mura_batch.dicom.pixels.decode import decode
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker.child import decode_file
-from mura_batch.dicom.write.radiograph import CR, ObjectHeader, Radiograph, StudyHeader, Window, write_radiograph
 from mura_batch.model_card import load_model
 from mura_batch.preprocess import STRETCH, InputSpec, preprocess
-from mura_batch.records import Laterality
 from mura_batch.resources import engines_folder
 from mura_batch.runtime.cpu_answers import cpu_answers
 from train.data.input_cache import read_picture
 
 SPEC = InputSpec()
-WAYS = (  # syntax, bits, photometric, window over the full range
-    (syntaxes.EXPLICIT_LE, 8, "MONOCHROME2", False),
-    (syntaxes.JPEG_2000_LOSSLESS, 8, "MONOCHROME1", False),
-    (syntaxes.RLE, 8, "MONOCHROME2", True),
-    (syntaxes.JPEG_LOSSLESS_SV1, 12, "MONOCHROME1", True),
-    (syntaxes.IMPLICIT_LE, 16, "MONOCHROME2", True),
-)
 Example = tuple[Path, int]
 STRETCHED = InputSpec(size=64, resize=STRETCH)
 
@@ -44,31 +34,13 @@ def validation(fracatlas: Path) -> list[Example]:
     return [(fracatlas / row["image"], int(row["abnormal"])) for row in rows]
 
 
-def as_dicom(path: Path, picture: NDArray[np.uint8], number: int) -> Path:
-    syntax, bits, photometric, with_window = WAYS[number % len(WAYS)]
-    top = 255 << (bits - 8)
-    values = picture.astype(np.uint16) << (bits - 8)
-    values = top - values if photometric == "MONOCHROME1" else values
-    stored = values.astype(np.uint8) if bits == 8 else values.astype(np.uint16)
-    study = StudyHeader("P", "TEST^WRAP", "", "", "2.25.1", "1", "20240101", "120000", "A", "")
-    header = ObjectHeader(study, "2.25.2", 1, f"2.25.3.{number}", 1)
-    windows = (Window(top / 2, top, "LINEAR_EXACT"),) if with_window else ()
-    radiograph = Radiograph(
-        header, CR, "HAND", None, Laterality.LEFT, "PA", None, 0.15, bits, photometric, windows=windows
-    )
-    write_radiograph(path, radiograph, stored, syntax)
-    return path
-
-
 def both(validation: list[Example], folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Model inputs [N, S, S] as training has them, and by way of DICOM."""
     trained, scored = [], []
     for number, (image, _) in enumerate(validation):
         picture = read_picture(image)
         trained.append(preprocess(picture, SPEC))
-        data = as_dicom(folder / "a.dcm", picture, number).read_bytes()
-        display, aspect, _ = decode(data, IntakePolicy(), SPEC.size)
-        scored.append(preprocess(display, SPEC, aspect))
+        scored.append(input_by_way_of_dicom(folder / "a.dcm", picture, number, SPEC))
     return np.stack(trained), np.stack(scored)
 
 
@@ -82,7 +54,7 @@ def narrow_gradient() -> NDArray[np.uint8]:
 @pytest.mark.parametrize("number", range(len(WAYS)))
 def test_a_stretched_picture_is_the_same_by_way_of_dicom(number: int, tmp_path: Path) -> None:
     picture = narrow_gradient()
-    as_dicom(tmp_path / "a.dcm", picture, number)
+    write_as_dicom(tmp_path / "a.dcm", picture, number)
     (instance,) = instances_of(tmp_path)
     _, _, scored = decode_file(tmp_path, instance, IntakePolicy(), STRETCHED)
     trained = preprocess(picture, STRETCHED)

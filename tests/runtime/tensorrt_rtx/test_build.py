@@ -74,16 +74,17 @@ def job(graph: bytes, size: int, options: PlanOptions = OPTIONS) -> Job:
 
 @pytest.mark.skipif(not (REFERENCE / "model.onnx").is_file(), reason="there is no reference model in this checkout")
 def test_nvidias_parser_reads_the_contract_types_from_the_reference_graph() -> None:
+    size = load_model(REFERENCE).card.input.size
     builder = trt.Builder(logger_of(trt))
     network = strongly_typed_network(trt, builder)
-    parse(trt.OnnxParser(network, logger_of(trt)), job((REFERENCE / "model.onnx").read_bytes(), 320))
+    parse(trt.OnnxParser(network, logger_of(trt)), job((REFERENCE / "model.onnx").read_bytes(), size))
     assert network.num_layers > 500
     layers = [network.get_layer(index) for index in range(network.num_layers)]
     convolutions = [layer for layer in layers if layer.type == trt.LayerType.CONVOLUTION]
     half = [layer.get_output(0).dtype == trt.DataType.HALF for layer in convolutions]
     assert sum(half) >= 168, "the body is float16"
     assert half.count(False) <= 1, "and the head float32"
-    assert (network.get_input(0).dtype, tuple(network.get_input(0).shape)) == (trt.DataType.UINT8, (-1, 1, 320, 320))
+    assert (network.get_input(0).dtype, tuple(network.get_input(0).shape)) == (trt.DataType.UINT8, (-1, 1, size, size))
 
 
 @pytest.mark.slow
