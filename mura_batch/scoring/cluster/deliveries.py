@@ -18,8 +18,9 @@ from mura_batch.errors import RunnerError
 from mura_batch.preprocess import InputSpec
 from mura_batch.records import Instance, Reason, Skipped, SourceFile, Stage, skip_instance
 from mura_batch.scoring.cluster import node_work
+from mura_batch.scoring.cluster.connection import first_line
 from mura_batch.scoring.cluster.node_work import ChunkFacts
-from mura_batch.scoring.cluster.nodes import EngineOn, Nodes, first_line
+from mura_batch.scoring.cluster.nodes import EngineOn, Nodes
 from mura_batch.scoring.score_commits import Committer
 from mura_batch.scoring.storage import Storage
 from mura_batch.scoring.timings import Timings
