@@ -37,8 +37,8 @@ def check_job(job: Job, process: Process) -> None:
     """Raises InputError on a recipe that cannot be trained on this data set or by these processes."""
     if job.recipe.init and job.init is None:
         raise InputError(f"recipe {job.recipe.name} starts from {job.recipe.init}: give the file with --init")
-    if bool(job.recipe.distil.weight) != bool(job.teacher):
-        advice = "takes no --teacher" if job.teacher else "needs --teacher for its [distil] weight"
+    if job.recipe.distil.asks != bool(job.teacher):
+        advice = "takes no --teacher" if job.teacher else "needs --teacher for its [distil] weights"
         raise InputError(f"recipe {job.recipe.name} {advice}")
     train = job.dataset.split(TRAIN)
     known = frozenset[str]().union(*(e.attributes for e in train))

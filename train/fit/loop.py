@@ -32,8 +32,8 @@ from train.fit.state import (
     FINAL,
     RunState,
     averaged,
+    begun,
     carried,
-    fresh,
     identity_of,
     keep_best,
     next_stage,
@@ -59,7 +59,7 @@ def fit(job: Job) -> Path:
         identity = identity_of(job, process.world)
         if process.device.type == "cpu":
             keep_freed_memory()
-        state = resumed(job.recipe, identity, job.out, process.device) or fresh(job.recipe, job.init, process.device)
+        state = resumed(job.recipe, identity, job.out, process.device) or begun(job, process.device)
         # several processes must stop at one step, so Ctrl-C is deferred for a single one only
         with deferred_interrupt(process.world == 1) as interrupted, ExitStack() as stack:
             log = stack.enter_context(closing(RunLog(job.out, state.step, state.epoch))) if process.leads else None

@@ -14,6 +14,7 @@ from mura_batch.errors import InputError
 from train.data.examples import Example
 from train.data.loader import TermWeights
 from train.fit.recipe import DistilPart, LossPart
+from train.models.densenet import Outputs
 
 
 def region_weights(examples: Sequence[Example]) -> dict[str, tuple[float, float]]:
@@ -56,16 +57,25 @@ def distillation_loss(logit: Tensor, teacher: Tensor, temperature: float) -> Ten
     return functional.binary_cross_entropy_with_logits(logit / temperature, target) * temperature**2
 
 
+def map_loss(maps: Tensor, teacher: Tensor) -> Tensor:
+    """1 less the cosine between the maps [N, C, H, W] and the teacher's [N, C, h, w] at each of H x W positions,
+    mean: 0 where they point the same way, whatever their length."""
+    target = functional.interpolate(teacher, size=maps.shape[2:], mode="bilinear", align_corners=False)
+    return 1 - functional.cosine_similarity(maps, target, dim=1).mean()
+
+
 def training_loss(
-    outputs: tuple[Tensor, Tensor], batch: dict[str, Any], part: LossPart, distil: DistilPart
+    outputs: Outputs, batch: dict[str, Any], part: LossPart, distil: DistilPart
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(what is minimised, main loss, auxiliary loss) of a batch of the loader, which has the teacher's logits [N] as
-    `teacher` where distil has a weight."""
-    logit, extra = outputs
+    `teacher` and its feature maps as `teacher_maps` where distil asks for them."""
+    logit, extra, maps = outputs
     main = weighted_bce(logit, batch["abnormal"], batch["weights"], part.label_smoothing)
     if distil.weight:
         soft = distillation_loss(logit, batch["teacher"], distil.temperature)
         main = (1 - distil.weight) * main + distil.weight * soft
+    if distil.maps:
+        main = main + distil.maps * map_loss(maps, batch["teacher_maps"])
     if not extra.shape[1]:
         return main, main, torch.zeros_like(main)
     auxiliary = functional.binary_cross_entropy_with_logits(extra, batch["attributes"])

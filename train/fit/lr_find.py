@@ -13,7 +13,7 @@ import torch
 
 from train.fit.job import Job, check_job
 from train.fit.processes import joined
-from train.fit.state import at_stage, fresh, identity_of
+from train.fit.state import at_stage, begun, identity_of
 from train.fit.step import descend, epoch_batches, make_setting
 
 LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 100  # fastai 1: start_lr, end_lr, num_it
@@ -42,7 +42,7 @@ def find_rate(job: Job, stage: int = 0) -> RateCurve:
     """From the weights that the recipe starts with, at the first epoch of a stage of it. Raises InputError as `fit`."""
     with joined(job.device) as process:
         check_job(job, process)
-        state = at_stage(fresh(job.recipe, job.init, process.device).net, job.recipe, stage)
+        state = at_stage(begun(job, process.device).net, job.recipe, stage)
         state.epoch = sum(s.epochs for s in job.recipe.stages[:stage])
         setting = make_setting(job, process, identity_of(job, process.world), None, lambda: False)
         forward = process.wrap(state.net, job.compiled)

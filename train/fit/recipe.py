@@ -45,10 +45,18 @@ class LossPart:
 @dataclass(frozen=True, slots=True)
 class DistilPart:
     """Learning from a teacher's logit on the same view (Hinton, Vinyals, Dean 2015; Beyer et al. 2022): weight of its
-    term, the label's term has 1 - weight; 0: no teacher. temperature: both logits are divided by it."""
+    term, the label's term has 1 - weight. temperature: both logits are divided by it. maps: weight of a further term,
+    the distance from the teacher's last feature maps (as the hints of Romero et al. 2015, arXiv:1412.6550). No teacher
+    where both weights are 0."""
 
     weight: float = 0.0
     temperature: float = 1.0
+    maps: float = 0.0
+
+    @property
+    def asks(self) -> bool:
+        """Whether a teacher is needed."""
+        return bool(self.weight or self.maps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +222,8 @@ def _check(recipe: Recipe) -> None:
     _among("[model] arch", recipe.model.arch, ARCHS)
     if recipe.model.imagenet and recipe.model.arch == SHIPPED:
         raise ValueError("[model] imagenet is for efficientnet_lite; densenet169 takes ImageNet weights by --init")
-    if not 0 <= recipe.distil.weight <= 1 or recipe.distil.temperature <= 0:
-        raise ValueError("[distil] weight must be within 0 to 1, temperature above 0")
+    if not 0 <= recipe.distil.weight <= 1 or recipe.distil.temperature <= 0 or recipe.distil.maps < 0:
+        raise ValueError("[distil] weight must be within 0 to 1, temperature above 0, maps not below 0")
     _among("[optimizer] name", recipe.optimizer.name, ("adam", "adamw"))
     if not recipe.stages:
         raise ValueError("it has no [[stages]]")

@@ -20,9 +20,9 @@ from train.fit.job import Job
 from train.fit.optimizer import Average, freeze, make_optimizer, moments_of, set_moments
 from train.fit.recipe import Recipe, recipe_from
 from train.fit.schedule import Plateau
-from train.fit.teacher import teacher_hash
+from train.fit.teacher import map_channels, teacher_hash
 from train.fit.validate import Look
-from train.models.checkpoint import initialise, recipe_of
+from train.models.checkpoint import heads_of, initialise, recipe_of
 from train.models.densenet import MuraNet
 from train.models.efficientnet_lite import LiteBody, load_imagenet
 from train.models.weight_file import read_checkpoint, write_checkpoint
@@ -118,10 +118,17 @@ def init_hash(init: Path | None) -> str:
         raise InputError(f"{init}, the weights of --init, cannot be read: {error.strerror}") from error
 
 
-def fresh(recipe: Recipe, init: Path | None, device: torch.device) -> RunState:
-    """The start of a run: random weights by the recipe's seed, then `init` over them."""
+def begun(job: Job, device: torch.device) -> RunState:
+    """The start of the run of a job."""
+    taught = map_channels(job.teacher) if job.recipe.distil.maps else 0
+    return fresh(job.recipe, job.init, device, taught)
+
+
+def fresh(recipe: Recipe, init: Path | None, device: torch.device, taught: int = 0) -> RunState:
+    """The start of a run: random weights by the recipe's seed, then `init` over them. taught: channels of the teacher's
+    maps, where the recipe asks for them."""
     torch.manual_seed(recipe.seed)
-    net = MuraNet(aux=len(recipe.model.aux), arch=recipe.model.arch)
+    net = MuraNet(aux=len(recipe.model.aux), arch=recipe.model.arch, taught=taught)
     net.dropout.p = recipe.model.dropout
     if recipe.model.imagenet:
         load_imagenet(cast(LiteBody, net.features), recipe.model.arch)
@@ -190,7 +197,7 @@ def resumed(recipe: Recipe, identity: Identity, folder: Path, device: torch.devi
         return None
     values = read_checkpoint(folder / LAST)
     _refuse_another(values, identity, folder)
-    state = fresh(recipe, None, device)
+    state = fresh(recipe, None, device, heads_of(values["model"])["taught"])
     state.net.load_state_dict(values["model"])
     state = at_stage(state.net, recipe, values["stage"])
     state.optimizer.load_state_dict(values["opt"])

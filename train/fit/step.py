@@ -115,7 +115,7 @@ def descend(
     recipe, process = setting.recipe, setting.process
     batch = {key: value.to(process.device, non_blocking=True) for key, value in batch.items()}
     if setting.teacher is not None:
-        batch["teacher"] = setting.teacher.logits(batch["images"])
+        batch["teacher"], batch["teacher_maps"] = setting.teacher.answers(batch["images"])
     with autocast(recipe.precision, process.device):
         outputs = forward(batch["images"])
     total, main, auxiliary = training_loss(outputs, batch, recipe.loss, recipe.distil)

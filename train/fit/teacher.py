@@ -1,4 +1,4 @@
-"""A teacher: trained networks whose logit on each view is a target of distillation."""
+"""A teacher: trained networks whose logit and feature maps of each view are targets of distillation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from train.models.members import input_spec, read_member
 
 
 class Teacher:
-    """logits(images): those of the members' mean probability, in evaluation mode and without gradients."""
+    """Answers in evaluation mode and without gradients. More members: their mean probability, all their maps."""
 
     def __init__(self, checkpoints: Sequence[Path], device: torch.device, precision: str) -> None:
         """checkpoints: of `fit`, at least one. Raises InputError or ModelError on one that cannot be read."""
@@ -26,15 +26,23 @@ class Teacher:
         self.device, self.precision = device, precision
 
     @torch.no_grad()
-    def logits(self, images: Tensor) -> Tensor:
-        """images: [N, 1, S, S] uint8, scaled to the size that the teacher was trained at. Returns [N] float32."""
+    def answers(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """images: [N, 1, S, S] uint8, scaled to the size that the teacher was trained at. Returns (logits [N], feature
+        maps [N, C, h, w]), float32."""
         if images.shape[-1] != (size := self.input.size):
             images = functional.interpolate(
                 images.float(), size=(size, size), mode="bilinear", antialias=True, align_corners=False
             )
         with autocast(self.precision, self.device):
-            probability = torch.stack([torch.sigmoid(net(images)[0].float()) for net in self.nets]).mean(dim=0)
-        return torch.logit(probability, eps=1e-6)
+            maps = [net.body(images) for net in self.nets]
+            logits = [net.heads(of_net).logit for net, of_net in zip(self.nets, maps, strict=True)]
+        probability = torch.sigmoid(torch.stack(logits)).mean(dim=0)
+        return torch.logit(probability, eps=1e-6), torch.cat([of_net.float() for of_net in maps], dim=1)
+
+
+def map_channels(checkpoints: Sequence[Path]) -> int:
+    """Of the feature maps that a teacher of these gives."""
+    return sum(read_member(path).net.classifier.in_features for path in checkpoints)
 
 
 def teacher_hash(checkpoints: Sequence[Path]) -> str:

@@ -75,7 +75,7 @@ def ablate(ablation: Ablation, job: Job) -> Iterator[Worth]:
     worths: list[Worth] = []
     base: NDArray[np.float64] | None = None
     for number, (name, recipe) in enumerate(ablation.variants):
-        teacher = job.teacher if recipe.distil.weight else ()
+        teacher = job.teacher if recipe.distil.asks else ()
         out = job.out / f"variant-{number}"
         scores = _scores(replace(job, recipe=recipe, dataset=dataset, out=out, teacher=teacher))
         difference = None if base is None else roc_auc_difference(truth, scores, base)

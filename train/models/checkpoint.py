@@ -27,12 +27,17 @@ def trained_network(values: Mapping[str, Any], path: Path) -> MuraNet:
     if not isinstance(state, dict):
         raise ModelError(f"{path} is not a checkpoint of python -m train: it has neither 'ema' nor 'model'")
     arch = recipe_of(values).get("model", {}).get("arch", "densenet169")
-    net = MuraNet(aux=len(state["aux.weight"]) if "aux.weight" in state else 0, arch=arch)
+    net = MuraNet(**heads_of(state), arch=arch)
     try:
         net.load_state_dict(state)
     except RuntimeError as error:
         raise ModelError(f"{path} does not fit {arch}: {str(error).splitlines()[-1].strip()}") from error
     return net.eval()
+
+
+def heads_of(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Outputs of the heads that only training has, by MuraNet's arguments."""
+    return {name: len(state[key]) if (key := f"{name}.weight") in state else 0 for name in ("aux", "taught")}
 
 
 def recipe_of(values: Mapping[str, Any]) -> dict[str, Any]:

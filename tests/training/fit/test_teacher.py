@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from mura_batch.preprocess import InputSpec
-from train.fit.loss import distillation_loss, training_loss
+from train.fit.loss import distillation_loss, map_loss, training_loss
 from train.fit.recipe import DistilPart, LossPart
 from train.fit.teacher import Teacher, teacher_hash
 from train.models.checkpoint import trained_network
+from train.models.densenet import Outputs
 from train.models.weight_file import read_checkpoint
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -30,7 +31,7 @@ def test_the_distillation_loss_is_least_at_the_teachers_logit() -> None:
 
 
 def test_the_weight_divides_the_loss_between_teacher_and_label() -> None:
-    outputs = (torch.tensor([0.3, -0.7]), torch.zeros(2, 0))
+    outputs = Outputs(torch.tensor([0.3, -0.7]), torch.zeros(2, 0), torch.zeros(2, 0, 1, 1))
     batch = {
         "abnormal": torch.tensor([1.0, 0.0]),
         "weights": torch.ones(2, 2),
@@ -42,16 +43,43 @@ def test_the_weight_divides_the_loss_between_teacher_and_label() -> None:
     assert mixed.item() == pytest.approx(0.75 * alone.item() + 0.25 * soft.item())
 
 
+def test_the_map_loss_compares_directions_at_each_position() -> None:
+    teacher = torch.randn(2, 5, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert map_loss(3 * teacher, teacher).item() == pytest.approx(0, abs=1e-6)
+    assert map_loss(-teacher, teacher).item() == pytest.approx(2, abs=1e-6)
+    half = teacher.clone()
+    half[:, :, :2] *= -1
+    assert map_loss(half, teacher).item() == pytest.approx(1, abs=1e-6)
+    constant = torch.arange(5.0).view(1, 5, 1, 1)
+    assert map_loss(constant.expand(2, 5, 6, 6), constant.expand(2, 5, 4, 4)).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_network_led_to_the_teachers_maps_approaches_them(
+    finished: Path, here: Command, mura: Path, recipe_text: str, cache: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "maps.toml"
+    recipe.write_text(recipe_text + "\n[distil]\nmaps = 1.0\n", encoding="utf-8")
+    command = ("fit", recipe, "--data", mura, "--out", tmp_path / "run", "--cache", cache)
+    assert "needs --teacher" in here(*command).stderr
+    done = here(*command, "--teacher", finished / "final.pt", finished / "final.pt")
+    assert done.returncode == 0, done.stderr
+    values = read_checkpoint(tmp_path / "run/last.pt")
+    assert values["model"]["taught.weight"].shape[:2] == (2 * 1664, 1664)
+    again = here(*command, "--teacher", finished / "final.pt", finished / "final.pt")
+    assert again.returncode == 0, again.stderr
+    assert trained_network(read_checkpoint(tmp_path / "run/final.pt"), tmp_path).taught is not None
+
+
 def test_a_teacher_scores_views_of_another_size_at_its_own(finished: Path) -> None:
     path = finished / "final.pt"
     teacher = Teacher([path, path], torch.device("cpu"), "float32")
     images = torch.tensor([20, 120, 220], dtype=torch.uint8).view(3, 1, 1, 1).repeat(1, 1, 32, 32)
     with torch.inference_mode():
         expected = trained_network(read_checkpoint(path), path)(images)[0]
-    torch.testing.assert_close(teacher.logits(images), expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(teacher.answers(images)[0], expected, rtol=0, atol=1e-4)
     assert teacher.input == InputSpec(size=32)
     larger = images.repeat(1, 1, 2, 2)  # a picture of one grey is the same at any size
-    torch.testing.assert_close(teacher.logits(larger), expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(teacher.answers(larger)[0], expected, rtol=0, atol=1e-4)
 
 
 def test_a_run_with_a_teacher_remembers_it(
