@@ -58,9 +58,13 @@ def distillation_loss(logit: Tensor, teacher: Tensor, temperature: float) -> Ten
 
 
 def map_loss(maps: Tensor, teacher: Tensor) -> Tensor:
-    """1 less the cosine between the maps [N, C, H, W] and the teacher's [N, C, h, w] at each of H x W positions,
-    mean: 0 where they point the same way, whatever their length."""
+    """1 less the cosine between the maps [N, C, H, W] and the teacher's [N, C, h, w] at each of H x W positions, mean.
+
+    Each channel of the teacher's has mean 0 and deviation 1 over the batch first: what all positions share says
+    nothing, and rare channels count as much as strong ones.
+    """
     target = functional.interpolate(teacher, size=maps.shape[2:], mode="bilinear", align_corners=False)
+    target = functional.batch_norm(target, None, None, training=True)
     return 1 - functional.cosine_similarity(maps, target, dim=1).mean()
 
 

@@ -45,13 +45,20 @@ def test_the_weight_divides_the_loss_between_teacher_and_label() -> None:
 
 def test_the_map_loss_compares_directions_at_each_position() -> None:
     teacher = torch.randn(2, 5, 4, 4, generator=torch.Generator().manual_seed(0))
-    assert map_loss(3 * teacher, teacher).item() == pytest.approx(0, abs=1e-6)
-    assert map_loss(-teacher, teacher).item() == pytest.approx(2, abs=1e-6)
-    half = teacher.clone()
+    spread = (teacher - teacher.mean((0, 2, 3), keepdim=True)) / teacher.std((0, 2, 3), correction=0, keepdim=True)
+    assert map_loss(3 * spread, teacher).item() == pytest.approx(0, abs=1e-4)
+    assert map_loss(-spread, teacher).item() == pytest.approx(2, abs=1e-4)
+    half = spread.clone()
     half[:, :, :2] *= -1
-    assert map_loss(half, teacher).item() == pytest.approx(1, abs=1e-6)
-    constant = torch.arange(5.0).view(1, 5, 1, 1)
-    assert map_loss(constant.expand(2, 5, 6, 6), constant.expand(2, 5, 4, 4)).item() == pytest.approx(0, abs=1e-6)
+    assert map_loss(half, teacher).item() == pytest.approx(1, abs=1e-4)
+    scale, shift = torch.tensor([0.1, 1.0, 20.0, 3.0, 0.5]).view(1, 5, 1, 1), torch.arange(5.0).view(1, 5, 1, 1)
+    assert map_loss(spread, scale * teacher + shift).item() == pytest.approx(0, abs=1e-2)
+
+
+def test_the_map_loss_compares_maps_of_other_sizes() -> None:
+    pictures = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).view(3, 3, 1, 1)
+    centred = pictures - pictures.mean(0)
+    assert map_loss(centred.expand(3, 3, 6, 6), pictures.expand(3, 3, 4, 4)).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_a_network_led_to_the_teachers_maps_approaches_them(
