@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from mura_batch.errors import ExitCode, MuraBatchError
 from train.cli import (
     ablate,
+    average,
     bench,
     calibrate,
     data,
@@ -35,6 +36,7 @@ COMMANDS = (
     calibrate,
     export,
     ensemble,
+    average,
     reopen,
     quantize,
     features,
