@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from mura_batch.errors import ExitCode, MuraBatchError
 from train.cli import (
     ablate,
-    average,
     bench,
     calibrate,
     data,
@@ -36,7 +35,6 @@ COMMANDS = (
     calibrate,
     export,
     ensemble,
-    average,
     reopen,
     quantize,
     features,

@@ -90,7 +90,7 @@ def measure_statistics(net: MuraNet, pictures: NDArray[np.uint8]) -> None:
     moments = {norm: _Moments() for norm in norms}
     hooks = [norm.register_forward_pre_hook(lambda m, x: moments[m].add(x[0])) for norm in norms]
     net.eval()
-    for images in batches(pictures):
+    for images in _batches(pictures):
         net(images)
     for hook in hooks:
         hook.remove()
@@ -98,7 +98,7 @@ def measure_statistics(net: MuraNet, pictures: NDArray[np.uint8]) -> None:
         _restate(norm, *moments[norm].mean_and_variance())
 
 
-def batches(pictures: NDArray[np.uint8]) -> Iterator[Tensor]:
+def _batches(pictures: NDArray[np.uint8]) -> Iterator[Tensor]:
     for i in range(0, len(pictures), BATCH):
         yield torch.from_numpy(np.array(pictures[i : i + BATCH]))[:, None]  # [N, 1, S, S]
 

@@ -2,7 +2,8 @@
 
 The recipe is trained as it is and once more with each choice taken back, each time from the same seed, on a part of the
 training split. A share of the training groups is held out and scored; val is never looked at. Each variant is a run of
-`fit` in a folder of its own: the same command again goes on where it was stopped.
+`fit` in a folder of its own: the same command again goes on where it was stopped, and runs that other processes have
+finished are only scored.
 """
 
 from __future__ import annotations
@@ -70,19 +71,30 @@ def read_ablation(path: Path, changes: Mapping[str, Any] | None = None) -> Ablat
 def ablate(ablation: Ablation, job: Job) -> Iterator[Worth]:
     """Worths as they are known, the unchanged recipe's first; OUT/ablation.csv and OUT/ablation.json hold those so far.
     job: its recipe is not used."""
-    dataset = hold_out(job.dataset, ablation.held_out)
-    truth = np.array([e.abnormal for e in dataset.split(VAL)])
+    truth = np.array([e.abnormal for e in hold_out(job.dataset, ablation.held_out).split(VAL)])
     worths: list[Worth] = []
     base: NDArray[np.float64] | None = None
-    for number, (name, recipe) in enumerate(ablation.variants):
-        teacher = job.teacher if recipe.distil.asks else ()
-        out = job.out / f"variant-{number}"
-        scores = _scores(replace(job, recipe=recipe, dataset=dataset, out=out, teacher=teacher))
+    for number, (name, _) in enumerate(ablation.variants):
+        scores = _scores(variant_job(ablation, job, number))
         difference = None if base is None else roc_auc_difference(truth, scores, base)
         base = scores if base is None else base
         worths.append(Worth(name, roc_auc_score(truth, scores), difference))
         _write(worths, job.out)
         yield worths[-1]
+
+
+def variant_job(ablation: Ablation, job: Job, number: int) -> Job:
+    """The run of one variant, 0 is the unchanged one. Raises InputError where there is no such variant."""
+    if not 0 <= number < len(ablation.variants):
+        raise InputError(f"there is no variant {number}: they are 0 to {len(ablation.variants) - 1}, in the TOML's order")
+    recipe = ablation.variants[number][1]
+    return replace(
+        job,
+        recipe=recipe,
+        dataset=hold_out(job.dataset, ablation.held_out),
+        out=job.out / f"variant-{number}",
+        teacher=job.teacher if recipe.distil.asks else (),
+    )
 
 
 def _scores(job: Job) -> NDArray[np.float64]:

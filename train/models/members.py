@@ -26,11 +26,6 @@ class Member:
     def recipe(self) -> dict[str, Any]:
         return recipe_of(self.values)
 
-    @property
-    def size(self) -> int | None:
-        """Of its input: as recorded, else the last of its training; None where neither is known."""
-        return int(self.values["size"]) if "size" in self.values else trained_size(self.recipe)
-
 
 def read_member(path: Path) -> Member:
     values = read_checkpoint(path)
@@ -40,7 +35,7 @@ def read_member(path: Path) -> Member:
 def input_spec(members: Sequence[Member], asked: int | None) -> InputSpec:
     """The size asked for, else the one that all checkpoints were last trained at; and their resize. InputError when
     they differ."""
-    sizes = {asked} if asked is not None else {m.size for m in members}
+    sizes = {asked} if asked is not None else {trained_size(m.recipe) for m in members}
     size = sizes.pop()
     if sizes or size is None:
         raise InputError("the checkpoints were not all trained at one input size; give --size")

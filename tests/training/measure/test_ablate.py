@@ -91,3 +91,19 @@ def test_a_second_ablation_call_reuses_runs_and_reports_unwritable_output(
     failed = here(*command)
     assert failed.returncode == 1
     assert f"{tmp_path / 'ablation.csv'} cannot be written" in failed.stderr
+
+
+def test_processes_share_the_variants_of_an_ablation(
+    mura: Path, ablation: Path, cache: Path, tmp_path: Path, here: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    command = ("ablate", ablation, "--data", mura, "--out", tmp_path, "--cache", cache)
+    unknown = here(*command, "--variants", 0, 3)
+    assert unknown.returncode == 2
+    assert "there is no variant 3: they are 0 to 2" in unknown.stderr
+    assert not any(tmp_path.iterdir())
+    part = here(*command, "--variants", 2)
+    assert part.stdout == f"{tmp_path / 'variant-2' / 'final.pt'}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["variant-2"]
+    weights = (tmp_path / "variant-2" / "final.pt").stat().st_mtime_ns
+    assert here(*command).stdout.count("AUROC") == 3
+    assert (tmp_path / "variant-2" / "final.pt").stat().st_mtime_ns == weights
