@@ -63,7 +63,7 @@ def map_loss(maps: Tensor, teacher: Tensor) -> Tensor:
     Each channel of the teacher's has mean 0 and deviation 1 over the batch first: what all positions share says
     nothing, and rare channels count as much as strong ones.
     """
-    target = functional.interpolate(teacher, size=maps.shape[2:], mode="bilinear", align_corners=False)
+    target = functional.interpolate(teacher, size=maps.shape[2:], mode="bilinear", antialias=True)
     target = functional.batch_norm(target, None, None, training=True)
     return 1 - functional.cosine_similarity(maps, target, dim=1).mean()
 
@@ -72,14 +72,15 @@ def training_loss(
     outputs: Outputs, batch: dict[str, Any], part: LossPart, distil: DistilPart
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(what is minimised, main loss, auxiliary loss) of a batch of the loader, which has the teacher's logits [N] as
-    `teacher` and its feature maps as `teacher_maps` where distil asks for them."""
+    `teacher` and its feature maps at each depth as `teacher_maps` where distil asks for them."""
     logit, extra, maps = outputs
     main = weighted_bce(logit, batch["abnormal"], batch["weights"], part.label_smoothing)
     if distil.weight:
         soft = distillation_loss(logit, batch["teacher"], distil.temperature)
         main = (1 - distil.weight) * main + distil.weight * soft
     if distil.maps:
-        main = main + distil.maps * map_loss(maps, batch["teacher_maps"])
+        pairs = zip(maps, batch["teacher_maps"], strict=True)
+        main = main + distil.maps * torch.stack([map_loss(own, teacher) for own, teacher in pairs]).mean()
     if not extra.shape[1]:
         return main, main, torch.zeros_like(main)
     auxiliary = functional.binary_cross_entropy_with_logits(extra, batch["attributes"])

@@ -46,8 +46,8 @@ class LossPart:
 class DistilPart:
     """Learning from a teacher's logit on the same view (Hinton, Vinyals, Dean 2015; Beyer et al. 2022): weight of its
     term, the label's term has 1 - weight. temperature: both logits are divided by it. maps: weight of a further term,
-    the distance from the teacher's last feature maps (as the hints of Romero et al. 2015, arXiv:1412.6550). No teacher
-    where both weights are 0."""
+    the distance from the teacher's feature maps at strides 4, 8, 16 and 32, mean (as the hints of Romero et al. 2015,
+    arXiv:1412.6550). No teacher where both weights are 0."""
 
     weight: float = 0.0
     temperature: float = 1.0

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -120,13 +120,13 @@ def init_hash(init: Path | None) -> str:
 
 def begun(job: Job, device: torch.device) -> RunState:
     """The start of the run of a job."""
-    taught = map_channels(job.teacher) if job.recipe.distil.maps else 0
+    taught = map_channels(job.teacher) if job.recipe.distil.maps else ()
     return fresh(job.recipe, job.init, device, taught)
 
 
-def fresh(recipe: Recipe, init: Path | None, device: torch.device, taught: int = 0) -> RunState:
+def fresh(recipe: Recipe, init: Path | None, device: torch.device, taught: Sequence[int] = ()) -> RunState:
     """The start of a run: random weights by the recipe's seed, then `init` over them. taught: channels of the teacher's
-    maps, where the recipe asks for them."""
+    maps at each depth, where the recipe asks for them."""
     torch.manual_seed(recipe.seed)
     net = MuraNet(aux=len(recipe.model.aux), arch=recipe.model.arch, taught=taught)
     net.dropout.p = recipe.model.dropout
@@ -197,7 +197,7 @@ def resumed(recipe: Recipe, identity: Identity, folder: Path, device: torch.devi
         return None
     values = read_checkpoint(folder / LAST)
     _refuse_another(values, identity, folder)
-    state = fresh(recipe, None, device, heads_of(values["model"])["taught"])
+    state = fresh(recipe, None, device, heads_of(values["model"]).taught)
     state.net.load_state_dict(values["model"])
     state = at_stage(state.net, recipe, values["stage"])
     state.optimizer.load_state_dict(values["opt"])

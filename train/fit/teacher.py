@@ -26,23 +26,24 @@ class Teacher:
         self.device, self.precision = device, precision
 
     @torch.no_grad()
-    def answers(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def answers(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """images: [N, 1, S, S] uint8, scaled to the size that the teacher was trained at. Returns (logits [N], feature
-        maps [N, C, h, w]), float32."""
+        maps [N, C, h, w] at each depth), float32."""
         if images.shape[-1] != (size := self.input.size):
             images = functional.interpolate(
                 images.float(), size=(size, size), mode="bilinear", antialias=True, align_corners=False
             )
         with autocast(self.precision, self.device):
-            maps = [net.body(images) for net in self.nets]
-            logits = [net.heads(of_net).logit for net, of_net in zip(self.nets, maps, strict=True)]
+            depths = [net.depths(images) for net in self.nets]
+            logits = [net.heads(of_net).logit for net, of_net in zip(self.nets, depths, strict=True)]
         probability = torch.sigmoid(torch.stack(logits)).mean(dim=0)
-        return torch.logit(probability, eps=1e-6), torch.cat([of_net.float() for of_net in maps], dim=1)
+        maps = [torch.cat([m.float() for m in of_depth], dim=1) for of_depth in zip(*depths, strict=True)]
+        return torch.logit(probability, eps=1e-6), maps
 
 
-def map_channels(checkpoints: Sequence[Path]) -> int:
-    """Of the feature maps that a teacher of these gives."""
-    return sum(read_member(path).net.classifier.in_features for path in checkpoints)
+def map_channels(checkpoints: Sequence[Path]) -> list[int]:
+    """Of the feature maps that a teacher of these gives, at each depth."""
+    return [sum(widths) for widths in zip(*(read_member(path).net.widths for path in checkpoints), strict=True)]
 
 
 def teacher_hash(checkpoints: Sequence[Path]) -> str:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -27,7 +27,8 @@ def trained_network(values: Mapping[str, Any], path: Path) -> MuraNet:
     if not isinstance(state, dict):
         raise ModelError(f"{path} is not a checkpoint of python -m train: it has neither 'ema' nor 'model'")
     arch = recipe_of(values).get("model", {}).get("arch", "densenet169")
-    net = MuraNet(**heads_of(state), arch=arch)
+    heads = heads_of(state)
+    net = MuraNet(heads.aux, arch, heads.taught)
     try:
         net.load_state_dict(state)
     except RuntimeError as error:
@@ -35,9 +36,16 @@ def trained_network(values: Mapping[str, Any], path: Path) -> MuraNet:
     return net.eval()
 
 
-def heads_of(state: Mapping[str, Tensor]) -> dict[str, int]:
-    """Outputs of the heads that only training has, by MuraNet's arguments."""
-    return {name: len(state[key]) if (key := f"{name}.weight") in state else 0 for name in ("aux", "taught")}
+class Heads(NamedTuple):
+    """Outputs of the heads that only training has, as MuraNet takes them."""
+
+    aux: int
+    taught: list[int]
+
+
+def heads_of(state: Mapping[str, Tensor]) -> Heads:
+    taught = [len(state[key]) for depth in range(4) if (key := f"taught.{depth}.weight") in state]
+    return Heads(len(state["aux.weight"]) if "aux.weight" in state else 0, taught)
 
 
 def recipe_of(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,13 +28,24 @@ class LiteBody(nn.Module):
         kind = _package("efficientnet_lite_pytorch", name).EfficientNet
         # image_size None: padding follows each picture's size instead of the one that the network was published for
         network = kind.from_name(name.replace("_", "-"), image_size=None)
-        self.width: int = network._fc.in_features
+        last: int = network._fc.in_features
         network._fc = nn.Identity()  # ImageNet's 1000 classes
         self.network = network
+        self._halving = [block for block in network._blocks if max(block._depthwise_conv.stride) > 1][1:]
+        self.widths: tuple[int, ...] = (*(block._block_args.input_filters for block in self._halving), last)
 
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.network.extract_features(images)
         return features
+
+    def depths(self, images: Tensor) -> list[Tensor]:
+        """The last feature maps of strides 4, 8 and 16, with `widths` channels, and what `forward` gives, of 32."""
+        maps: list[Tensor] = []
+        hooks = [block.register_forward_pre_hook(lambda _, x: maps.append(x[0])) for block in self._halving]
+        last = self(images)
+        for hook in hooks:
+            hook.remove()
+        return [*maps, last]
 
 
 def load_imagenet(body: LiteBody, name: str) -> None:

@@ -73,7 +73,7 @@ def test_a_picture_of_two_regions_has_their_mean_weight() -> None:
 
 def test_the_auxiliary_heads_add_their_share() -> None:
     batch = {"abnormal": torch.ones(1), "weights": torch.ones(1, 2), "attributes": torch.tensor([[1.0, 0.0]])}
-    outputs = Outputs(torch.zeros(1), torch.zeros(1, 2), torch.zeros(1, 0, 1, 1))
+    outputs = Outputs(torch.zeros(1), torch.zeros(1, 2), ())
     total, main, auxiliary = training_loss(outputs, batch, LossPart(aux_weight=0.5), DistilPart())
     assert main.item() == pytest.approx(math.log(2))
     assert auxiliary.item() == pytest.approx(math.log(2))

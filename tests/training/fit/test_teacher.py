@@ -14,7 +14,7 @@ from train.fit.loss import distillation_loss, map_loss, training_loss
 from train.fit.recipe import DistilPart, LossPart
 from train.fit.teacher import Teacher, teacher_hash
 from train.models.checkpoint import trained_network
-from train.models.densenet import Outputs
+from train.models.densenet import WIDTHS, Outputs
 from train.models.weight_file import read_checkpoint
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -31,7 +31,7 @@ def test_the_distillation_loss_is_least_at_the_teachers_logit() -> None:
 
 
 def test_the_weight_divides_the_loss_between_teacher_and_label() -> None:
-    outputs = Outputs(torch.tensor([0.3, -0.7]), torch.zeros(2, 0), torch.zeros(2, 0, 1, 1))
+    outputs = Outputs(torch.tensor([0.3, -0.7]), torch.zeros(2, 0), ())
     batch = {
         "abnormal": torch.tensor([1.0, 0.0]),
         "weights": torch.ones(2, 2),
@@ -71,10 +71,10 @@ def test_a_network_led_to_the_teachers_maps_approaches_them(
     done = here(*command, "--teacher", finished / "final.pt", finished / "final.pt")
     assert done.returncode == 0, done.stderr
     values = read_checkpoint(tmp_path / "run/last.pt")
-    assert values["model"]["taught.weight"].shape[:2] == (2 * 1664, 1664)
+    assert [values["model"][f"taught.{depth}.weight"].shape[:2] for depth in range(4)] == [(2 * w, w) for w in WIDTHS]
     again = here(*command, "--teacher", finished / "final.pt", finished / "final.pt")
     assert again.returncode == 0, again.stderr
-    assert trained_network(read_checkpoint(tmp_path / "run/final.pt"), tmp_path).taught is not None
+    assert trained_network(read_checkpoint(tmp_path / "run/final.pt"), tmp_path).taught
 
 
 def test_a_teacher_scores_views_of_another_size_at_its_own(finished: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mura_batch.errors import InputError, ModelError
-from train.models.densenet import MuraNet
+from train.models.densenet import MuraNet, to_three_channels
 from train.models.efficientnet_lite import LiteBody, load_imagenet
 
 
@@ -48,3 +48,15 @@ def test_weights_of_another_kind_of_network_are_refused(teacher: MuraNet, tmp_pa
     torch.save(teacher.state_dict(), tmp_path / "teacher.pt")
     with pytest.raises(ModelError, match="does not fit densenet169: none of its"):
         initialise(MuraNet(), tmp_path / "teacher.pt")
+
+
+@torch.inference_mode()
+def test_student_and_teacher_have_maps_of_the_same_strides(teacher: MuraNet) -> None:
+    student = MuraNet(taught=teacher.widths).eval()
+    images = torch.randint(0, 256, (2, 1, 96, 64), dtype=torch.uint8)
+    for net in (teacher.eval(), student):
+        sizes = [(2, width, 96 // s, 64 // s) for width, s in zip(net.widths, (4, 8, 16, 32), strict=True)]
+        assert [tuple(maps.shape) for maps in net.depths(images)] == sizes
+    answers, targets = student(images).maps, teacher.depths(images)
+    assert [a.shape for a in answers] == [t.shape for t in targets]
+    assert torch.equal(targets[-1], torch.relu(teacher.features(to_three_channels(images))))
