@@ -86,7 +86,9 @@ def ablate(ablation: Ablation, job: Job) -> Iterator[Worth]:
 def variant_job(ablation: Ablation, job: Job, number: int) -> Job:
     """The run of one variant, 0 is the unchanged one. Raises InputError where there is no such variant."""
     if not 0 <= number < len(ablation.variants):
-        raise InputError(f"there is no variant {number}: they are 0 to {len(ablation.variants) - 1}, in the TOML's order")
+        raise InputError(
+            f"there is no variant {number}: they are 0 to {len(ablation.variants) - 1}, in the TOML's order"
+        )
     recipe = ablation.variants[number][1]
     return replace(
         job,

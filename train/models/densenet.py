@@ -94,4 +94,6 @@ class MuraNet(nn.Module):
 
 def _body(arch: str) -> nn.Module:
     """The feature maps of a picture. Raises InputError where a teacher's package is missing."""
-    return torchvision.models.densenet169(weights=None).features if arch == SHIPPED else efficientnet_lite.LiteBody(arch)
+    if arch != SHIPPED:
+        return efficientnet_lite.LiteBody(arch)
+    return torchvision.models.densenet169(weights=None).features
