@@ -96,4 +96,5 @@ def _body(arch: str) -> nn.Module:
     """The feature maps of a picture. Raises InputError where a teacher's package is missing."""
     if arch != SHIPPED:
         return efficientnet_lite.LiteBody(arch)
-    return torchvision.models.densenet169(weights=None).features
+    features: nn.Module = torchvision.models.densenet169(weights=None).features
+    return features
