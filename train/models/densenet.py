@@ -83,12 +83,12 @@ class MuraNet(nn.Module):
 
     def heads(self, depths: Sequence[Tensor]) -> Outputs:
         """depths: of `depths`."""
-        maps = [of_one.float() for of_one in (depths if self.taught else depths[-1:])]
+        maps = [m.float() for m in (depths if self.taught else depths[-1:])]
         pooled = maps[-1].mean(dim=(2, 3))
         with torch.autocast(pooled.device.type, enabled=False):
             logit = self.classifier(self.dropout(pooled)).squeeze(1)
             aux = self.aux(pooled) if self.aux is not None else pooled.new_zeros((len(pooled), 0))
-            taught = tuple(unit(of_one) for unit, of_one in zip(self.taught, maps, strict=True)) if self.taught else ()
+            taught = tuple(unit(m) for unit, m in zip(self.taught, maps, strict=True)) if self.taught else ()
         return Outputs(logit, aux, taught)
 
 
