@@ -61,7 +61,7 @@ def test_the_map_loss_compares_maps_of_other_sizes() -> None:
     assert map_loss(centred.expand(3, 3, 6, 6), pictures.expand(3, 3, 4, 4)).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_a_network_led_to_the_teachers_maps_approaches_them(
+def test_checkpoints_keep_the_units_that_imitate_the_teachers_maps(
     finished: Path, here: Command, mura: Path, recipe_text: str, cache: Path, tmp_path: Path
 ) -> None:
     recipe = tmp_path / "maps.toml"
