@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -35,6 +38,25 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 def own_model(tmp_path: Path) -> Model:
     """A tiny model whose folder the test may change."""
     return make_model(tmp_path / "tiny")
+
+
+@pytest.fixture
+def press_ctrl_c() -> Iterator[Callable[[], None]]:
+    """For another thread to call: Ctrl-C in the main thread. It returns when the main thread has noticed."""
+    noticed = threading.Event()
+
+    def interrupt(number: int, frame: Any) -> None:
+        noticed.set()
+        raise KeyboardInterrupt
+
+    def press() -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        assert noticed.wait(60)
+        time.sleep(0.5)  # from there to the handler of the exception
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    yield press
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,19 +65,12 @@ def run_cancellable(work: Callable[[threading.Event], T]) -> T:
     event and is raised when the work has stopped."""
     thread, cancelled = GpuThread(), threading.Event()
     try:
-        return _result(thread.submit(lambda: work(cancelled)), cancelled)
-    finally:
-        thread.close()
-
-
-def _result(future: Future[T], cancelled: threading.Event) -> T:
-    try:
-        return future.result()
-    except KeyboardInterrupt:
+        return thread.submit(lambda: work(cancelled)).result()
+    except KeyboardInterrupt:  # it can come as early as in `submit`
         cancelled.set()
-        with suppress(TimeoutError):  # the thread is a daemon: the process can end without it
-            future.exception(timeout=CANCEL_SECONDS)
         raise
+    finally:
+        thread.close(CANCEL_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

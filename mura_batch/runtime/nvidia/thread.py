@@ -40,9 +40,10 @@ class GpuThread:
     def call(self, work: Callable[[], T]) -> T:
         return wait_for(self.submit(work))
 
-    def close(self) -> None:
+    def close(self, seconds: float = JOIN_SECONDS) -> None:
+        """Waits that long for submitted work to end. After that it goes on, and ends with the process."""
         self._work.put(None)
-        self._thread.join(JOIN_SECONDS)
+        self._thread.join(seconds)
 
     def _serve(self) -> None:
         while (item := self._work.get()) is not None:

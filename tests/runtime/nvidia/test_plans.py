@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-import threading
-import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,10 @@ from mura_batch.errors import InputError, OutputError, PlanError
 from mura_batch.model_card import Model
 from mura_batch.runtime.choose import open_runner
 from mura_batch.runtime.gates import Parity
-from mura_batch.runtime.nvidia import plans
+from mura_batch.runtime.nvidia import build, plans
 from mura_batch.runtime.nvidia.build import check_plan_options
 from mura_batch.runtime.nvidia.plans import Plan, PlanOptions, Sidecar, Target
+from mura_batch.runtime.nvidia.thread import GpuThread
 from mura_batch.runtime.runner import RunnerOptions
 from mura_batch.runtime.tensorrt.compile import BuildOptions, compile_plan
 
@@ -175,17 +175,32 @@ def test_a_failing_progress_report_stops_the_build_and_comes_out(own_model: Mode
     assert not simulation.machine.live
 
 
-def test_ctrl_c_stops_the_build_and_leaves_nothing(own_model: Model, simulation: Any) -> None:
+def test_ctrl_c_stops_the_build_and_leaves_nothing(
+    own_model: Model, simulation: Any, press_ctrl_c: Callable[[], None]
+) -> None:
     simulation.start("11.4.0.106")
     before = sorted(own_model.folder.iterdir())
 
     def report(phase: str, part: float) -> None:
         if part == 0:  # from TensorRT's thread, while the main thread waits
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-            time.sleep(0.2)
+            press_ctrl_c()
 
     with pytest.raises(KeyboardInterrupt):
         compile_plan(own_model, BuildOptions(opt_batch=4, max_batch=8), report)
     assert sorted(own_model.folder.iterdir()) == before
     assert not simulation.machine.live
     assert not simulation.machine.crimes
+
+
+def test_ctrl_c_before_the_wait_stops_the_work_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    cancelled: list[bool] = []
+
+    class Interrupted(GpuThread):
+        def submit(self, work: Callable[[], Any]) -> Any:
+            super().submit(work)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(build, "GpuThread", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build.run_cancellable(lambda event: cancelled.append(event.wait(10)))
+    assert cancelled == [True]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,7 +45,6 @@ usage = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(usage.ru_utime + usage.ru_stime)
 print(usage.ru_maxrss)
 """
-MAIN_THREAD = threading.main_thread().ident or 0
 
 
 @pytest.fixture(scope="module")
@@ -173,15 +170,16 @@ def test_compile_then_score_without_a_gpu_ends_in_one_line(own_model: Model, tmp
 
 
 @pytest.mark.parametrize("at", [0.0, 0.4, 0.8])
-def test_a_build_is_cancelled_at_any_point_and_leaves_nothing(own_model: Model, at: float) -> None:
+def test_a_build_is_cancelled_at_any_point_and_leaves_nothing(
+    own_model: Model, press_ctrl_c: Callable[[], None], at: float
+) -> None:
     before = sorted(own_model.folder.iterdir())
     seen: list[float] = []
 
     def report(phase: str, part: float) -> None:
         seen.append(part)
         if part >= at and not any(earlier >= at for earlier in seen[:-1]):
-            signal.pthread_kill(MAIN_THREAD, signal.SIGINT)  # which waits for the build
-            time.sleep(1)  # on a busy machine the main thread takes its time
+            press_ctrl_c()
 
     with pytest.raises(KeyboardInterrupt):
         compile_plan(own_model, SMALL, report)
