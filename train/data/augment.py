@@ -45,11 +45,12 @@ class Augmentation:
 
 
 def augment(image: NDArray[np.uint8], how: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """[S, S] uint8 -> [S, S] uint8."""
-    size = image.shape[0]
+    """[H, W] uint8 -> [S, S] uint8, S the shorter side. Of a picture that is no square, a random square of the turned
+    whole, as fastai 1 cuts it."""
+    size = min(image.shape)
     warped = np.asarray(
         Image.fromarray(image).transform(
-            (size, size), Image.Transform.AFFINE, _inverse_affine(size, how, rng), Image.Resampling.BILINEAR
+            (size, size), Image.Transform.AFFINE, _inverse_affine(image.shape, how, rng), Image.Resampling.BILINEAR
         )
     )
     curved: NDArray[np.uint8] = _grey_curve(how, rng)[warped]
@@ -80,8 +81,10 @@ def _stored(image: NDArray[np.uint8], how: Augmentation, rng: np.random.Generato
     return result
 
 
-def _inverse_affine(size: int, how: Augmentation, rng: np.random.Generator) -> tuple[float, ...]:
+def _inverse_affine(shape: tuple[int, ...], how: Augmentation, rng: np.random.Generator) -> tuple[float, ...]:
     """Output pixel -> input pixel, about the centre, as Pillow wants it (a, b, c, d, e, f)."""
+    sides = np.array([shape[1], shape[0]])
+    size = sides.min()
     angle = math.radians(rng.uniform(-how.rotate, how.rotate)) * _happens(how, rng)
     shear = math.tan(math.radians(rng.uniform(-how.shear, how.shear)))
     zoom = math.exp(rng.uniform(-1, 1) * math.log1p(how.scale))
@@ -90,12 +93,15 @@ def _inverse_affine(size: int, how: Augmentation, rng: np.random.Generator) -> t
     flip = -1.0 if rng.random() < how.flip else 1.0
     cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
     a, b, d, e = flip * cos, flip * (shear * cos - sin), sin, shear * sin + cos
-    centre = (size - 1) / 2 + 0.5
-    dx, dy = rng.uniform(-how.shift, how.shift, 2) * size
+    centre_x, centre_y = sides / 2
+    # of the output: away from the centre by the shift, and by where the square is cut
+    dx, dy = sides / 2 + rng.uniform(-how.shift, how.shift, 2) * size
+    if (sides != size).any():
+        dx, dy = (dx, dy) - rng.uniform(0, 1, 2) * (sides - size)
     # a point that stays where it is, instead of the centre, moves the window towards it by what the zoom cuts off
-    fx, fy = (rng.uniform(-0.5, 0.5, 2) if how.focal else np.zeros(2)) * size * (1 - 1 / enlarged)
-    c = centre + fx - a * (centre + dx) - b * (centre + dy)
-    f = centre + fy - d * (centre + dx) - e * (centre + dy)
+    fx, fy = (rng.uniform(-0.5, 0.5, 2) if how.focal else np.zeros(2)) * sides * (1 - 1 / enlarged)
+    c = centre_x + fx - a * dx - b * dy
+    f = centre_y + fy - d * dx - e * dy
     return a, b, c, d, e, f
 
 

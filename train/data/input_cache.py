@@ -8,8 +8,9 @@ specification.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from functools import partial
 from multiprocessing import get_context
@@ -21,13 +22,14 @@ from PIL import Image, UnidentifiedImageError
 
 from mura_batch.atomic_files import atomic_file, make_folder
 from mura_batch.dicom.pixels.pixels_version import PIXELS_VERSION
-from mura_batch.errors import InputError
+from mura_batch.errors import InputError, RunnerError
 from mura_batch.preprocess import InputSpec, preprocess
 from mura_batch.progress import Advance, progress_bar
 from train.data.examples import Dataset, Example
 
 Pictures = NDArray[np.uint8]  # [N, S, S], possibly memory-mapped
 
+CACHE_FIX = "free some space or give another --cache"
 PARALLEL_FROM = 256  # pictures; below it, starting processes costs more than it saves
 
 
@@ -35,7 +37,7 @@ def model_inputs(dataset: Dataset, split: str, spec: InputSpec, cache: Path) -> 
     """[N, S, S] uint8 of a split, in the order of `dataset.split(split)`, with a progress bar where they are decoded.
     Raises InputError that names a picture that cannot be read, OutputError when the cache cannot be written."""
     examples = dataset.split(split)
-    path = cache / f"{split}-{spec.size}-{_fingerprint(dataset, examples, spec)}.npy"
+    path = cache / f"{split}-{spec.size}-{fingerprint(dataset, examples, sorted(asdict(spec).items()))}.npy"
     if not path.is_file():
         with progress_bar(f"reading {split}", len(examples)) as advance:
             _write(path, _decoded(dataset, examples, spec), (len(examples), spec.size, spec.size), advance)
@@ -81,18 +83,30 @@ def _decoded(dataset: Dataset, examples: Sequence[Example], spec: InputSpec) -> 
 
         yield from decoded(dataset.root, examples, spec)
         return
-    paths = [dataset.root / e.image for e in examples]
-    one = partial(_input_of, spec=spec)
+    yield from in_processes(partial(_input_of, spec=spec), [dataset.root / e.image for e in examples])
+
+
+def in_processes(read: Callable[[Path], NDArray[np.uint8]], paths: Sequence[Path]) -> Iterator[NDArray[np.uint8]]:
+    """read(path) of each, in order, on all processors. Raises what `read` raises; RunnerError when a process is
+    killed."""
     if len(paths) < PARALLEL_FROM:
-        yield from map(one, paths)
+        yield from map(read, paths)
         return
-    # spawned, not forked: a fork would copy the locks of the training process's threads in whatever state they are
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        yield from pool.map(one, paths, chunksize=32)
+    try:
+        # spawned, not forked: a fork would copy the locks of the training process's threads in whatever state they are
+        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+            yield from pool.map(read, paths, chunksize=32)
+    except BrokenProcessPool as error:
+        raise RunnerError(
+            "a process that reads pictures was killed, perhaps for want of memory: run the command again with more "
+            "memory, or with fewer processes: taskset -c 0 COMMAND"
+        ) from error
 
 
-def _fingerprint(dataset: Dataset, examples: Sequence[Example], spec: InputSpec) -> str:
-    digest = hashlib.sha256(repr((PIXELS_VERSION, sorted(asdict(spec).items()))).encode())
+def fingerprint(dataset: Dataset, examples: Sequence[Example], how: object) -> str:
+    """Of the pictures' paths, sizes and times, and of `how` they are read, by its repr. Raises InputError for a picture
+    that does not exist."""
+    digest = hashlib.sha256(repr((PIXELS_VERSION, how)).encode())
     for example in examples:
         path = dataset.root / example.image
         try:
@@ -104,9 +118,8 @@ def _fingerprint(dataset: Dataset, examples: Sequence[Example], spec: InputSpec)
 
 
 def _write(path: Path, inputs: Iterator[NDArray[np.uint8]], shape: tuple[int, int, int], advance: Advance) -> None:
-    fix = "free some space or give another --cache"
-    make_folder(path.parent, fix)
-    with atomic_file(path, fix) as file:
+    make_folder(path.parent, CACHE_FIX)
+    with atomic_file(path, CACHE_FIX) as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         for done, picture in enumerate(inputs, start=1):
             file.write(picture.tobytes())

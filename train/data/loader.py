@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from train.data.augment import Augmentation, augment
 from train.data.examples import Example, attributes_of, labels_of
+from train.data.whole_pictures import WholePictures
 
 TermWeights = NDArray[np.float32]  # [N, 2]: of the loss's normal term, of its abnormal term
 
@@ -44,9 +45,12 @@ class Slice:
 
 
 class Views(Dataset[dict[str, Any]]):
-    """inputs: [N, S, S] uint8; a memory map is opened again in each loader process instead of being copied to it."""
+    """inputs: [N, S, S] uint8, or pictures of which squares are cut. A memory map is opened again in each loader
+    process instead of being copied to it."""
 
-    def __init__(self, inputs: NDArray[np.uint8], targets: Targets, how: Augmentation, seed: int, epoch: int) -> None:
+    def __init__(
+        self, inputs: NDArray[np.uint8] | WholePictures, targets: Targets, how: Augmentation, seed: int, epoch: int
+    ) -> None:
         self.path = getattr(inputs, "filename", None)
         self.inputs = None if self.path else inputs
         self.targets, self.how, self.seed, self.epoch = targets, how, seed, epoch

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mura_batch.errors import InputError
+from mura_batch.preprocess import CROP, LETTERBOX
 from train.data.examples import TRAIN, Dataset
 from train.data.loader import epoch_rows
 from train.fit.processes import Process
@@ -40,6 +41,11 @@ def check_job(job: Job, process: Process) -> None:
     if job.recipe.distil.asks != bool(job.teacher):
         advice = "takes no --teacher" if job.teacher else "needs --teacher for its [distil] weights"
         raise InputError(f"recipe {job.recipe.name} {advice}")
+    if job.recipe.resize == CROP and job.dataset.kind == "dicom":
+        raise InputError(
+            f"recipe {job.recipe.name} cuts random squares of pictures, and DICOM studies are read at the size of the "
+            f"model input: --set resize={LETTERBOX}"
+        )
     train = job.dataset.split(TRAIN)
     known = frozenset[str]().union(*(e.attributes for e in train))
     if missing := [name for name in job.recipe.model.aux if name not in known]:

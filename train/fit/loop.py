@@ -88,7 +88,7 @@ def _read_val_first(setting: Setting, state: RunState) -> None:
     recipe = setting.recipe
     places = (recipe.stage_at(epoch) for epoch in range(state.epoch, recipe.epochs))
     for size in dict.fromkeys(recipe.stages[stage].size_at(within) for stage, within in places):
-        setting.inputs(VAL, size)
+        setting.val_inputs(size)
 
 
 def _stopped_early(setting: Setting, state: RunState) -> bool:
@@ -164,7 +164,7 @@ def _validated(setting: Setting, state: RunState) -> Look | None:
     if not recipe.looks_at(state.epoch):
         return None
     stage, within = recipe.stages[state.stage], recipe.stage_at(state.epoch)[1]
-    inputs = setting.inputs(VAL, stage.size_at(within))
+    inputs = setting.val_inputs(stage.size_at(within))
     seen = None
     if process.leads:
         net = averaged(state, recipe.optimizer.average)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mura_batch.errors import InputError
-from mura_batch.preprocess import InputSpec
+from mura_batch.preprocess import CROP, InputSpec
 from train.data.examples import TRAIN, VAL
 from train.data.input_cache import model_inputs
 from train.data.loader import Slice, Targets, TermWeights, Views, epoch_rows, loader, targets_of
+from train.data.whole_pictures import WholePictures, whole_pictures
 from train.fit.job import Job
 from train.fit.loss import term_weights, training_loss
 from train.fit.optimizer import set_rates
@@ -26,6 +27,8 @@ from train.fit.schedule import momentum, rate
 from train.fit.state import Identity, RunState
 from train.fit.teacher import Teacher
 from train.fit.validate import autocast
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +66,24 @@ class Setting:
     def recipe(self) -> Recipe:
         return self.job.recipe
 
-    def inputs(self, split: str, size: int) -> NDArray[np.uint8]:
-        """[N, S, S] of a split. Rank 0 writes the cache, the others wait for it."""
-        dataset, cache, spec = self.job.dataset, self.job.cache, InputSpec(size=size, resize=self.recipe.resize)
+    def val_inputs(self, size: int) -> NDArray[np.uint8]:
+        """[N, S, S]."""
+        spec = InputSpec(size=size, resize=self.recipe.resize)
+        return self._by_rank(lambda: model_inputs(self.job.dataset, VAL, spec, self.job.cache))
+
+    def training_pictures(self, size: int) -> NDArray[np.uint8] | WholePictures:
+        """[N, S, S]; pictures of which random squares are cut where scoring sees the centre square."""
+        if self.recipe.resize == CROP:
+            return self._by_rank(lambda: whole_pictures(self.job.dataset, size, self.job.cache))
+        spec = InputSpec(size=size, resize=self.recipe.resize)
+        return self._by_rank(lambda: model_inputs(self.job.dataset, TRAIN, spec, self.job.cache))
+
+    def _by_rank(self, read: Callable[[], T]) -> T:
+        """Rank 0 writes the cache, the others wait for it."""
         if self.process.leads:
-            model_inputs(dataset, split, spec, cache)
+            read()
         self.process.wait()
-        return model_inputs(dataset, split, spec, cache)
+        return read()
 
 
 def make_setting(
@@ -91,7 +105,7 @@ def epoch_batches(setting: Setting, state: RunState) -> tuple[Paced, Iterable[di
     recipe, process, job = setting.recipe, setting.process, setting.job
     stage, within = recipe.stages[state.stage], recipe.stage_at(state.epoch)[1]
     rows = epoch_rows(job.dataset.split(TRAIN), recipe.sampling, recipe.seed, state.epoch)
-    inputs = setting.inputs(TRAIN, stage.size_at(within))
+    inputs = setting.training_pictures(stage.size_at(within))
     views = Views(inputs, setting.targets, recipe.augmentation, recipe.seed, state.epoch)
     part = Slice(recipe.seed, state.epoch, stage.batch, state.batches, process.rank, process.world)
     return Paced(stage, len(rows) // stage.batch), loader(views, rows, part, job.workers)

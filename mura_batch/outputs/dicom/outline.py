@@ -32,13 +32,14 @@ def hottest_outline(levels: NDArray[np.uint8]) -> Points | None:
 
 
 def in_source_pixels(outline: Points, shape: tuple[int, int], spec: InputSpec, pixel_aspect: float) -> Points:
-    """outline: in parts of the model input, which is the source fitted into it. shape: rows and columns of the source.
-    Returns (column, row) counted from 1 at the centre of the first pixel, inside the image (PS3.3
+    """outline: in parts of the model input, which is what the model sees of the source. shape: rows and columns of the
+    source. Returns (column, row) counted from 1 at the centre of the first pixel, inside the image (PS3.3
     C.10.5.1.2)."""
     rows, columns = spec.fitted(*shape, pixel_aspect)
-    left, top = (spec.size - columns) // 2, (spec.size - rows) // 2
-    inside = (outline * spec.size - (left, top)) / (columns, rows)
-    placed = inside * (shape[1], shape[0]) + 0.5
+    left, top, right, bottom = spec.seen(*shape, pixel_aspect)
+    bars = (spec.size - columns) // 2, (spec.size - rows) // 2
+    inside = (outline * spec.size - bars) / (columns, rows)
+    placed = (left, top) + inside * (right - left, bottom - top) + 0.5
     clipped = np.clip(placed, 1.0, (float(shape[1]), float(shape[0])))
     return np.asarray(np.round(clipped, 1), np.float64)
 

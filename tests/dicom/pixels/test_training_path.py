@@ -16,14 +16,13 @@ from mura_batch.agreement.curves import roc_auc_score
 from mura_batch.dicom.policy import IntakePolicy
 from mura_batch.dicom.worker.child import decode_file
 from mura_batch.model_card import load_model
-from mura_batch.preprocess import STRETCH, InputSpec, preprocess
+from mura_batch.preprocess import CROP, STRETCH, InputSpec, preprocess
 from mura_batch.resources import engines_folder
 from mura_batch.runtime.cpu_answers import cpu_answers
 from train.data.input_cache import read_picture
 
 SPEC = InputSpec()
 Example = tuple[Path, int]
-STRETCHED = InputSpec(size=64, resize=STRETCH)
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +50,15 @@ def narrow_gradient() -> NDArray[np.uint8]:
     return levels
 
 
+@pytest.mark.parametrize("resize", [STRETCH, CROP])
 @pytest.mark.parametrize("number", range(len(WAYS)))
-def test_a_stretched_picture_is_the_same_by_way_of_dicom(number: int, tmp_path: Path) -> None:
+def test_a_square_picture_is_the_same_by_way_of_dicom(number: int, resize: str, tmp_path: Path) -> None:
+    spec = InputSpec(size=64, resize=resize)
     picture = narrow_gradient()
     write_as_dicom(tmp_path / "a.dcm", picture, number)
     (instance,) = instances_of(tmp_path)
-    _, _, scored = decode_file(tmp_path, instance, IntakePolicy(), STRETCHED)
-    trained = preprocess(picture, STRETCHED)
+    _, _, scored = decode_file(tmp_path, instance, IntakePolicy(), spec)
+    trained = preprocess(picture, spec)
     assert np.abs(trained.astype(int) - scored).max() <= 1
     assert (trained != preprocess(picture, InputSpec(size=64))).any()
     columns = trained.mean(axis=0)

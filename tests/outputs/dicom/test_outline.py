@@ -65,6 +65,13 @@ def test_a_stretched_source_fills_the_map() -> None:
     assert placed.tolist() == [[100.5, 200.5], [1.0, 1.0], [150.5, 400.0]]
 
 
+def test_beside_a_centre_square_nothing_is_outlined() -> None:
+    """Of 403 rows the middle 200 are seen: from 101.5 on."""
+    points = np.array([[0.5, 0.5], [0.0, 0.0], [1.0, 1.0]])
+    placed = in_source_pixels(points, (403, 200), InputSpec(320, resize="crop"), 1.0)
+    assert placed.tolist() == [[100.5, 202.0], [1.0, 102.0], [200.0, 302.0]]
+
+
 def test_pixels_that_are_not_square_are_allowed_for() -> None:
     """Pixels twice as high as wide: 100 x 200 pixels are a square."""
     placed = in_source_pixels(np.array([[0.5, 0.5], [0.9, 0.9]]), (100, 200), InputSpec(320), 2.0)

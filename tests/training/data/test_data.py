@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import pickle
 import re
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,15 +16,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mura_batch.errors import InputError, OutputError
+from mura_batch.errors import InputError, OutputError, RunnerError
 from mura_batch.phantom import PhantomOptions, make_phantoms
 from mura_batch.preprocess import InputSpec, preprocess
 from mura_batch.records import Reason
 from train.data.counts import differences
 from train.data.examples import TRAIN, VAL, Dataset, Example, attributes_of, studies_of
-from train.data.input_cache import model_inputs, read_picture
+from train.data.input_cache import PARALLEL_FROM, in_processes, model_inputs, read_picture
 from train.data.mura import KNOWN_PICTURES, KNOWN_STUDIES
 from train.data.open_dataset import open_dataset
+from train.data.whole_pictures import whole_pictures, with_shorter_side
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -233,6 +236,45 @@ def test_a_cache_that_fails_to_reach_disk_is_removed(
     with pytest.raises(OutputError, match=r"No space left on device\): free some space or give another --cache"):
         model_inputs(open_dataset(mura), TRAIN, InputSpec(size=32), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_reader_ends_in_a_sentence() -> None:
+    killed = in_processes(signal.raise_signal, [signal.SIGKILL] * PARALLEL_FROM)  # type: ignore[arg-type, list-item]
+    with pytest.raises(RunnerError, match="a process that reads pictures was killed"):
+        list(killed)
+
+
+def test_whole_pictures_keep_their_ends(mura: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(mura)
+    pictures = whole_pictures(dataset, 48, tmp_path)
+    (written,) = tmp_path.iterdir()
+    names = [mura / e.image for e in dataset.split(TRAIN)]
+    assert len(pictures) == len(names)
+    for name, picture in zip(names, pickle.loads(pickle.dumps(pictures)), strict=True):
+        source = read_picture(name)
+        assert min(picture.shape) == 48
+        assert picture.shape[0] / picture.shape[1] == pytest.approx(source.shape[0] / source.shape[1], rel=0.02)
+        assert np.array_equal(picture, with_shorter_side(source, 48))
+    before = written.stat().st_mtime_ns
+    whole_pictures(dataset, 48, tmp_path)
+    assert written.stat().st_mtime_ns == before
+
+
+def test_the_middle_of_a_whole_picture_is_what_scoring_sees() -> None:
+    down, across = np.mgrid[0:300, 0:200]
+    source = (down * 0.5 + across * 0.4).astype(np.uint8)
+    whole = with_shorter_side(source, 64)
+    assert whole.shape == (96, 64)
+    seen = preprocess(source, InputSpec(size=64, resize="crop"))
+    assert np.abs(whole[16:80].astype(int) - seen).max() <= 1
+
+
+def test_a_strip_is_cut_to_four_squares() -> None:
+    strip = np.zeros((2, 4000), np.uint8)
+    strip[:, 1990:2010] = 255
+    whole = with_shorter_side(strip, 32)
+    assert whole.shape == (32, 128)
+    assert (whole == 255).all()
 
 
 @pytest.fixture

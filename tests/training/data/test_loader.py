@@ -141,6 +141,20 @@ def test_recipes_without_archive_traces_produce_the_earlier_views() -> None:
     assert int(view.astype(int).sum()) == 110890
 
 
+@pytest.mark.parametrize("upright", [True, False])
+def test_a_random_square_reaches_both_ends(upright: bool) -> None:
+    across = np.broadcast_to(np.arange(96, dtype=np.uint8), (32, 96))
+    picture = np.ascontiguousarray(across.T if upright else across)
+    rng = np.random.default_rng(4)
+    cut = [augment(picture, Augmentation(flip=0), rng) for _ in range(200)]
+    along = [view.T if upright else view for view in cut]
+    assert {view.shape for view in cut} == {(32, 32)}
+    assert min(view[0, 0] for view in along) <= 2
+    assert max(view[0, -1] for view in along) >= 93
+    assert {int(view[0, -1]) - int(view[0, 0]) for view in along} <= {30, 31}, "nothing is scaled"
+    assert all((view == view[0]).all() for view in along)
+
+
 def test_a_random_zoom_has_no_border_and_reaches_every_side() -> None:
     """fastai 1: the point that stays where it is lies anywhere in the picture."""
     picture = np.zeros((64, 64), np.uint8)

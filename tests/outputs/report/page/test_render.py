@@ -510,6 +510,16 @@ def test_no_source_path_is_on_the_page(make_run: MakeRun) -> None:
     assert "EXTRA/" not in text
 
 
+def test_a_model_that_sees_the_centre_square_says_so(make_run: MakeRun) -> None:
+    run = make_run(1)
+    words = "It sees the centre square of each picture"
+    assert words not in text_of(render_report_file(run.folder, run.truth))
+    card = json.loads((run.folder / "model.json").read_text())
+    card["input"]["resize"] = "crop"
+    (run.folder / "model.json").write_text(json.dumps(card))
+    assert words in text_of(render_report_file(run.folder, run.truth))
+
+
 def test_incomplete_card_figures_are_shown(report: Path) -> None:
     text = text_of(report)
     assert "AUROC 0.810 [0.770, 0.850] 608 val DeLong" in text
