@@ -1,7 +1,7 @@
 """`quantize`: what the CPU runner needs to score in 8-bit integers, and the proof on real pictures that it may.
 
 Measures on training pictures how large each channel of each convolution's input gets, scores the validation pictures in
-int8 and in float32 with the runner itself, holds the difference to the runner's gate, and writes `int8.npz` and the
+int8 and in float32 with the runner's network, holds the difference to the runner's gate, and writes `int8.npz` and the
 figures into the model folder. The network stays as it is: a runner rounds when it loads it
 (mura_batch.runtime.openvino.int8).
 """
@@ -20,9 +20,11 @@ from mura_batch.agreement.curves import roc_auc_difference
 from mura_batch.atomic_files import edited_folder
 from mura_batch.errors import ModelError
 from mura_batch.model_card import CARD_NAME, INT8_NAME, Model, ModelCard, load_model, write_card
-from mura_batch.runtime.cpu_answers import cpu_answers
 from mura_batch.runtime.gates import CPU_GATE
+from mura_batch.runtime.openvino.precision import measured_parity
+from mura_batch.runtime.openvino.processor import EMULATED_INT8, Processor
 from mura_batch.runtime.parity import compare_outputs
+from mura_batch.runtime.runner import RunnerOptions
 from train.data.examples import VAL, Dataset, studies_of
 from train.models.float16_rounding import emulated, run_onnx
 
@@ -75,11 +77,19 @@ def channel_ranges(onnx_bytes: bytes, pictures: Pictures) -> dict[str, NDArray[n
 
 
 def _parity(model: Model, dataset: Dataset, inputs: Pictures) -> dict[str, Any]:
-    """Of int8 against float32 on the validation pictures, by the runner that scores."""
-    exact, rounded = (cpu_answers(model, precision, inputs[:, None]) for precision in ("float32", "int8"))
+    """Of int8 against float32 on the validation pictures; the reference inputs are held to the gate, too. Where the
+    processor has no instructions for int8, its rounding is emulated."""
+    options = RunnerOptions(device="cpu")
+    processor = Processor(model, options)
+    precision = "int8" if processor.openvino.has_int8 else EMULATED_INT8
+    exact, rounded = (processor.answers(name, inputs[:, None]) for name in ("float32", precision))
     parity = compare_outputs(exact.probability, rounded, model.card.threshold, CPU_GATE)
-    if failures := parity.failures(CPU_GATE):
-        raise ModelError(f"int8 is past the gate on {VAL}: {'; '.join(failures)}; the model folder stays as it was")
+    on_reference = measured_parity(processor, model, options, precision)
+    for pictures, measured in ((VAL, parity), ("the reference inputs", on_reference)):
+        if failures := measured.failures(CPU_GATE):
+            raise ModelError(
+                f"int8 is past the gate on {pictures}: {'; '.join(failures)}; the model folder stays as it was"
+            )
     apart = np.abs(rounded.probability.astype(np.float64) - exact.probability)
     studies = studies_of(dataset.split(VAL))
     scores = [studies.mean(outputs.probability.astype(np.float64)) for outputs in (rounded, exact)]
@@ -91,6 +101,6 @@ def _parity(model: Model, dataset: Dataset, inputs: Pictures) -> dict[str, Any]:
         "p99_abs": float(np.percentile(apart, 99)),
         "studies_called_otherwise": int((called[0] != called[1]).sum()),
         "auroc_difference": auroc.as_json(),
-        "method": "OpenVINO int8 against OpenVINO float32",
+        "method": f"OpenVINO {precision} against OpenVINO float32",
         "gates": asdict(CPU_GATE),
     }

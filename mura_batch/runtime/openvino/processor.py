@@ -25,6 +25,7 @@ from mura_batch.runtime.start_cache import NetworkCache
 REQUESTS_PER_STREAM = 2  # one runs and one waits: the stream never asks Python for work. 60 MB each at 320 px
 VNNI = frozenset({"avx512_vnni", "avx_vnni"})  # as Linux names them
 OUTPUT_NAMES = ("probability", "cam", "features")
+EMULATED_INT8 = "emulated int8"  # int8's rounding in float32 arithmetic: on any processor, and slow
 
 
 class OpenVino:
@@ -100,7 +101,7 @@ class Processor:
         """What the outputs of a precision depend on, beside the images."""
         openvino = self.openvino
         return (
-            self._model.hash, precision, self._model.int8_hash if precision == "int8" else "",
+            self._model.hash, precision, self._model.int8_hash if precision in ("int8", EMULATED_INT8) else "",
             openvino.version, openvino.processor, openvino.capabilities,
         )  # fmt: skip
 
@@ -145,7 +146,7 @@ class Processor:
         size, cache = self._model.card.input.size, self._cache(precision)
         network = self.openvino.core.read_model(BytesIO(read_graph(self._model.onnx)))
         network.reshape({"images": [BATCH, 1, size, size]})
-        if precision == "int8":
+        if precision in ("int8", EMULATED_INT8):
             quantize(network, load_ranges(self._model), self._model.int8)
         compiled = self.openvino.core.compile_model(network, "CPU", self._settings(precision))
         if cache.is_enabled:
@@ -164,6 +165,8 @@ class Processor:
             "PERFORMANCE_HINT": "THROUGHPUT",
             "ENABLE_CPU_PINNING": False,  # decoding runs beside this: a pinned thread waits for its own core
         }
+        if precision == EMULATED_INT8:
+            settings["LP_TRANSFORMS_MODE"] = False  # OpenVINO then leaves the rounding as it stands in the network
         if self._options.threads is not None:
             settings["INFERENCE_NUM_THREADS"] = self._options.threads
         return settings

@@ -43,6 +43,15 @@ def measured(model: Model, pictures: np.ndarray) -> dict[str, np.ndarray]:
     return {n: v.max(axis=(0, 2, 3)).astype(np.float32) for n, v in zip(("r1", "r2"), found, strict=True)}
 
 
+def convolution_kinds(processor: cpu.Processor, precision: str) -> list[str]:
+    network = processor._fresh(precision).get_runtime_model()
+    return [
+        str(operation.get_rt_info()["runtimePrecision"].value)
+        for operation in network.get_ordered_ops()
+        if operation.get_rt_info()["layerType"].value == "Convolution"
+    ]
+
+
 @pytest.fixture
 def quantized(own_model: Model, pictures: np.ndarray) -> Model:
     return with_ranges(own_model, measured(own_model, pictures))
@@ -67,13 +76,25 @@ def test_auto_takes_int8_within_the_gate_and_records_parity(quantized: Model, pi
 @pytest.mark.usefixtures("int8_here")
 def test_the_convolutions_behind_a_relu_run_in_integers(quantized: Model) -> None:
     processor = cpu.Processor(quantized, RunnerOptions())
-    network = processor._fresh("int8").get_runtime_model()
-    kinds = [
-        str(operation.get_rt_info()["runtimePrecision"].value)
-        for operation in network.get_ordered_ops()
-        if operation.get_rt_info()["layerType"].value == "Convolution"
-    ]
+    kinds = convolution_kinds(processor, "int8")
     assert sorted(kind in ("u8", "i8") for kind in kinds) == [False, False, True, True], kinds
+
+
+def test_emulated_int8_rounds_in_float32_arithmetic(quantized: Model, pictures: np.ndarray) -> None:
+    """Of int8's size, on any processor; without its fake quantization the network would say what float32 says."""
+    processor = cpu.Processor(quantized, RunnerOptions())
+    exact, rounded = (processor.answers(name, pictures).probability for name in ("float32", cpu.EMULATED_INT8))
+    assert 1e-5 < np.abs(rounded - exact).max() < 0.02
+    assert set(convolution_kinds(processor, cpu.EMULATED_INT8)) == {"f32"}
+
+
+@pytest.mark.usefixtures("int8_here")
+def test_emulated_int8_is_what_integers_give(quantized: Model, pictures: np.ndarray) -> None:
+    processor = cpu.Processor(quantized, RunnerOptions())
+    exact, emulated, integers = (
+        processor.answers(name, pictures).probability for name in ("float32", cpu.EMULATED_INT8, "int8")
+    )
+    assert np.abs(integers - emulated).max() < max(2e-3, np.abs(integers - exact).max() / 2)  # bf16 between them
 
 
 @pytest.mark.usefixtures("int8_here")
