@@ -88,8 +88,8 @@ def test_emulated_int8_rounds_in_float32_arithmetic(quantized: Model, pictures: 
     assert set(convolution_kinds(processor, cpu.EMULATED_INT8)) == {"f32"}
 
 
-@pytest.mark.usefixtures("int8_here")
 def test_emulated_int8_is_what_integers_give(quantized: Model, pictures: np.ndarray) -> None:
+    """Also without VNNI: OpenVINO's integer kernels are there, and are not used for scoring."""
     processor = cpu.Processor(quantized, RunnerOptions())
     exact, emulated, integers = (
         processor.answers(name, pictures).probability for name in ("float32", cpu.EMULATED_INT8, "int8")
