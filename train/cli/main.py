@@ -20,6 +20,7 @@ from train.cli import (
     lr_find,
     predict,
     quantize,
+    recalibrate,
     reference,
     reopen,
 )
@@ -35,6 +36,7 @@ COMMANDS = (
     calibrate,
     export,
     ensemble,
+    recalibrate,
     reopen,
     quantize,
     features,

@@ -91,10 +91,10 @@ def export(members: Sequence[Member], dataset: Dataset, inputs: Inputs, wanted: 
     nets = [m.net for m in members]
     if foreign := [net.arch for net in nets if net.arch != SHIPPED]:
         raise ModelError(f"{foreign[0]} is a teacher and is not shipped: distil it into {SHIPPED} (recipe distil)")
-    fitted = _fit(nets, dataset, inputs.val, wanted.input)
+    fitted = fit_on_val(nets, dataset, inputs.val, wanted.input)
     card = _card(members, dataset, fitted, wanted)
     statistics = statistics_of(features_of(nets, inputs.training), features_of(nets, inputs.val))
-    return _write(card, fitted, statistics, wanted.out)
+    return write_folder(card, fitted, statistics, wanted.out)
 
 
 def _check_counts(dataset: Dataset, text: CardText) -> None:
@@ -106,7 +106,8 @@ def _check_counts(dataset: Dataset, text: CardText) -> None:
         )
 
 
-def _fit(nets: Sequence[MuraNet], dataset: Dataset, inputs: Pictures, spec: InputSpec) -> Fitted:
+def fit_on_val(nets: Sequence[MuraNet], dataset: Dataset, inputs: Pictures, spec: InputSpec) -> Fitted:
+    """inputs: [N, S, S] of dataset's validation split by spec. Raises ModelError when half precision misses a gate."""
     examples = dataset.split(VAL)
     studies, abnormal = studies_of(examples), labels_of(examples) > 0
     logits = picture_logits(nets, inputs)
@@ -155,20 +156,27 @@ def _card(members: Sequence[Member], dataset: Dataset, fitted: Fitted, wanted: W
         name=wanted.name,
         version=wanted.version,
         input=wanted.input,
-        threshold=fitted.threshold,
-        threshold_rule=THRESHOLD_RULE,
         regions=text.regions,
-        temperature=fitted.calibration.temperature,
-        calibration_bias=fitted.calibration.bias,
-        temperature_rule=TEMPERATURE_RULE,
         licence=text.licence,
         attribution=text.attribution,
         intended_use=text.intended_use,
         limits=text.limits,
         training=_training(members, dataset, wanted),
-        figures=fitted.figures,
-        parity=fitted.parity,
+        **card_of_fit(fitted),
     )
+
+
+def card_of_fit(fitted: Fitted) -> dict[str, Any]:
+    """The fields of a card that follow from the validation split."""
+    return {
+        "threshold": fitted.threshold,
+        "threshold_rule": THRESHOLD_RULE,
+        "temperature": fitted.calibration.temperature,
+        "calibration_bias": fitted.calibration.bias,
+        "temperature_rule": TEMPERATURE_RULE,
+        "figures": fitted.figures,
+        "parity": fitted.parity,
+    }
 
 
 def _training(members: Sequence[Member], dataset: Dataset, wanted: Wanted) -> dict[str, Any]:
@@ -176,7 +184,7 @@ def _training(members: Sequence[Member], dataset: Dataset, wanted: Wanted) -> di
     epochs = read_log(wanted.log) if wanted.log is not None else []
     return {
         "data_set": wanted.text.data_set,
-        "counts": {name: _counts(dataset, name) for name in (TRAIN, VAL)},
+        "counts": {name: counts_of(dataset, name) for name in (TRAIN, VAL)},
         "command": wanted.command or str(first.get("command", "not recorded")),
         "recipe": members[0].recipe,
         "members": len(members),
@@ -187,7 +195,7 @@ def _training(members: Sequence[Member], dataset: Dataset, wanted: Wanted) -> di
     }
 
 
-def _counts(dataset: Dataset, split: str) -> dict[str, int]:
+def counts_of(dataset: Dataset, split: str) -> dict[str, int]:
     studies = studies_of(dataset.split(split))
     return {
         "pictures": len(dataset.split(split)),
@@ -208,13 +216,17 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return list(csv.DictReader(text.splitlines()))
 
 
-def _write(card: ModelCard, fitted: Fitted, features: FeatureStatistics, out: Path) -> ModelCard:
+def write_folder(card: ModelCard, fitted: Fitted, features: FeatureStatistics | None, out: Path) -> ModelCard:
+    """Whole or not at all; returns the card with its hashes. features: what outliers are found by; None: not known."""
     with atomic_folder(out) as new:
         identity = {"name": card.name, "version": card.version, "card_sha256": card_identity(card)}
         (new / ONNX_NAME).write_bytes(with_metadata(fitted.onnx, identity))
         save_reference_inputs(new, fitted.reference, fitted.answers)
-        write_statistics(features, new)
-        written = write_card(card, new, (ONNX_NAME, REFERENCE_INPUTS_NAME, FEATURES_NAME))
+        files = [ONNX_NAME, REFERENCE_INPUTS_NAME]
+        if features is not None:
+            write_statistics(features, new)
+            files.append(FEATURES_NAME)
+        written = write_card(card, new, tuple(files))
         load_model(new)  # what cannot be loaded is not put in place
     return written
 
