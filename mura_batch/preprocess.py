@@ -53,7 +53,8 @@ class InputSpec:
         if self.resize != CROP:
             return 0.0, 0.0, float(columns), float(rows)
         side = min(rows * pixel_aspect, float(columns))
-        left, top = (columns - side) / 2, (rows - side / pixel_aspect) / 2
+        # not below 0 by rounding, which Pillow refuses
+        left, top = max(0.0, (columns - side) / 2), max(0.0, (rows - side / pixel_aspect) / 2)
         return left, top, columns - left, rows - top
 
     def fitted(self, rows: int, columns: int, pixel_aspect: float = 1.0) -> tuple[int, int]:

@@ -72,6 +72,15 @@ def test_beside_a_centre_square_nothing_is_outlined() -> None:
     assert placed.tolist() == [[100.5, 202.0], [1.0, 102.0], [200.0, 302.0]]
 
 
+@pytest.mark.parametrize("aspect", [1 / 3, 0.7, 1.1, 3.0])
+def test_a_centre_square_lies_inside_the_picture(aspect: float) -> None:
+    for rows in range(100, 160):
+        left, top, right, bottom = InputSpec(320, resize="crop").seen(rows, 100, aspect)
+        assert min(left, top) >= 0
+        assert (right, bottom) <= (100, rows)
+        assert right - left == pytest.approx((bottom - top) * aspect)
+
+
 def test_pixels_that_are_not_square_are_allowed_for() -> None:
     """Pixels twice as high as wide: 100 x 200 pixels are a square."""
     placed = in_source_pixels(np.array([[0.5, 0.5], [0.9, 0.9]]), (100, 200), InputSpec(320), 2.0)
