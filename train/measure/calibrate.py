@@ -61,25 +61,31 @@ def fit_calibration(logits: Floats, abnormal: Bools) -> Calibration:
     loss = _loss_at(point, logits, abnormal)
     for _ in range(200):
         step = _scoring_step(point, logits, abnormal)
+        limit = np.clip(point[0] + step[0], 1 / HIGHEST, 1 / LOWEST)
+        cut = limit != point[0] + step[0]
+        if cut and point[0] == limit:  # the bias alone is left to fit
+            step, cut = _scoring_step(point, logits, abnormal, bias_alone=True), False
+        elif cut:
+            step = step * (limit - point[0]) / step[0]
         while True:
             new = point + step
-            new[0] = np.clip(new[0], 1 / HIGHEST, 1 / LOWEST)
+            new[0] = limit if cut else np.clip(new[0], 1 / HIGHEST, 1 / LOWEST)
             if (new_loss := _loss_at(new, logits, abnormal)) <= loss or np.abs(step).max() < 1e-9:
                 break
-            step = step / 2
+            step, cut = step / 2, False
         moved = np.abs(new - point).max()
         point, loss = new, min(loss, new_loss)
-        if moved < 1e-7:
+        if moved < 1e-7 and not cut:
             break
     return Calibration(round(float(1 / point[0]), 4), round(float(point[1]), 4))
 
 
-def _scoring_step(point: Floats, logits: Floats, abnormal: Bools) -> Floats:
+def _scoring_step(point: Floats, logits: Floats, abnormal: Bools, bias_alone: bool = False) -> Floats:
     """Fisher scoring: inverse information times the gradient of the log-likelihood, at most 1 in each direction."""
     each = sigmoid(point[0] * logits + point[1])  # [K, N]
     p = np.clip(each.mean(axis=0), 1e-7, 1 - 1e-7)
     slope = each * (1 - each)
-    gradients = np.stack([(slope * logits).mean(axis=0), slope.mean(axis=0)])  # [2, N], of p
+    gradients = np.stack([(slope * logits).mean(axis=0) * (not bias_alone), slope.mean(axis=0)])  # [2, N], of p
     weights = 1 / (p * (1 - p))
     information = (gradients * weights) @ gradients.T + 1e-9 * np.eye(2)
     step = np.linalg.solve(information, gradients @ (weights * (abnormal - p)))

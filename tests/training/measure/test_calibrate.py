@@ -58,6 +58,17 @@ def test_logits_that_separate_the_classes_end_at_the_limit() -> None:
     assert not fit_calibration(*biased(500)).is_at_limit
 
 
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_at_the_limit_the_bias_is_still_fitted(sign: float) -> None:
+    """Logits that order the pictures the wrong way, or far too timidly: the mean probability is still the share."""
+    rng = np.random.default_rng(3)
+    abnormal = rng.random(400) < 0.84
+    logits = sign * (0.02 * abnormal + 0.005 * rng.standard_normal(400))[None]
+    fitted = fit_calibration(logits, abnormal)
+    assert fitted.is_at_limit
+    assert probabilities(logits, fitted).mean() == pytest.approx(abnormal.mean(), abs=1e-3)
+
+
 def test_one_class_cannot_be_calibrated() -> None:
     with pytest.raises(InputError, match="normal and abnormal"):
         fit_calibration(np.zeros((1, 4)), np.ones(4, bool))
