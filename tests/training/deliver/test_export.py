@@ -145,7 +145,8 @@ def test_a_folder_without_its_checkpoint_gets_new_reference_inputs(
 ) -> None:
     folder = Path(shutil.copytree(exported, tmp_path / "model"))
     before = load_model(folder)
-    images = np.load(folder / "reference_inputs.npz")["images"]
+    exports = np.load(folder / "reference_inputs.npz")
+    images, probability = exports["images"], exports["probability"]
     np.savez(tmp_path / "old.npz", images=images[:3], probability=np.full(3, 0.5, np.float32))
     (folder / "reference_inputs.npz").unlink()
     (tmp_path / "old.npz").rename(folder / "reference_inputs.npz")
@@ -153,7 +154,8 @@ def test_a_folder_without_its_checkpoint_gets_new_reference_inputs(
     assert here("reference", folder).returncode == 0
     after = load_model(folder)
     made = np.load(folder / "reference_inputs.npz")
-    np.testing.assert_array_equal(np.sort(made["images"], axis=0), np.sort(images, axis=0))  # chosen as export did
+    assert made["images"].shape == images.shape
+    np.testing.assert_allclose(made["probability"], probability, atol=1e-3)  # spread as export spread them
     assert after.hash == before.hash
     assert after.card.parity["sets"]["reference_inputs"]["n"] == 16
     assert after.card.parity["n"] == before.card.parity["n"]
