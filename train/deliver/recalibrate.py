@@ -18,7 +18,7 @@ from train.deliver.reopen import scoring_network
 
 def recalibrate(model: Model, dataset: Dataset, inputs: Pictures, version: str, out: Path) -> ModelCard:
     """inputs: [N, S, S] of dataset's validation split, by the model's own input. Writes the folder whole or not at all;
-    returns its card. What outliers are found by stays, plans and int8 ranges are made anew. Raises ModelError for an
+    returns its card. What outliers are found by stays; plans and int8 ranges are left out. Raises ModelError for an
     ensemble, which has no single logit, and when half precision misses a gate."""
     fitted = fit_on_val([scoring_network(model)], dataset, inputs, model.card.input)
     before = model.card

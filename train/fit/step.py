@@ -68,15 +68,17 @@ class Setting:
 
     def val_inputs(self, size: int) -> NDArray[np.uint8]:
         """[N, S, S]."""
-        spec = InputSpec(size=size, resize=self.recipe.resize)
-        return self._by_rank(lambda: model_inputs(self.job.dataset, VAL, spec, self.job.cache))
+        return self._model_inputs(VAL, size)
 
     def training_pictures(self, size: int) -> NDArray[np.uint8] | WholePictures:
         """[N, S, S]; pictures of which random squares are cut where scoring sees the centre square."""
         if self.recipe.resize == CROP:
             return self._by_rank(lambda: whole_pictures(self.job.dataset, size, self.job.cache))
+        return self._model_inputs(TRAIN, size)
+
+    def _model_inputs(self, split: str, size: int) -> NDArray[np.uint8]:
         spec = InputSpec(size=size, resize=self.recipe.resize)
-        return self._by_rank(lambda: model_inputs(self.job.dataset, TRAIN, spec, self.job.cache))
+        return self._by_rank(lambda: model_inputs(self.job.dataset, split, spec, self.job.cache))
 
     def _by_rank(self, read: Callable[[], T]) -> T:
         """Rank 0 writes the cache, the others wait for it."""

@@ -26,6 +26,7 @@ REQUESTS_PER_STREAM = 2  # one runs and one waits: the stream never asks Python 
 VNNI = frozenset({"avx512_vnni", "avx_vnni"})  # as Linux names them
 OUTPUT_NAMES = ("probability", "cam", "features")
 EMULATED_INT8 = "emulated int8"  # int8's rounding in float32 arithmetic: on any processor, and slow
+ROUNDED = ("int8", EMULATED_INT8)  # what int8.npz is for
 
 
 class OpenVino:
@@ -101,7 +102,7 @@ class Processor:
         """What the outputs of a precision depend on, beside the images."""
         openvino = self.openvino
         return (
-            self._model.hash, precision, self._model.int8_hash if precision in ("int8", EMULATED_INT8) else "",
+            self._model.hash, precision, self._model.int8_hash if precision in ROUNDED else "",
             openvino.version, openvino.processor, openvino.capabilities,
         )  # fmt: skip
 
@@ -146,7 +147,7 @@ class Processor:
         size, cache = self._model.card.input.size, self._cache(precision)
         network = self.openvino.core.read_model(BytesIO(read_graph(self._model.onnx)))
         network.reshape({"images": [BATCH, 1, size, size]})
-        if precision in ("int8", EMULATED_INT8):
+        if precision in ROUNDED:
             quantize(network, load_ranges(self._model), self._model.int8)
         compiled = self.openvino.core.compile_model(network, "CPU", self._settings(precision))
         if cache.is_enabled:

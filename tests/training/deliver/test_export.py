@@ -155,6 +155,8 @@ def test_a_folder_without_its_checkpoint_gets_new_reference_inputs(
     after = load_model(folder)
     made = np.load(folder / "reference_inputs.npz")
     assert made["images"].shape == images.shape
+    drawings = {picture.tobytes() for picture in drawn(before.card.input)}
+    assert {picture.tobytes() for picture in made["images"]} <= drawings
     np.testing.assert_allclose(made["probability"], probability, atol=1e-3)  # spread as export spread them
     assert after.hash == before.hash
     assert after.card.parity["sets"]["reference_inputs"]["n"] == 16
